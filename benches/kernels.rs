@@ -1,0 +1,2 @@
+//! Kernel timings: `cargo bench`.
+fn main() {}

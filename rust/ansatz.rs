@@ -1,0 +1,276 @@
+//! EfficientSU2: shape, order of the angles, entanglement.
+//!
+//! Hadamards on every qubit, then `reps` times (rotation layer, block of CNOTs), then one last
+//! rotation layer. A rotation layer is RY on every qubit, then RZ on every qubit. Angles come
+//! layer by layer: RY of qubits 0 … N-1, then RZ of qubits 0 … N-1, as in Qiskit.
+
+use crate::error::{Error, Result};
+use crate::rng::{Domain, Stream};
+
+/// Largest number of qubits: basis indices are kept in 32 bits.
+pub const MAX_QUBITS: usize = 32;
+/// Largest number of repetitions.
+pub const MAX_REPS: usize = 1 << 20;
+
+/// How the CNOTs of a block are laid, in Qiskit's words.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Entanglement {
+    /// (0,1), (1,2), …
+    Linear,
+    /// …, (1,2), (0,1)
+    ReverseLinear,
+    /// (N-1,0), then linear; just linear for two qubits.
+    Circular,
+    /// Every pair (i,j) with i < j.
+    Full,
+    /// Even neighbours, then odd neighbours.
+    Pairwise,
+    /// Circular, shifted by one per block, control and target swapped in every second block.
+    Sca,
+    /// The same (control, target) pairs in every block.
+    Pairs(Vec<(u32, u32)>),
+}
+
+impl Entanglement {
+    /// The names that [`Entanglement::from_name`] knows.
+    pub const NAMES: [&'static str; 6] =
+        ["linear", "reverse_linear", "circular", "full", "pairwise", "sca"];
+
+    /// The pattern with Qiskit's name.
+    pub fn from_name(name: &str) -> Result<Self> {
+        Ok(match name {
+            "linear" => Self::Linear,
+            "reverse_linear" => Self::ReverseLinear,
+            "circular" => Self::Circular,
+            "full" => Self::Full,
+            "pairwise" => Self::Pairwise,
+            "sca" => Self::Sca,
+            _ => {
+                return Err(Error::value(
+                    "entanglement",
+                    format!("is {name:?}"),
+                    format!(
+                        "it must be one of {:?} or a list of (control, target) pairs",
+                        Self::NAMES
+                    ),
+                ));
+            }
+        })
+    }
+
+    /// The CNOTs of block number `block`, in the order they act.
+    pub fn pairs(&self, num_qubits: usize, block: usize) -> Vec<(u32, u32)> {
+        let last = num_qubits as u32 - 1;
+        let linear = || (0..last).map(|q| (q, q + 1));
+        let circular = || -> Vec<(u32, u32)> {
+            let wrap = (num_qubits > 2).then_some((last, 0));
+            wrap.into_iter().chain(linear()).collect()
+        };
+        match self {
+            Self::Linear => linear().collect(),
+            Self::ReverseLinear => linear().rev().collect(),
+            Self::Circular => circular(),
+            Self::Full => (0..=last).flat_map(|i| (i + 1..=last).map(move |j| (i, j))).collect(),
+            Self::Pairwise => {
+                let neighbours = |start| (start..last).step_by(2).map(|q| (q, q + 1));
+                neighbours(0).chain(neighbours(1)).collect()
+            }
+            Self::Sca => {
+                let mut pairs = circular();
+                if !pairs.is_empty() {
+                    let shift = block % pairs.len();
+                    pairs.rotate_right(shift);
+                }
+                if block % 2 == 1 {
+                    for pair in &mut pairs {
+                        *pair = (pair.1, pair.0);
+                    }
+                }
+                pairs
+            }
+            Self::Pairs(pairs) => pairs.clone(),
+        }
+    }
+
+    /// After how many blocks the pattern repeats.
+    fn period(&self, num_qubits: usize) -> usize {
+        match self {
+            // Shift repeats after N blocks, direction after two.
+            Self::Sca if num_qubits > 2 && num_qubits % 2 == 1 => 2 * num_qubits,
+            Self::Sca if num_qubits > 2 => num_qubits,
+            Self::Sca => 2,
+            _ => 1,
+        }
+    }
+}
+
+/// A block of CNOTs as what it is: a GF(2)-linear permutation of the basis indices.
+///
+/// After the block, the amplitude at `y` is the one that was at `source(y)`, and `source(y)` is
+/// the exclusive or of one table entry for the low bits of `y` and one for its high bits.
+#[derive(Debug, Clone)]
+pub struct Entangler {
+    low: Vec<u32>,
+    high: Vec<u32>,
+}
+
+/// Bits of a basis index that the low table covers; the high table covers the rest.
+pub fn low_bits(num_qubits: usize) -> usize {
+    num_qubits.div_ceil(2)
+}
+
+impl Entangler {
+    fn new(num_qubits: usize, pairs: &[(u32, u32)]) -> Self {
+        // A CNOT is its own inverse: undoing the block means the same CNOTs, last first.
+        let source = |index: u32| {
+            pairs.iter().rev().fold(index, |index, &(control, target)| {
+                index ^ (((index >> control) & 1) << target)
+            })
+        };
+        let split = low_bits(num_qubits);
+        let table = |first_bit: usize, bits: usize| {
+            let mut table = vec![0u32; 1 << bits];
+            for bit in 0..bits {
+                let column = source(1 << (first_bit + bit));
+                let (known, new) = table[..2 << bit].split_at_mut(1 << bit);
+                for (new, known) in new.iter_mut().zip(known) {
+                    *new = *known ^ column;
+                }
+            }
+            table
+        };
+        Self { low: table(0, split), high: table(split, num_qubits - split) }
+    }
+
+    /// Sources of the indices whose high bits are zero, by their low bits.
+    pub fn low(&self) -> &[u32] {
+        &self.low
+    }
+
+    /// Sources of the indices whose low bits are zero, by their high bits.
+    pub fn high(&self) -> &[u32] {
+        &self.high
+    }
+}
+
+/// The circuit's shape.
+#[derive(Debug, Clone)]
+pub struct EfficientSu2 {
+    num_qubits: usize,
+    reps: usize,
+    entanglement: Entanglement,
+    entanglers: Vec<Entangler>,
+}
+
+impl EfficientSu2 {
+    /// Checks the shape and prepares the blocks of CNOTs.
+    pub fn new(num_qubits: usize, reps: usize, entanglement: Entanglement) -> Result<Self> {
+        if !(1..=MAX_QUBITS).contains(&num_qubits) {
+            return Err(Error::value(
+                "num_qubits",
+                format!("is {num_qubits}"),
+                format!("it must be from 1 to {MAX_QUBITS}"),
+            ));
+        }
+        if reps > MAX_REPS {
+            return Err(Error::value(
+                "reps",
+                format!("is {reps}"),
+                format!("it must be from 0 to {MAX_REPS}"),
+            ));
+        }
+        if let Entanglement::Pairs(pairs) = &entanglement {
+            check_pairs(num_qubits, pairs)?;
+        }
+        let distinct = entanglement.period(num_qubits).min(reps);
+        let entanglers = (0..distinct)
+            .map(|block| Entangler::new(num_qubits, &entanglement.pairs(num_qubits, block)))
+            .collect();
+        Ok(Self { num_qubits, reps, entanglement, entanglers })
+    }
+
+    /// Number of qubits, N.
+    pub fn num_qubits(&self) -> usize {
+        self.num_qubits
+    }
+
+    /// Number of repetitions, L.
+    pub fn reps(&self) -> usize {
+        self.reps
+    }
+
+    /// How the CNOTs are laid.
+    pub fn entanglement(&self) -> &Entanglement {
+        &self.entanglement
+    }
+
+    /// Length of a state vector, 2^N.
+    pub fn dimension(&self) -> usize {
+        1 << self.num_qubits
+    }
+
+    /// Number of angles, 2 N (L + 1).
+    pub fn num_parameters(&self) -> usize {
+        2 * self.num_qubits * (self.reps + 1)
+    }
+
+    /// The CNOTs after rotation layer `block`.
+    pub fn entangler(&self, block: usize) -> &Entangler {
+        &self.entanglers[block % self.entanglers.len()]
+    }
+
+    /// RY angles and RZ angles of a rotation layer.
+    pub fn layer<'a>(&self, angles: &'a [f64], layer: usize) -> (&'a [f64], &'a [f64]) {
+        angles[2 * self.num_qubits * layer..][..2 * self.num_qubits].split_at(self.num_qubits)
+    }
+
+    /// Fills `angles` with numbers uniform on [0, 2 pi).
+    pub fn random_angles(&self, seed: u64) -> Vec<f64> {
+        let mut stream = Stream::new(seed, Domain::Angles, 0, 0);
+        (0..self.num_parameters()).map(|_| stream.uniform() * std::f64::consts::TAU).collect()
+    }
+}
+
+fn check_pairs(num_qubits: usize, pairs: &[(u32, u32)]) -> Result<()> {
+    for &(control, target) in pairs {
+        let wrong = if control == target {
+            "control and target must differ".to_owned()
+        } else if control.max(target) as usize >= num_qubits {
+            format!("qubits must be from 0 to {}", num_qubits - 1)
+        } else {
+            continue;
+        };
+        return Err(Error::value(
+            "entanglement",
+            format!("has the pair ({control}, {target})"),
+            wrong,
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn linear_ladder_is_one_shift_and_xor() {
+        let ansatz = EfficientSu2::new(9, 1, Entanglement::Linear).unwrap();
+        let entangler = ansatz.entangler(0);
+        let split = low_bits(9);
+        for index in 0..512u32 {
+            let source = entangler.low()[(index & ((1 << split) - 1)) as usize]
+                ^ entangler.high()[(index >> split) as usize];
+            assert_eq!(source, (index ^ (index << 1)) & 511);
+        }
+    }
+
+    #[test]
+    fn bad_shapes_are_named() {
+        let message = |result: Result<EfficientSu2>| result.unwrap_err().to_string();
+        assert!(message(EfficientSu2::new(0, 1, Entanglement::Linear)).contains("`num_qubits`"));
+        assert!(message(EfficientSu2::new(33, 1, Entanglement::Linear)).contains("from 1 to 32"));
+        let pairs = Entanglement::Pairs(vec![(0, 3)]);
+        assert!(message(EfficientSu2::new(3, 1, pairs)).contains("(0, 3)"));
+    }
+}

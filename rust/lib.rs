@@ -1,0 +1,28 @@
+//! The core of qnnw: EfficientSU2 circuits on a state vector, shots, and the weight map.
+//!
+//! Conventions, everywhere: qubit 0 is the least significant bit of a basis index (Qiskit's
+//! order); angles are radians, layer by layer, RY of qubits 0 … N-1, then RZ of qubits 0 … N-1;
+//! batches are rows of one contiguous slice; results do not depend on the number of threads.
+//!
+//! Imports go down only: `error`, `rng` → `ansatz`, `parallel`, `memory`, `simd`, `state` →
+//! `kernels` → `evolve`, `sampling`, `weights` → `generate` → `python`.
+
+pub mod ansatz;
+pub mod binomial;
+pub mod error;
+pub mod evolve;
+pub mod generate;
+pub mod kernels;
+pub mod memory;
+pub mod parallel;
+#[cfg(feature = "python")]
+mod python;
+pub mod rng;
+pub mod sampling;
+pub mod simd;
+pub mod state;
+pub mod weights;
+
+pub use ansatz::{EfficientSu2, Entanglement};
+pub use error::{Error, Result};
+pub use weights::WeightMap;

@@ -1,0 +1,196 @@
+//! The two classes: the circuit's shape and the weight map.
+
+use num_complex::Complex64;
+use numpy::{PyArray1, PyArrayDyn, PyArrayMethods, PyUntypedArrayMethods};
+use pyo3::prelude::*;
+
+use super::convert::{batch, check_finite, floats, integers, shape, size, string, unsigned};
+use super::interrupt::run;
+use crate::ansatz::{EfficientSu2, Entanglement};
+use crate::error::{Error, Result};
+use crate::evolve;
+use crate::memory;
+use crate::parallel::Cancel;
+use crate::weights::{Mapping, Signs, WeightMap};
+
+/// The circuit's shape.
+#[pyclass(frozen, name = "EfficientSU2", module = "qnnw._core")]
+pub struct PyEfficientSu2(pub EfficientSu2);
+
+/// Angles as they came from Python: checked and copied.
+pub struct Angles {
+    pub values: Vec<f64>,
+    pub batch: Option<usize>,
+}
+
+impl PyEfficientSu2 {
+    pub fn angles(&self, object: &Bound<'_, PyAny>) -> PyResult<Angles> {
+        let array = floats(object, "angles")?;
+        let batch = batch(array.shape(), self.0.num_parameters(), "angles", || {
+            let (qubits, reps) = (self.0.num_qubits(), self.0.reps());
+            let count = self.0.num_parameters();
+            format!(
+                "EfficientSU2(num_qubits={qubits}, reps={reps}) needs {count} = \
+                 2*num_qubits*(reps+1)"
+            )
+        })?;
+        let values = array.as_slice()?.to_vec();
+        check_finite(&values, "angles")?;
+        Ok(Angles { values, batch })
+    }
+
+    /// Elementary steps of one call, for [`run`].
+    pub fn steps(&self, sets: Option<usize>) -> u128 {
+        let work = self.0.dimension() as u128 * (self.0.reps() as u128 + 1);
+        work * self.0.num_qubits() as u128 * sets.unwrap_or(1) as u128
+    }
+
+    /// Evolves into a new array with one row per set of angles.
+    fn evolved<'py, T: numpy::Element + Send>(
+        &self,
+        angles: &Bound<'py, PyAny>,
+        work: impl Fn(&EfficientSu2, &[f64], &mut [T], &Cancel) -> Result<()> + Send,
+    ) -> PyResult<Bound<'py, PyArrayDyn<T>>> {
+        let py = angles.py();
+        let Angles { values, batch } = self.angles(angles)?;
+        let sets = batch.unwrap_or(1);
+        let bytes = self.0.dimension() as u128 * size_of::<T>() as u128 * sets as u128;
+        memory::require(bytes, || {
+            format!("the result for {} qubits and {sets} sets of angles", self.0.num_qubits())
+        })?;
+        let out = PyArrayDyn::<T>::zeros(py, shape(batch, self.0.dimension()), false);
+        let mut borrow = out.readwrite();
+        let slice = borrow.as_slice_mut()?;
+        run(py, self.steps(batch), move |cancel| work(&self.0, &values, slice, cancel))?;
+        drop(borrow);
+        Ok(out)
+    }
+}
+
+#[pymethods]
+impl PyEfficientSu2 {
+    #[new]
+    fn new(
+        num_qubits: &Bound<'_, PyAny>,
+        reps: &Bound<'_, PyAny>,
+        entanglement: &Bound<'_, PyAny>,
+    ) -> PyResult<Self> {
+        let (num_qubits, reps) = (size(num_qubits, "num_qubits")?, size(reps, "reps")?);
+        let entanglement = match entanglement.extract::<Vec<(u32, u32)>>() {
+            Ok(pairs) => Entanglement::Pairs(pairs),
+            Err(_) => Entanglement::from_name(&string(entanglement, "entanglement")?)?,
+        };
+        Ok(Self(EfficientSu2::new(num_qubits, reps, entanglement)?))
+    }
+
+    #[getter]
+    fn num_parameters(&self) -> usize {
+        self.0.num_parameters()
+    }
+
+    fn entangler_pairs(&self, block: usize) -> Vec<(u32, u32)> {
+        self.0.entanglement().pairs(self.0.num_qubits(), block)
+    }
+
+    fn random_angles<'py>(&self, seed: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyArray1<f64>>> {
+        let seed_value = unsigned(seed, "seed")?;
+        Ok(PyArray1::from_vec(seed.py(), self.0.random_angles(seed_value)))
+    }
+
+    fn statevector<'py>(
+        &self,
+        angles: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyArrayDyn<Complex64>>> {
+        self.evolved(angles, evolve::statevectors)
+    }
+
+    fn probabilities<'py>(
+        &self,
+        angles: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyArrayDyn<f64>>> {
+        self.evolved(angles, evolve::probabilities)
+    }
+}
+
+/// Which bases feed which weight.
+#[pyclass(frozen, name = "WeightMap", module = "qnnw._core")]
+pub struct PyWeightMap(pub WeightMap);
+
+#[pymethods]
+impl PyWeightMap {
+    #[new]
+    fn new(
+        py: Python<'_>,
+        num_weights: &Bound<'_, PyAny>,
+        seed: &Bound<'_, PyAny>,
+        signs: &Bound<'_, PyAny>,
+        mapping: &Bound<'_, PyAny>,
+    ) -> PyResult<Self> {
+        let num_weights = unsigned(num_weights, "num_weights")?;
+        let seed = unsigned(seed, "seed")?;
+        let signs = Signs::from_name(&string(signs, "signs")?)?;
+        let mapping = Mapping::from_name(&string(mapping, "mapping")?)?;
+        run(py, u128::from(num_weights) * 16, move |cancel| {
+            WeightMap::new(num_weights, seed, signs, mapping, cancel)
+        })
+        .map(Self)
+    }
+
+    #[staticmethod]
+    fn from_arrays(
+        first: &Bound<'_, PyAny>,
+        second: &Bound<'_, PyAny>,
+        signs: &Bound<'_, PyAny>,
+        mapping: &Bound<'_, PyAny>,
+    ) -> PyResult<Self> {
+        let narrow = |object, argument| -> PyResult<Vec<u32>> {
+            let entries = integers(object, argument)?.into_iter();
+            let narrowed = entries.map(|entry| {
+                u32::try_from(entry).map_err(|_| {
+                    Error::value(argument, format!("has the entry {entry}"), "it must be a basis")
+                })
+            });
+            Ok(narrowed.collect::<Result<_>>()?)
+        };
+        let (first, second) = (narrow(first, "first")?, narrow(second, "second")?);
+        // What is no sign is clamped to 0 and refused as such.
+        let signs = integers(signs, "signs")?;
+        let signs = signs.into_iter().map(|sign| i8::try_from(sign).unwrap_or(0)).collect();
+        let mapping = Mapping::from_name(&string(mapping, "mapping")?)?;
+        Ok(Self(WeightMap::from_arrays(first, second, signs, mapping)?))
+    }
+
+    #[getter]
+    fn num_weights(&self) -> usize {
+        self.0.num_weights()
+    }
+
+    #[getter]
+    fn num_qubits(&self) -> usize {
+        self.0.num_qubits()
+    }
+
+    #[getter]
+    fn first<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<i64>> {
+        PyArray1::from_iter(py, self.0.first().iter().map(|&basis| i64::from(basis)))
+    }
+
+    #[getter]
+    fn second<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<i64>> {
+        PyArray1::from_iter(py, self.0.second().iter().map(|&basis| i64::from(basis)))
+    }
+
+    #[getter]
+    fn signs<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<i8>> {
+        PyArray1::from_slice(py, self.0.signs())
+    }
+
+    #[getter]
+    fn mapping(&self) -> &'static str {
+        self.0.mapping().name()
+    }
+
+    fn equals(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}

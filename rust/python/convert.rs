@@ -1,0 +1,183 @@
+//! From Python objects to checked Rust values, with errors that name the argument.
+
+use numpy::{PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyUntypedArrayMethods};
+use pyo3::exceptions::{
+    PyKeyboardInterrupt, PyMemoryError, PyOverflowError, PyTypeError, PyValueError,
+};
+use pyo3::prelude::*;
+use pyo3::types::PyString;
+
+use crate::error::Error;
+
+impl From<Error> for PyErr {
+    fn from(error: Error) -> Self {
+        let message = error.to_string();
+        match error {
+            Error::Value { .. } => PyValueError::new_err(message),
+            Error::Memory { .. } => PyMemoryError::new_err(message),
+            Error::Interrupted => PyKeyboardInterrupt::new_err(message),
+        }
+    }
+}
+
+/// A `TypeError` that names the argument, what came and what is needed.
+pub fn type_error(argument: &str, object: &Bound<'_, PyAny>, need: &str) -> PyErr {
+    let kind =
+        object.get_type().name().map_or_else(|_| "unknown".to_owned(), |name| name.to_string());
+    PyTypeError::new_err(format!("`{argument}` is of type {kind}; {need}"))
+}
+
+/// An unsigned integer (anything with `__index__`, but no bool).
+pub fn unsigned(object: &Bound<'_, PyAny>, argument: &'static str) -> PyResult<u64> {
+    let need = "it must be an integer";
+    if object.is_instance_of::<pyo3::types::PyBool>() {
+        return Err(type_error(argument, object, need));
+    }
+    let index = object.call_method0("__index__").map_err(|_| type_error(argument, object, need))?;
+    index.extract::<u64>().map_err(|error| {
+        if error.is_instance_of::<PyOverflowError>(object.py()) {
+            let got = format!("is {index}");
+            Error::value(argument, got, "it must be from 0 to 2**64 - 1").into()
+        } else {
+            error
+        }
+    })
+}
+
+/// An unsigned integer that fits a size.
+pub fn size(object: &Bound<'_, PyAny>, argument: &'static str) -> PyResult<usize> {
+    Ok(usize::try_from(unsigned(object, argument)?).unwrap_or(usize::MAX))
+}
+
+/// A string.
+pub fn string(object: &Bound<'_, PyAny>, argument: &str) -> PyResult<String> {
+    match object.cast::<PyString>() {
+        Ok(string) => string.extract(),
+        Err(_) => Err(type_error(argument, object, "it must be a string")),
+    }
+}
+
+/// A float64 array in C order: the object itself where it is one, else a safe conversion.
+///
+/// Integers and narrower floats are widened; booleans, complex numbers, strings and objects are
+/// refused.
+pub fn floats<'py>(
+    object: &Bound<'py, PyAny>,
+    argument: &'static str,
+) -> PyResult<PyReadonlyArrayDyn<'py, f64>> {
+    if let Ok(array) = object.cast::<PyArrayDyn<f64>>()
+        && array.is_c_contiguous()
+    {
+        return Ok(array.try_readonly()?);
+    }
+    let array = converted(object, argument, "iuf", "real numbers")?;
+    let options = [("dtype", "float64"), ("order", "C")];
+    let kwargs = pyo3::types::IntoPyDict::into_py_dict(options, object.py())?;
+    let array = object.py().import("numpy")?.call_method("array", (array,), Some(&kwargs))?;
+    Ok(array.cast::<PyArrayDyn<f64>>()?.try_readonly()?)
+}
+
+/// A one-dimensional array of integers.
+pub fn integers(object: &Bound<'_, PyAny>, argument: &'static str) -> PyResult<Vec<i64>> {
+    let array = converted(object, argument, "iu", "integers")?;
+    let rank: usize = array.getattr("ndim")?.extract()?;
+    if rank != 1 {
+        let got = format!("has {rank} dimensions");
+        return Err(Error::value(argument, got, "it must have one").into());
+    }
+    array.call_method0("tolist")?.extract().map_err(|_| {
+        Error::value(argument, "has an entry beyond 64 bits", "smaller integers are needed").into()
+    })
+}
+
+fn converted<'py>(
+    object: &Bound<'py, PyAny>,
+    argument: &str,
+    kinds: &str,
+    wanted: &str,
+) -> PyResult<Bound<'py, PyAny>> {
+    let numpy = object.py().import("numpy")?;
+    let need = format!("an array of {wanted} is needed");
+    let array = numpy
+        .call_method1("asarray", (object,))
+        .map_err(|_| type_error(argument, object, &need))?;
+    let dtype = array.getattr("dtype")?;
+    let kind: String = dtype.getattr("kind")?.extract()?;
+    let size: usize = array.getattr("size")?.extract()?;
+    // An empty list has no type of its own; its shape is what gets refused.
+    if !kinds.contains(&kind) && size > 0 {
+        return Err(PyTypeError::new_err(format!("`{argument}` has dtype {dtype}; {need}")));
+    }
+    Ok(array)
+}
+
+/// Refuses NaN and infinity, naming the first one's place.
+pub fn check_finite(values: &[f64], argument: &'static str) -> Result<(), Error> {
+    // One sum finds them all: NaN and infinity stay in it.
+    if values.iter().map(|value| value * 0.0).sum::<f64>() == 0.0 {
+        return Ok(());
+    }
+    let place = values.iter().position(|value| !value.is_finite()).unwrap_or(0);
+    let got = format!("has {} at flat index {place}", values[place]);
+    Err(Error::value(argument, got, "every entry must be finite"))
+}
+
+/// Refuses negative probabilities, NaN and infinity.
+pub fn check_probabilities(values: &[f64]) -> Result<(), Error> {
+    check_finite(values, "probabilities")?;
+    match values.iter().position(|&value| value < 0.0) {
+        None => Ok(()),
+        Some(place) => Err(Error::value(
+            "probabilities",
+            format!("has {} at flat index {place}", values[place]),
+            "no entry may be negative",
+        )),
+    }
+}
+
+/// The batch axis of an array whose last axis has `length` entries: `None`, or its size.
+pub fn batch(
+    shape: &[usize],
+    length: usize,
+    argument: &'static str,
+    meaning: impl Fn() -> String,
+) -> Result<Option<usize>, Error> {
+    match *shape {
+        [last] if last == length => Ok(None),
+        [sets, last] if last == length => Ok(Some(sets)),
+        [last] => Err(Error::value(argument, format!("has length {last}"), meaning())),
+        _ => Err(Error::value(
+            argument,
+            format!("has shape {shape:?}"),
+            format!("{}, or one batch axis before them", meaning()),
+        )),
+    }
+}
+
+/// Shape of a result: the batch axis, if there is one, then `length`.
+pub fn shape(batch: Option<usize>, length: usize) -> Vec<usize> {
+    batch.into_iter().chain([length]).collect()
+}
+
+/// gamma: a positive number, or with a batch axis one per set.
+pub fn gammas(object: &Bound<'_, PyAny>, batch: Option<usize>) -> PyResult<Vec<f64>> {
+    let array = floats(object, "gamma")?;
+    let fits = match (array.shape(), batch) {
+        ([], _) => true,
+        (&[given], Some(sets)) => given == sets,
+        _ => false,
+    };
+    if !fits {
+        let need = match batch {
+            Some(sets) => format!("it must be a number or have shape [{sets}], one per set"),
+            None => "it must be a number".to_owned(),
+        };
+        return Err(Error::value("gamma", format!("has shape {:?}", array.shape()), need).into());
+    }
+    let gammas = array.as_slice()?.to_vec();
+    check_finite(&gammas, "gamma")?;
+    if let Some(gamma) = gammas.iter().find(|&&gamma| gamma <= 0.0) {
+        return Err(Error::value("gamma", format!("is {gamma}"), "it must be positive").into());
+    }
+    Ok(gammas)
+}

@@ -1,0 +1,321 @@
+//! WeightMap: probabilities → weights.
+//!
+//! q_j = (p_first + p_second) / 2, where one basis feeds the weight first = second, and
+//! theta_j = gamma tanh(s_j gamma 2^(N-1) q_j)      (the paper's map, eqs. 8 and 9), or
+//! theta_j = gamma tanh(s_j gamma (2^N q_j - 1))    (centred: the argument's mean is 0).
+
+use crate::error::{Error, Result};
+use crate::memory;
+use crate::parallel::{self, Cancel, TASK_AMPLITUDES};
+use crate::rng::{Domain, Stream};
+
+/// Largest number of weights: one for each of 2^32 bases.
+pub const MAX_WEIGHTS: u64 = 1 << 32;
+
+/// How the signs of the weights are chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signs {
+    /// The paper's rule: counted from 1, even weights are positive and odd ones negative.
+    Parity,
+    /// A fair coin per weight, from the map's seed.
+    Random,
+}
+
+/// What the tanh is taken of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mapping {
+    /// s gamma 2^(N-1) q
+    Paper,
+    /// s gamma (2^N q - 1)
+    Centered,
+}
+
+impl Signs {
+    /// The rule with this name.
+    pub fn from_name(name: &str) -> Result<Self> {
+        match name {
+            "parity" => Ok(Self::Parity),
+            "random" => Ok(Self::Random),
+            _ => Err(Error::value(
+                "signs",
+                format!("is {name:?}"),
+                "it must be \"parity\" or \"random\"",
+            )),
+        }
+    }
+}
+
+impl Mapping {
+    /// The mapping with this name.
+    pub fn from_name(name: &str) -> Result<Self> {
+        match name {
+            "paper" => Ok(Self::Paper),
+            "centered" => Ok(Self::Centered),
+            _ => Err(Error::value(
+                "mapping",
+                format!("is {name:?}"),
+                "it must be \"paper\" or \"centered\"",
+            )),
+        }
+    }
+
+    /// The mapping's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Paper => "paper",
+            Self::Centered => "centered",
+        }
+    }
+}
+
+/// Which bases feed which weight, with which sign.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WeightMap {
+    num_qubits: usize,
+    first: Vec<u32>,
+    second: Vec<u32>,
+    signs: Vec<i8>,
+    mapping: Mapping,
+}
+
+/// Qubits that `num_weights` weights need: max(1, ceil(log2 M)).
+pub fn qubits_for(num_weights: u64) -> usize {
+    num_weights.next_power_of_two().trailing_zeros().max(1) as usize
+}
+
+impl WeightMap {
+    /// Draws a map: every basis feeds exactly one weight, 2^N - M weights have two bases.
+    pub fn new(
+        num_weights: u64,
+        seed: u64,
+        signs: Signs,
+        mapping: Mapping,
+        cancel: &Cancel,
+    ) -> Result<Self> {
+        if !(1..=MAX_WEIGHTS).contains(&num_weights) {
+            return Err(Error::value(
+                "num_weights",
+                format!("is {num_weights}"),
+                format!("it must be from 1 to 2**32 = {MAX_WEIGHTS}"),
+            ));
+        }
+        let num_qubits = qubits_for(num_weights);
+        let dimension = 1u64 << num_qubits;
+        // Two permutations while drawing, then the map and its arrays as Python sees them.
+        memory::require(u128::from(dimension) * 8 + u128::from(num_weights) * 26, || {
+            format!("a map of {num_weights} weights")
+        })?;
+        let weights = num_weights as usize;
+        let mut stream = Stream::new(seed, Domain::WeightMap, 0, 0);
+        let mut first = shuffled(dimension, dimension, &mut stream, cancel)?;
+        let spare = first.split_off(weights);
+        let mut second = first.clone();
+        let mut stream = Stream::new(seed, Domain::WeightMap, 0, 1);
+        let doubled = shuffled(num_weights, spare.len() as u64, &mut stream, cancel)?;
+        for (weight, basis) in doubled.into_iter().zip(spare) {
+            second[weight as usize] = basis;
+        }
+        Ok(Self { num_qubits, first, second, signs: draw_signs(weights, seed, signs), mapping })
+    }
+
+    /// The map of these arrays, checked.
+    pub fn from_arrays(
+        first: Vec<u32>,
+        second: Vec<u32>,
+        signs: Vec<i8>,
+        mapping: Mapping,
+    ) -> Result<Self> {
+        let weights = first.len();
+        if weights == 0 || weights as u64 > MAX_WEIGHTS {
+            return Err(Error::value(
+                "first",
+                format!("has length {weights}"),
+                format!("it must have from 1 to {MAX_WEIGHTS} entries, one per weight"),
+            ));
+        }
+        for (argument, length) in [("second", second.len()), ("signs", signs.len())] {
+            if length != weights {
+                return Err(Error::value(
+                    argument,
+                    format!("has length {length}"),
+                    format!("it must have length {weights}, as `first` has"),
+                ));
+            }
+        }
+        if let Some(sign) = signs.iter().find(|sign| ![-1, 1].contains(*sign)) {
+            return Err(Error::value(
+                "signs",
+                format!("has the entry {sign}"),
+                "every sign must be -1 or 1",
+            ));
+        }
+        let num_qubits = qubits_for(weights as u64);
+        check_bases(&first, &second, num_qubits)?;
+        Ok(Self { num_qubits, first, second, signs, mapping })
+    }
+
+    /// Number of weights, M.
+    pub fn num_weights(&self) -> usize {
+        self.first.len()
+    }
+
+    /// Number of qubits, N.
+    pub fn num_qubits(&self) -> usize {
+        self.num_qubits
+    }
+
+    /// The first basis of every weight.
+    pub fn first(&self) -> &[u32] {
+        &self.first
+    }
+
+    /// The second basis of every weight; the first again where there is only one.
+    pub fn second(&self) -> &[u32] {
+        &self.second
+    }
+
+    /// The sign of every weight, -1 or 1.
+    pub fn signs(&self) -> &[i8] {
+        &self.signs
+    }
+
+    /// What the tanh is taken of.
+    pub fn mapping(&self) -> Mapping {
+        self.mapping
+    }
+
+    /// Writes the weights of one set of probabilities: gather, scale and squash in one pass.
+    pub fn apply(
+        &self,
+        probabilities: &[f64],
+        gamma: f64,
+        weights: &mut [f64],
+        cancel: &Cancel,
+    ) -> Result<()> {
+        parallel::with_team(weights.len(), |team| {
+            let tasks = weights
+                .chunks_mut(TASK_AMPLITUDES)
+                .zip(self.first.chunks(TASK_AMPLITUDES))
+                .zip(self.second.chunks(TASK_AMPLITUDES))
+                .zip(self.signs.chunks(TASK_AMPLITUDES));
+            let tasks: Vec<_> = tasks.collect();
+            team.for_each(tasks, |(((weights, first), second), signs)| {
+                let fed = first.iter().zip(second).zip(signs);
+                for (weight, ((&first, &second), &sign)) in weights.iter_mut().zip(fed) {
+                    let q = 0.5 * (probabilities[first as usize] + probabilities[second as usize]);
+                    *weight = gamma * self.argument(q, f64::from(sign) * gamma).tanh();
+                }
+                cancel.check()
+            })
+        })
+    }
+
+    #[inline(always)]
+    fn argument(&self, q: f64, signed_gamma: f64) -> f64 {
+        let bases = (1u64 << self.num_qubits) as f64;
+        match self.mapping {
+            Mapping::Paper => signed_gamma * (0.5 * bases) * q,
+            Mapping::Centered => signed_gamma * (bases * q - 1.0),
+        }
+    }
+}
+
+/// The first `count` entries of a random permutation of 0 … size-1 (or all of it, if that is asked).
+fn shuffled(size: u64, count: u64, stream: &mut Stream, cancel: &Cancel) -> Result<Vec<u32>> {
+    let mut items: Vec<u32> = (0..size).map(|item| item as u32).collect();
+    for place in 0..count {
+        if place % (1 << 20) == 0 {
+            cancel.check()?;
+        }
+        items.swap(place as usize, (place + stream.below(size - place)) as usize);
+    }
+    items.truncate(count as usize);
+    Ok(items)
+}
+
+fn draw_signs(weights: usize, seed: u64, signs: Signs) -> Vec<i8> {
+    match signs {
+        Signs::Parity => (0..weights).map(|weight| if weight % 2 == 0 { -1 } else { 1 }).collect(),
+        Signs::Random => {
+            let mut stream = Stream::new(seed, Domain::Signs, 0, 0);
+            let mut bits = 0;
+            (0..weights)
+                .map(|weight| {
+                    if weight % 64 == 0 {
+                        bits = stream.next_u64();
+                    }
+                    if (bits >> (weight % 64)) & 1 == 0 { -1 } else { 1 }
+                })
+                .collect()
+        }
+    }
+}
+
+/// Every basis must feed exactly one weight.
+fn check_bases(first: &[u32], second: &[u32], num_qubits: usize) -> Result<()> {
+    let dimension = 1usize << num_qubits;
+    let mut seen = vec![false; dimension];
+    let mut take = |argument, basis: u32| {
+        let need = format!("every basis from 0 to {} must feed exactly one weight", dimension - 1);
+        match seen.get_mut(basis as usize) {
+            None => Err(Error::value(argument, format!("has the entry {basis}"), need)),
+            Some(true) => Err(Error::value(argument, format!("has the basis {basis} again"), need)),
+            Some(free) => {
+                *free = true;
+                Ok(())
+            }
+        }
+    };
+    for &basis in first {
+        take("first", basis)?;
+    }
+    for (&first, &second) in first.iter().zip(second) {
+        if second != first {
+            take("second", second)?;
+        }
+    }
+    match seen.iter().position(|&used| !used) {
+        Some(basis) => Err(Error::value(
+            "second",
+            format!("leaves out the basis {basis}"),
+            format!("every basis from 0 to {} must feed exactly one weight", dimension - 1),
+        )),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_basis_feeds_one_weight() {
+        let cancel = Cancel::default();
+        for weights in [1, 2, 3, 4, 5, 7, 8, 9, 131, 6690, 8191, 8192, 8193] {
+            let map = WeightMap::new(weights, 5, Signs::Parity, Mapping::Paper, &cancel).unwrap();
+            let doubled = map.first.iter().zip(&map.second).filter(|(a, b)| a != b).count() as u64;
+            assert_eq!(doubled, (1 << map.num_qubits) - weights);
+            let copy = WeightMap::from_arrays(
+                map.first.clone(),
+                map.second.clone(),
+                map.signs.clone(),
+                map.mapping,
+            );
+            assert_eq!(copy.unwrap(), map);
+        }
+    }
+
+    #[test]
+    fn broken_maps_are_refused() {
+        let from = |first: &[u32], second: &[u32]| {
+            let signs = vec![1; first.len()];
+            WeightMap::from_arrays(first.to_vec(), second.to_vec(), signs, Mapping::Paper)
+                .unwrap_err()
+                .to_string()
+        };
+        assert!(from(&[0, 1, 1], &[0, 1, 3]).contains("`first` has the basis 1 again"));
+        assert!(from(&[0, 1, 2], &[0, 1, 2]).contains("leaves out the basis 3"));
+        assert!(from(&[0, 1, 4], &[0, 1, 3]).contains("`first` has the entry 4"));
+        assert!(from(&[0, 1], &[0]).contains("`second` has length 1"));
+    }
+}
