@@ -57,6 +57,17 @@ pub fn probabilities(
     })
 }
 
+/// An error if a batch does not fit in memory, its result of `result_bytes` per set included.
+pub fn require_memory(ansatz: &EfficientSu2, sets: usize, result_bytes: u128) -> Result<()> {
+    let dimension = ansatz.dimension();
+    let side_by_side = if dimension < TEAM_AMPLITUDES { parallel::num_threads() } else { 1 };
+    let workspaces = side_by_side.min(sets) as u128 * dimension as u128 * WORKSPACE_BYTES;
+    memory::require(workspaces + sets as u128 * result_bytes, || {
+        let batch = if sets == 1 { String::new() } else { format!(" for {sets} sets of angles") };
+        format!("the state vector of {} qubits{batch}", ansatz.num_qubits())
+    })
+}
+
 /// Evolves every set of a batch with `work(set, workspace, angles, out, run)`.
 ///
 /// Small sets run side by side, one thread each; large ones run one after another, each with a
@@ -74,11 +85,6 @@ pub fn for_each_set<T: Send>(
         return Ok(());
     }
     let row = out.len() / sets;
-    let side_by_side =
-        if dimension < TEAM_AMPLITUDES { parallel::num_threads().min(sets) } else { 1 };
-    memory::require(side_by_side as u128 * dimension as u128 * WORKSPACE_BYTES, || {
-        format!("the state vector of {} qubits", ansatz.num_qubits())
-    })?;
     let level = simd::level();
     let rows = angles.chunks_exact(ansatz.num_parameters()).zip(out.chunks_exact_mut(row));
     let one = |set: usize, angles: &[f64], out: &mut [T], team: Team| {

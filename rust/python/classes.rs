@@ -9,7 +9,6 @@ use super::interrupt::run;
 use crate::ansatz::{EfficientSu2, Entanglement};
 use crate::error::{Error, Result};
 use crate::evolve;
-use crate::memory;
 use crate::parallel::Cancel;
 use crate::weights::{Mapping, Signs, WeightMap};
 
@@ -53,11 +52,8 @@ impl PyEfficientSu2 {
     ) -> PyResult<Bound<'py, PyArrayDyn<T>>> {
         let py = angles.py();
         let Angles { values, batch } = self.angles(angles)?;
-        let sets = batch.unwrap_or(1);
-        let bytes = self.0.dimension() as u128 * size_of::<T>() as u128 * sets as u128;
-        memory::require(bytes, || {
-            format!("the result for {} qubits and {sets} sets of angles", self.0.num_qubits())
-        })?;
+        let result_bytes = self.0.dimension() as u128 * size_of::<T>() as u128;
+        evolve::require_memory(&self.0, batch.unwrap_or(1), result_bytes)?;
         let out = PyArrayDyn::<T>::zeros(py, shape(batch, self.0.dimension()), false);
         let mut borrow = out.readwrite();
         let slice = borrow.as_slice_mut()?;

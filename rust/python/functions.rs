@@ -8,6 +8,7 @@ use super::classes::{Angles, PyEfficientSu2, PyWeightMap};
 use super::convert::{batch, check_probabilities, floats, gammas, shape, size, unsigned};
 use super::interrupt::run;
 use crate::error::{Error, Result};
+use crate::evolve;
 use crate::generate::{self, Shots, check_qubits};
 use crate::memory;
 use crate::parallel::{self, Team};
@@ -122,8 +123,8 @@ pub fn generate_weights<'py>(
         }
     };
     let sets = batch.unwrap_or(1);
-    let bytes = map.num_weights() as u128 * 8 * sets as u128;
-    memory::require(bytes, || format!("the result of {sets} sets of weights"))?;
+    let counts_bytes = if shots.is_some() { circuit.dimension() as u128 * 8 } else { 0 };
+    evolve::require_memory(circuit, sets, map.num_weights() as u128 * 8 + counts_bytes)?;
     let out = PyArrayDyn::<f64>::zeros(py, shape(batch, map.num_weights()), false);
     let mut borrow = out.readwrite();
     let slice = borrow.as_slice_mut()?;

@@ -1,0 +1,234 @@
+"""The command line: ``qnnw train | resume | eval | info``."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import qnnw
+from qnnw._extras import needs
+from qnnw.config import TrainConfig
+from qnnw.datasets import DatasetError
+from qnnw.optimize import NonFiniteLossError
+from qnnw.paper import PRESETS
+from qnnw.progress import reporter
+from qnnw.record import RecordError
+from qnnw.runs import evaluate_run, resume, train, versions
+from qnnw.training import Reporter
+
+with needs("train", "The qnnw command"):
+    import torch
+    import typer
+    from rich.console import Console
+    from rich.table import Table
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    name="qnnw",
+    help="Train classical neural networks through a quantum circuit.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+INTERRUPTED = 130
+FAILED = 1
+MISUSED = 2
+
+
+class _Dataset(str, Enum):
+    iris = "iris"
+    mnist = "mnist"
+
+
+class _Split(str, Enum):
+    train = "train"
+    test = "test"
+
+
+_Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, the last line.")]
+_Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
+_Run = Annotated[Path, typer.Argument(metavar="RUN", help="The run's folder.")]
+_Threads = Annotated[int | None, typer.Option(help="Threads; results do not depend on them.")]
+_DataDir = Annotated[
+    Path | None,
+    typer.Option(help="Where MNIST/raw lies or is downloaded to [default: $QNNW_DATA]."),
+]
+_Device = Annotated[str | None, typer.Option(help="Where the network runs: cpu or cuda.")]
+
+
+@app.command("train")
+def train_command(
+    dataset: Annotated[_Dataset, typer.Argument(help="Dataset, with the paper's network for it.")],
+    reps: Annotated[int | None, typer.Option(help="Repetitions of the circuit.")] = None,
+    entanglement: Annotated[
+        str | None,
+        typer.Option(help="linear, reverse_linear, circular, full, pairwise or sca."),
+    ] = None,
+    periods: Annotated[int | None, typer.Option(help="Training periods.")] = None,
+    angle_evals: Annotated[int | None, typer.Option(help="COBYLA evaluations a period.")] = None,
+    gamma_evals: Annotated[
+        int | None, typer.Option(help="Nelder-Mead evaluations a period.")
+    ] = None,
+    rhobeg: Annotated[float | None, typer.Option(help="COBYLA's first step, radians.")] = None,
+    shots: Annotated[
+        int | None, typer.Option(help="Measurements an evaluation; exact if not set.")
+    ] = None,
+    signs: Annotated[str | None, typer.Option(help="parity or random.")] = None,
+    mapping: Annotated[str | None, typer.Option(help="paper or centered.")] = None,
+    gamma: Annotated[float | None, typer.Option(help="Initial scale.")] = None,
+    activation: Annotated[str | None, typer.Option(help="relu, tanh or identity.")] = None,
+    loss: Annotated[str | None, typer.Option(help="cross-entropy or binary.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of every random choice.")] = None,
+    train_samples: Annotated[
+        int | None, typer.Option(help="Train on a stratified subset of this size.")
+    ] = None,
+    data_dir: _DataDir = None,
+    device: _Device = None,
+    threads: _Threads = None,
+    out: Annotated[Path, typer.Option(help="Parent of the run folders.")] = Path("runs"),
+    as_json: _Json = False,
+    quiet: _Quiet = False,
+) -> None:
+    """Train as in the paper; without options, the paper's run of the dataset."""
+    changed = {
+        "reps": reps,
+        "entanglement": entanglement,
+        "periods": periods,
+        "angle_evals": angle_evals,
+        "gamma_evals": gamma_evals,
+        "rhobeg": rhobeg,
+        "shots": shots,
+        "signs": signs,
+        "mapping": mapping,
+        "gamma": gamma,
+        "activation": activation,
+        "loss": loss,
+        "seed": seed,
+        "train_samples": train_samples,
+        "data_dir": None if data_dir is None else str(data_dir.resolve()),
+        "device": device,
+        "threads": threads,
+    }
+    given: dict[str, Any] = {name: value for name, value in changed.items() if value is not None}
+    listener = reporter(quiet)
+    with _errors(listener):
+        config: TrainConfig = dataclasses.replace(PRESETS[dataset.value], **given)
+        _use_threads(threads)
+        result = train(config, out, listener)
+    _show_result(result, as_json)
+
+
+@app.command("resume")
+def resume_command(
+    run: _Run,
+    threads: _Threads = None,
+    device: _Device = None,
+    data_dir: _DataDir = None,
+    as_json: _Json = False,
+    quiet: _Quiet = False,
+) -> None:
+    """Go on where a run was cut off; on a finished run, only report."""
+    listener = reporter(quiet)
+    with _errors(listener):
+        _use_threads(threads)
+        result = resume(
+            run,
+            listener,
+            threads=threads,
+            device=device,
+            data_dir=None if data_dir is None else str(data_dir.resolve()),
+        )
+    _show_result(result, as_json)
+
+
+@app.command("eval")
+def eval_command(
+    run: _Run,
+    split: Annotated[_Split, typer.Option(help="Which samples.")] = _Split.test,
+    data_dir: _DataDir = None,
+    as_json: _Json = False,
+) -> None:
+    """Evaluate a run's model.safetensors."""
+    with _errors(Reporter()):
+        folder = None if data_dir is None else str(data_dir.resolve())
+        evaluation = evaluate_run(run, split.value, data_dir=folder)
+    if as_json:
+        print(json.dumps(evaluation))
+        return
+    print(
+        f"{evaluation['dataset']} {evaluation['split']}: "
+        f"accuracy {100 * evaluation['accuracy']:.2f} % of {evaluation['samples']}, "
+        f"loss {evaluation['loss']:.4f}"
+    )
+
+
+@app.command("info")
+def info_command(as_json: _Json = False) -> None:
+    """Tell versions, build, instruction set, threads and devices."""
+    info: dict[str, Any] = {
+        **qnnw.build_info(),
+        "versions": versions(),
+        "cuda": torch.cuda.is_available(),
+    }
+    if as_json:
+        print(json.dumps(info))
+        return
+    table = Table(show_header=False, box=None)
+    for name, value in {**info, **info.pop("versions")}.items():
+        if not isinstance(value, dict):
+            table.add_row(name, str(value))
+    Console().print(table)
+
+
+def _use_threads(threads: int | None) -> None:
+    if threads is not None:
+        qnnw.set_num_threads(threads)
+
+
+@contextmanager
+def _errors(listener: Reporter) -> Iterator[None]:
+    """Turn what a user can mend into one line and an exit status; nothing else is caught."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        run = listener.run_dir
+        remedy = (
+            "" if run is None else f"; to go on from its last finished period: qnnw resume {run}"
+        )
+        print(f"interrupted{remedy}", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED) from None
+    except (ValueError, TypeError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(MISUSED) from error
+    except (RecordError, DatasetError, NonFiniteLossError, MemoryError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(FAILED) from error
+
+
+def _show_result(result: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(result))
+        return
+    table = Table(title=f"{result['dataset']}, seed {result['seed']}", show_header=False)
+    percent = "{:.2f} %".format
+    rows = {
+        "test accuracy": percent(100 * result["test_accuracy"]),
+        "training accuracy": percent(100 * result["train_accuracy"]),
+        "loss": f"{result['loss']:.4f}",
+        "angles / weights": f"{result['num_angles']} / {result['num_weights']} = "
+        + percent(100 * result["parameter_ratio"]),
+        "gamma": f"{result['gamma']:.4f}",
+        "evaluations": f"{result['evaluations']} in {result['seconds']:.1f} s",
+        "run folder": result["run_dir"],
+    }
+    for name, value in rows.items():
+        table.add_row(name, value)
+    Console().print(table)

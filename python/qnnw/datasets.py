@@ -1,0 +1,185 @@
+"""Datasets as tensors: split, normalised, with checksums."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qnnw._extras import needs
+
+with needs("train", "qnnw.datasets"):
+    import torch
+
+__all__ = ["DATASETS", "Dataset", "DatasetError", "load"]
+
+DATASETS = ("iris", "mnist")
+IRIS_TRAIN_SAMPLES = 100
+MNIST_MEAN, MNIST_STD = 0.1307, 0.3081
+
+
+class DatasetError(RuntimeError):
+    """A dataset cannot be found, fetched or read."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Inputs (float32) and labels (int64) for training and test."""
+
+    name: str
+    train_inputs: torch.Tensor
+    train_labels: torch.Tensor
+    test_inputs: torch.Tensor
+    test_labels: torch.Tensor
+
+    @property
+    def checksums(self) -> dict[str, str]:
+        """SHA-256 of every tensor's bytes."""
+        tensors = {
+            name: getattr(self, name)
+            for name in ("train_inputs", "train_labels", "test_inputs", "test_labels")
+        }
+        return {
+            name: hashlib.sha256(tensor.numpy().tobytes()).hexdigest()
+            for name, tensor in tensors.items()
+        }
+
+
+def load(
+    name: str,
+    *,
+    seed: int,
+    data_dir: str | os.PathLike[str] | None = None,
+    train_samples: int | None = None,
+) -> Dataset:
+    """Load a dataset.
+
+    Parameters
+    ----------
+    name
+        ``"iris"``: 100 training and 50 test flowers, a stratified split drawn from the seed,
+        features standardised by the training split. ``"mnist"``: the standard 60,000 and 10,000
+        images, pixels in [0, 1] normalised by 0.1307 and 0.3081.
+    seed
+        Seed of the split, and of the training subset where ``train_samples`` asks for one.
+    data_dir
+        Where MNIST lies in torchvision's layout (``data_dir/MNIST/raw``), or is downloaded to.
+        ``None``: the environment variable ``QNNW_DATA``, else ``~/.cache/qnnw``.
+    train_samples
+        Use a stratified subset of this many training samples.
+
+    Raises
+    ------
+    ValueError
+        ``name`` or ``train_samples`` is out of range.
+    DatasetError
+        The files cannot be read or downloaded.
+    """
+    if name == "iris":
+        dataset = _iris(seed)
+    elif name == "mnist":
+        dataset = _mnist(_root(data_dir))
+    else:
+        known = ", ".join(map(repr, DATASETS))
+        raise ValueError(f"`name` is {name!r}; it must be one of {known}")
+    if train_samples is None:
+        return dataset
+    return _subset(dataset, train_samples, seed)
+
+
+def _iris(seed: int) -> Dataset:
+    # scikit-learn and torchvision take seconds to import: only what a dataset needs is.
+    with needs("train", "The Iris dataset"):
+        from sklearn.datasets import load_iris
+        from sklearn.model_selection import train_test_split
+    features, labels = load_iris(return_X_y=True)
+    train_features, test_features, train_labels, test_labels = train_test_split(
+        features,
+        labels,
+        train_size=IRIS_TRAIN_SAMPLES,
+        stratify=labels,
+        random_state=_sklearn_state(seed),
+    )
+    mean, std = train_features.mean(axis=0), train_features.std(axis=0)
+
+    def inputs(features: NDArray[np.float64]) -> torch.Tensor:
+        return torch.from_numpy(((features - mean) / std).astype(np.float32))
+
+    return Dataset(
+        "iris",
+        inputs(train_features),
+        torch.from_numpy(train_labels.astype(np.int64)),
+        inputs(test_features),
+        torch.from_numpy(test_labels.astype(np.int64)),
+    )
+
+
+def _root(data_dir: str | os.PathLike[str] | None) -> Path:
+    if data_dir is not None:
+        return Path(data_dir)
+    named = os.environ.get("QNNW_DATA")
+    return Path(named) if named else Path.home() / ".cache" / "qnnw"
+
+
+def _mnist(root: Path) -> Dataset:
+    with needs("train", "The MNIST dataset"):
+        from torchvision.datasets import MNIST
+
+    def split(train: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        try:
+            try:
+                data = MNIST(root, train=train, download=False)
+            except RuntimeError:  # torchvision's word for files that are not there
+                data = MNIST(root, train=train, download=True)
+        except Exception as error:
+            raise DatasetError(
+                f"MNIST cannot be read from or downloaded to {str(root)!r}: {error}; "
+                "name a folder that holds MNIST/raw with --data-dir or QNNW_DATA"
+            ) from error
+        count = 60_000 if train else 10_000
+        if data.data.shape != (count, 28, 28) or data.targets.shape != (count,):
+            raise DatasetError(
+                f"MNIST in {str(root)!r} has images of shape {tuple(data.data.shape)} and labels "
+                f"of shape {tuple(data.targets.shape)}; ({count}, 28, 28) and ({count},) are needed"
+            )
+        images = data.data.unsqueeze(1).to(torch.float32)
+        return images.div_(255.0).sub_(MNIST_MEAN).div_(MNIST_STD), data.targets.to(torch.int64)
+
+    return Dataset("mnist", *split(train=True), *split(train=False))
+
+
+def _subset(dataset: Dataset, train_samples: int, seed: int) -> Dataset:
+    with needs("train", "A subset of the training samples"):
+        from sklearn.model_selection import train_test_split
+    available = len(dataset.train_labels)
+    classes = len(np.unique(dataset.train_labels.numpy()))
+    if not classes <= train_samples <= available:
+        raise ValueError(
+            f"`train_samples` is {train_samples}; {dataset.name} needs from {classes} (one per "
+            f"class) to {available}"
+        )
+    if train_samples > available - classes:
+        # Too few would be left out to stratify them.
+        chosen = np.random.default_rng(seed).permutation(available)[:train_samples]
+    else:
+        chosen, _ = train_test_split(
+            np.arange(available),
+            train_size=train_samples,
+            stratify=dataset.train_labels.numpy(),
+            random_state=_sklearn_state(seed),
+        )
+    index = torch.from_numpy(np.sort(chosen))
+    return replace(
+        dataset,
+        train_inputs=dataset.train_inputs[index],
+        train_labels=dataset.train_labels[index],
+    )
+
+
+def _sklearn_state(seed: int) -> int:
+    """Fold a seed to the 32 bits that scikit-learn takes; small seeds stay as they are."""
+    return (seed ^ (seed >> 32)) & 0xFFFF_FFFF

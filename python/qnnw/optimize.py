@@ -1,0 +1,174 @@
+"""Optimisers that need values only, behind one small protocol: SciPy's COBYLA and Nelder-Mead."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+__all__ = ["Cobyla", "NelderMead", "NonFiniteLossError", "Optimizer", "Outcome"]
+
+Vector = NDArray[np.float64]
+Objective = Callable[[Vector], float]
+
+
+class NonFiniteLossError(ArithmeticError):
+    """The objective gave NaN or infinity."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The best point that was evaluated, its value, and the number of evaluations."""
+
+    point: Vector
+    value: float
+    evaluations: int
+
+
+class Optimizer(Protocol):
+    """Minimises a function within a number of evaluations."""
+
+    def minimize(self, objective: Objective, start: Vector, max_evaluations: int) -> Outcome:
+        """Minimise ``objective`` from ``start``.
+
+        Parameters
+        ----------
+        objective
+            Takes float64 of shape (n,), gives a finite number.
+        start
+            Shape (n,).
+        max_evaluations
+            At most this many calls, at least 1.
+
+        Returns
+        -------
+        Outcome
+            The best point seen, wherever the method ended.
+
+        Raises
+        ------
+        NonFiniteLossError
+            The objective gave NaN or infinity.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Cobyla:
+    """SciPy's COBYLA (linear models in a trust region), unconstrained.
+
+    Its first n + 1 evaluations build a simplex: ``start``, then one coordinate after another moved
+    by ``rhobeg`` from the best point so far. With fewer evaluations than that the method is just
+    this walk along the coordinates: it is stopped when they are spent, and the best point counts.
+
+    Parameters
+    ----------
+    rhobeg
+        Size of the first steps, in the units of the point (radians for angles).
+    tol
+        Size of the last steps.
+    """
+
+    rhobeg: float = 1.0
+    tol: float = 1e-4
+
+    def __post_init__(self) -> None:
+        _check_positive("rhobeg", self.rhobeg)
+        _check_positive("tol", self.tol)
+
+    def minimize(self, objective: Objective, start: Vector, max_evaluations: int) -> Outcome:
+        """See :meth:`Optimizer.minimize`."""
+        # SciPy takes no maxiter below n + 2; the budget stops it at the number that was asked for.
+        options = {"rhobeg": self.rhobeg, "maxiter": max(max_evaluations, len(start) + 2)}
+        return _run("COBYLA", objective, start, max_evaluations, tol=self.tol, options=options)
+
+    def overhead(self, size: int) -> float:
+        """Seconds that the method itself takes per evaluation at ``size`` variables, measured."""
+        started: list[float] = []
+
+        def bowl(point: Vector) -> float:
+            started.append(time.perf_counter())
+            return float(point @ point)
+
+        # Past the simplex every evaluation solves a linear model, which is what costs.
+        self.minimize(bowl, np.ones(size), size + 10)
+        steps = np.diff(started[size + 1 :])
+        return float(np.median(steps)) if len(steps) else 0.0
+
+
+@dataclass(frozen=True)
+class NelderMead:
+    """SciPy's Nelder-Mead simplex method.
+
+    Parameters
+    ----------
+    step
+        Edge of the first simplex relative to each coordinate (absolute where that is 0).
+    """
+
+    step: float = 0.05
+
+    def __post_init__(self) -> None:
+        _check_positive("step", self.step)
+
+    def minimize(self, objective: Objective, start: Vector, max_evaluations: int) -> Outcome:
+        """See :meth:`Optimizer.minimize`."""
+        simplex = np.tile(start, (len(start) + 1, 1))
+        edges = np.where(start == 0.0, self.step, self.step * start)
+        simplex[1:] += np.diag(edges)
+        options = {"maxfev": max_evaluations + 1, "initial_simplex": simplex}
+        return _run("Nelder-Mead", objective, start, max_evaluations, options=options)
+
+
+class _BudgetSpentError(Exception):
+    """The evaluations are used up; never leaves this module."""
+
+
+@dataclass
+class _Watched:
+    """The objective, counted, checked, and with its best point kept."""
+
+    objective: Objective
+    left: int
+    best: Vector = field(default_factory=lambda: np.empty(0))
+    value: float = math.inf
+    evaluations: int = 0
+
+    def __call__(self, point: Vector) -> float:
+        if self.left == 0:
+            raise _BudgetSpentError
+        value = float(self.objective(point))
+        self.left -= 1
+        self.evaluations += 1
+        if not math.isfinite(value):
+            raise NonFiniteLossError(
+                f"the objective is {value} at evaluation {self.evaluations}; it must be finite"
+            )
+        if value < self.value:
+            self.best, self.value = point.copy(), value
+        return value
+
+
+def _run(
+    method: str, objective: Objective, start: Vector, max_evaluations: int, **arguments: Any
+) -> Outcome:
+    if max_evaluations < 1:
+        raise ValueError(f"`max_evaluations` is {max_evaluations}; it must be at least 1")
+    if start.ndim != 1 or start.size == 0:
+        raise ValueError(f"`start` has shape {start.shape}; one axis, not empty, is needed")
+    watched = _Watched(objective, max_evaluations)
+    with contextlib.suppress(_BudgetSpentError):
+        minimize(watched, start, method=method, **arguments)
+    return Outcome(watched.best, watched.value, watched.evaluations)
+
+
+def _check_positive(name: str, value: float) -> None:
+    if not (math.isfinite(value) and value > 0):
+        raise ValueError(f"`{name}` is {value}; it must be positive and finite")

@@ -1,0 +1,209 @@
+"""Runs on disk: train in a new folder, go on in one that was cut off, evaluate what is there."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy
+
+import qnnw
+from qnnw._extras import needs
+from qnnw.config import NETWORKS, TrainConfig, one_of
+from qnnw.datasets import load
+from qnnw.evaluation import Evaluator
+from qnnw.plots import plot_history
+from qnnw.record import RecordError, RunFolder
+from qnnw.training import Reporter, Trainer
+
+with needs("train", "qnnw.runs"):
+    import safetensors
+    import safetensors.torch
+    import torch
+
+__all__ = ["evaluate_run", "resume", "train", "versions"]
+
+
+def train(
+    config: TrainConfig,
+    out: str | Path = "runs",
+    reporter: Reporter | None = None,
+) -> dict[str, Any]:
+    """Train from the beginning, in a new run folder.
+
+    Parameters
+    ----------
+    config
+        The settings; :data:`qnnw.paper.PRESETS` has the paper's.
+    out
+        Parent of the run folders.
+    reporter
+        Hears how it goes.
+
+    Returns
+    -------
+    dict
+        The content of ``result.json``.
+
+    Raises
+    ------
+    ValueError, qnnw.datasets.DatasetError
+        The settings or the data cannot be used; nothing is written.
+    qnnw.optimize.NonFiniteLossError
+        The loss became NaN or infinite; finished periods are kept.
+    """
+    trainer = Trainer(config)
+    described = {
+        "config": dataclasses.asdict(config),
+        "data": trainer.data.checksums,
+        "versions": versions(),
+        "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    name = f"{config.dataset}-reps{config.reps}-seed{config.seed}-{stamp}"
+    folder = RunFolder.create(out, name, described)
+    return _run(trainer, folder, reporter or Reporter())
+
+
+def resume(
+    path: str | Path,
+    reporter: Reporter | None = None,
+    *,
+    threads: int | None = None,
+    device: str | None = None,
+    data_dir: str | None = None,
+) -> dict[str, Any]:
+    """Go on where a run was cut off; on a finished run, return its result.
+
+    A run that was killed and resumed gives, bit for bit, what an uninterrupted run gives with the
+    same versions on the same machine.
+
+    Parameters
+    ----------
+    path
+        The run's folder.
+    reporter
+        Hears how it goes.
+    threads, device, data_dir
+        Instead of the run's own.
+
+    Raises
+    ------
+    qnnw.record.RecordError
+        The folder is no run, is damaged, or is in use; or the data are not the run's.
+    """
+    folder = RunFolder(path)
+    result = folder.read_result()
+    if result is not None:
+        return result
+    trainer = Trainer(_config_of(folder, threads=threads, device=device, data_dir=data_dir))
+    if trainer.data.checksums != folder.read_config()["data"]:
+        raise RecordError(
+            f"the data differ from those that {str(folder.path)!r} was started with (checksums in "
+            "its config.json)"
+        )
+    return _run(trainer, folder, reporter or Reporter())
+
+
+def evaluate_run(
+    path: str | Path, split: str = "test", *, data_dir: str | None = None
+) -> dict[str, Any]:
+    """Evaluate a run's saved model, ``model.safetensors``, on one of its splits.
+
+    Parameters
+    ----------
+    path
+        The run's folder, finished or not.
+    split
+        ``"test"`` or ``"train"``.
+    data_dir
+        Instead of the run's own.
+
+    Raises
+    ------
+    ValueError
+        ``split`` is neither.
+    qnnw.record.RecordError
+        The folder is no run, or has no whole model yet.
+    """
+    one_of("split", split, ("train", "test"))
+    folder = RunFolder(path)
+    config = _config_of(folder, threads=None, device=None, data_dir=data_dir)
+    data = load(
+        config.dataset,
+        seed=config.seed,
+        data_dir=config.data_dir,
+        train_samples=config.train_samples,
+    )
+    network = NETWORKS[config.dataset](config.activation)
+    try:
+        network.load_state_dict(safetensors.torch.load(folder.model_path.read_bytes()))
+    except (OSError, RuntimeError, safetensors.SafetensorError) as error:
+        raise RecordError(f"{str(folder.model_path)!r} cannot be loaded: {error}") from error
+    inputs, labels = (
+        (data.test_inputs, data.test_labels)
+        if split == "test"
+        else (data.train_inputs, data.train_labels)
+    )
+    evaluator = Evaluator(network, inputs, labels, loss=config.loss, threads=qnnw.get_num_threads())
+    weights = torch.nn.utils.parameters_to_vector(network.parameters())
+    evaluation = evaluator(weights.detach().numpy().astype(np.float64))
+    evaluator.close()
+    return {
+        "run_dir": str(folder.path),
+        "dataset": config.dataset,
+        "split": split,
+        "samples": len(labels),
+        "accuracy": evaluation.accuracy,
+        "loss": evaluation.loss,
+        "cross_entropy": evaluation.cross_entropy,
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of everything that can change a number."""
+    return {
+        "qnnw": qnnw.__version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "scipy": scipy.__version__,
+        "torch": torch.__version__,
+        "platform": f"{sys.platform}-{platform.machine()}",
+    }
+
+
+def _run(trainer: Trainer, folder: RunFolder, reporter: Reporter) -> dict[str, Any]:
+    with folder.locked():
+        try:
+            trainer.restore(folder)
+            reporter.started(trainer, folder.path)
+            reporter.estimated(trainer.seconds_left())
+            while len(trainer.history) < trainer.config.periods:
+                line = trainer.run_period(reporter)
+                trainer.history.append(line)
+                trainer.save(folder)
+                reporter.period_finished(line)
+            # A kill between the last period and here leaves what this writes to the next resume.
+            trainer.save(folder)
+            result = trainer.result(folder)
+            plot_history(folder.path)
+            folder.write_result(result)
+        finally:
+            reporter.stopped()
+            trainer.close()
+    return result
+
+
+def _config_of(folder: RunFolder, **changed: Any) -> TrainConfig:
+    stored = folder.read_config()
+    try:
+        config = TrainConfig(**stored["config"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise RecordError(f"{str(folder.config_path)!r} is damaged: {error}") from error
+    given = {name: value for name, value in changed.items() if value is not None}
+    return dataclasses.replace(config, **given)
