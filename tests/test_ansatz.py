@@ -5,15 +5,15 @@ import pickle
 
 import numpy as np
 import pytest
-import reference
 from hypothesis import given
 from hypothesis import strategies as st
 from qiskit import QuantumCircuit, qasm3
 from qiskit.circuit.library import efficient_su2
 from qiskit.quantum_info import Statevector
-from strategies import ENTANGLEMENTS, angles_for, ansatzes
 
 import qnnw
+import reference
+from strategies import ENTANGLEMENTS, angles_for, ansatzes
 
 
 def qiskit_circuit(num_qubits, reps, entanglement):
@@ -73,7 +73,8 @@ def test_large_states_agree_with_the_reference(num_qubits, entanglement, num_thr
 
 
 @pytest.mark.parametrize("num_qubits", [1, 8, 13, 17])
-def test_results_do_not_depend_on_threads(num_qubits, restore_threads):
+@pytest.mark.usefixtures("restore_threads")
+def test_results_do_not_depend_on_threads(num_qubits):
     ansatz = qnnw.EfficientSU2(num_qubits, 3, "sca")
     angles = np.stack([ansatz.random_angles(seed) for seed in range(5)])
     results = []

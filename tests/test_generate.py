@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import reference
 from hypothesis import given
 from hypothesis import strategies as st
 
 import qnnw
+import reference
 
 
 @pytest.mark.parametrize("num_weights", [1, 2, 3, 131, 255, 256, 257, 6690])
@@ -42,7 +42,8 @@ def test_one_call_is_its_parts(num_weights, shots, seed):
     assert np.array_equal(whole, parts)
 
 
-def test_threads_do_not_matter(restore_threads):
+@pytest.mark.usefixtures("restore_threads")
+def test_threads_do_not_matter():
     weight_map = qnnw.WeightMap(40_000, seed=0)
     ansatz = qnnw.EfficientSU2(16, 2)
     angles = np.stack([ansatz.random_angles(0), ansatz.random_angles(1)])

@@ -5,11 +5,11 @@ import pickle
 
 import numpy as np
 import pytest
-import reference
 from hypothesis import given
 from hypothesis import strategies as st
 
 import qnnw
+import reference
 
 SIZES = sorted({1, 2, 3, 131, 6690} | {2**k + d for k in (2, 3, 5, 10, 14) for d in (-1, 0, 1)})
 
@@ -129,7 +129,8 @@ def test_a_batch_is_its_rows(num_weights, batch, seed):
         assert np.array_equal(weights[row], one)
 
 
-def test_large_maps_do_not_depend_on_threads(restore_threads):
+@pytest.mark.usefixtures("restore_threads")
+def test_large_maps_do_not_depend_on_threads():
     weight_map = qnnw.WeightMap(100_000, seed=0)
     probabilities = np.random.default_rng(0).random(2**17)
     results = []

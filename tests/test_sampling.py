@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chi2
-from strategies import distributions
 
 import qnnw
+from strategies import distributions
 
 
 @given(distributions(), st.integers(1, 2**40), st.integers(0, 2**64 - 1))
@@ -86,7 +86,8 @@ def test_neighbouring_seeds_and_rows_are_independent():
 
 @pytest.mark.parametrize("bins", [1, 7, 1000, 2**15 + 3])
 @pytest.mark.parametrize("shots", [1, 1000, 2**40])
-def test_threads_do_not_matter(bins, shots, restore_threads):
+@pytest.mark.usefixtures("restore_threads")
+def test_threads_do_not_matter(bins, shots):
     rng = np.random.default_rng(bins)
     probabilities = rng.exponential(size=(3, bins))
     probabilities /= probabilities.sum(axis=1, keepdims=True)

@@ -3,6 +3,17 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+__all__ = [
+    "EfficientSU2",
+    "WeightMap",
+    "build_info",
+    "generate_weights",
+    "get_num_threads",
+    "probs_to_weights",
+    "sample_counts",
+    "set_num_threads",
+]
+
 @final
 class EfficientSU2:
     def __new__(

@@ -59,7 +59,9 @@ _Run = Annotated[Path, typer.Argument(metavar="RUN", help="The run's folder.")]
 _Threads = Annotated[int | None, typer.Option(help="Threads; results do not depend on them.")]
 _DataDir = Annotated[
     Path | None,
-    typer.Option(help="Where MNIST/raw lies or is downloaded to [default: $QNNW_DATA]."),
+    typer.Option(
+        help="Where MNIST/raw lies or is downloaded to; else $QNNW_DATA, else ~/.cache/qnnw."
+    ),
 ]
 _Device = Annotated[str | None, typer.Option(help="Where the network runs: cpu or cuda.")]
 
@@ -77,7 +79,12 @@ def train_command(
     gamma_evals: Annotated[
         int | None, typer.Option(help="Nelder-Mead evaluations a period.")
     ] = None,
-    rhobeg: Annotated[float | None, typer.Option(help="COBYLA's first step, radians.")] = None,
+    rhobeg: Annotated[
+        float | None, typer.Option(help="COBYLA's first step in the first period, radians.")
+    ] = None,
+    rhobeg_decay: Annotated[
+        float | None, typer.Option(help="That step in the last period, relative to the first.")
+    ] = None,
     shots: Annotated[
         int | None, typer.Option(help="Measurements an evaluation; exact if not set.")
     ] = None,
@@ -105,6 +112,7 @@ def train_command(
         "angle_evals": angle_evals,
         "gamma_evals": gamma_evals,
         "rhobeg": rhobeg,
+        "rhobeg_decay": rhobeg_decay,
         "shots": shots,
         "signs": signs,
         "mapping": mapping,

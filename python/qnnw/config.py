@@ -32,8 +32,12 @@ class TrainConfig:
         See :mod:`qnnw.networks` and :class:`qnnw.evaluation.Evaluator`.
     periods, angle_evals, gamma_evals
         N_train, N_phi and N_gamma; ``gamma_evals`` may be 0.
-    rhobeg
-        COBYLA's first step, radians.
+    rhobeg, rhobeg_decay
+        COBYLA's first step, radians: ``rhobeg`` in the first period, falling geometrically to
+        ``rhobeg * rhobeg_decay`` in the last.
+    gamma_step
+        Edge of Nelder-Mead's first simplex relative to gamma: it starts from gamma and
+        ``(1 + gamma_step) * gamma``.
     shots
         Measurements per evaluation, drawn afresh each time; ``None`` is exact.
     seed
@@ -51,7 +55,9 @@ class TrainConfig:
     periods: int
     angle_evals: int
     gamma_evals: int
-    rhobeg: float
+    rhobeg: float = 1.0
+    rhobeg_decay: float = 0.1
+    gamma_step: float = 3.0
     entanglement: str = "linear"
     signs: str = "parity"
     mapping: str = "paper"
@@ -75,8 +81,10 @@ class TrainConfig:
                 raise ValueError(f"`{name}` is {value}; it must be at least {least}")
         if self.seed >= 2**64:
             raise ValueError(f"`seed` is {self.seed}; it must be below 2**64")
-        if not (math.isfinite(self.gamma) and self.gamma > 0):
-            raise ValueError(f"`gamma` is {self.gamma}; it must be positive and finite")
+        for name in ("rhobeg", "rhobeg_decay", "gamma_step", "gamma"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0):
+                raise ValueError(f"`{name}` is {value}; it must be positive and finite")
         if self.shots is not None and not 1 <= self.shots <= 2**40:
             raise ValueError(f"`shots` is {self.shots}; it must be from 1 to 2**40")
         if self.threads is not None and self.threads < 1:

@@ -136,8 +136,9 @@ def _mnist(root: Path) -> Dataset:
             except RuntimeError:  # torchvision's word for files that are not there
                 data = MNIST(root, train=train, download=True)
         except Exception as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
             raise DatasetError(
-                f"MNIST cannot be read from or downloaded to {str(root)!r}: {error}; "
+                f"MNIST cannot be read from or downloaded to {str(root)!r}: {reason}; "
                 "name a folder that holds MNIST/raw with --data-dir or QNNW_DATA"
             ) from error
         count = 60_000 if train else 10_000

@@ -107,7 +107,7 @@ class Evaluator:
                 f"{len(inputs)}, and not 0"
             )
         self._loss = LOSSES[loss]
-        self._device = torch.device(device)
+        self._device = _device(device)
         self._network = _for_evaluation(network).to(self._device)
         if inputs.dim() == 4:
             # Convolutions, and the pools after them, are fastest with both in channels-last.
@@ -187,6 +187,16 @@ class _MaxPool2x2(nn.Module):
         height, width = inputs.shape[2] // 2 * 2, inputs.shape[3] // 2 * 2
         rows = torch.maximum(inputs[:, :, 0:height:2], inputs[:, :, 1:height:2])
         return torch.maximum(rows[..., 0:width:2], rows[..., 1:width:2])
+
+
+def _device(name: str | torch.device) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"`device` is {str(name)!r}, which torch cannot use: {reason}") from error
+    return device
 
 
 def _for_evaluation(network: nn.Module) -> nn.Module:

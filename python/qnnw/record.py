@@ -16,7 +16,6 @@ import io
 import json
 import os
 import secrets
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -129,15 +128,16 @@ class RunFolder:
     ) -> tuple[dict[str, NDArray[Any]], dict[str, Any], list[dict[str, Any]]] | None:
         """Arrays, state and history after the last finished period; ``None`` before the first."""
         try:
-            with np.load(self.checkpoint_path, allow_pickle=False) as packed:
+            content = io.BytesIO(self.checkpoint_path.read_bytes())
+            with np.load(content, allow_pickle=False) as packed:
                 arrays = dict(packed)
-            content = json.loads(arrays.pop("json").tobytes())
-            if content["format"] != FORMAT:
-                raise ValueError(f"format {content['format']!r}")
-            return arrays, content["state"], content["history"]
+            text = json.loads(arrays.pop("json").tobytes())
+            if text["format"] != FORMAT:
+                raise ValueError(f"format {text['format']!r}")
+            return arrays, text["state"], text["history"]
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except Exception as error:  # damaged bytes make the readers of zip and npy raise anything
             raise RecordError(f"{str(self.checkpoint_path)!r} is damaged: {error}") from error
 
     def read_history(self) -> list[dict[str, Any]]:

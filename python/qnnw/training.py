@@ -21,7 +21,7 @@ from qnnw.datasets import Dataset, load
 from qnnw.evaluation import Evaluation, Evaluator
 from qnnw.generate import generate_weights
 from qnnw.mapping import WeightMap
-from qnnw.optimize import Cobyla, NelderMead, Optimizer, Outcome
+from qnnw.optimize import Cobyla, NelderMead
 from qnnw.record import RecordError, RunFolder
 
 with needs("train", "qnnw.training"):
@@ -113,8 +113,7 @@ class Trainer:
         )
         self.evaluations = 0
         self.history: list[dict[str, Any]] = []
-        self.angle_optimizer = Cobyla(rhobeg=config.rhobeg)
-        self.gamma_optimizer = NelderMead()
+        self.gamma_optimizer = NelderMead(step=config.gamma_step)
 
     def _evaluator(self, inputs: torch.Tensor, labels: torch.Tensor) -> Evaluator:
         return Evaluator(
@@ -154,6 +153,12 @@ class Trainer:
             self._train(self.weights(self.best.angles, self.best.gamma, 0))
         return (time.perf_counter() - start) / 3
 
+    def angle_optimizer(self, period: int) -> Cobyla:
+        """The optimiser of the angles in a period, counted from 1."""
+        config = self.config
+        share = (period - 1) / max(config.periods - 1, 1)
+        return Cobyla(rhobeg=config.rhobeg * config.rhobeg_decay**share)
+
     def seconds_left(self) -> float:
         """How long the periods that are left will take, from a few evaluations timed now."""
         config = self.config
@@ -163,7 +168,7 @@ class Trainer:
         if seconds > 60:
             # Only a long run is worth a second or two of timing the optimiser itself.
             past_simplex = max(0, config.angle_evals - self.ansatz.num_parameters)
-            overhead = self.angle_optimizer.overhead(self.ansatz.num_parameters)
+            overhead = self.angle_optimizer(1).overhead(self.ansatz.num_parameters)
             seconds += left * past_simplex * overhead
         return seconds
 
@@ -184,11 +189,12 @@ class Trainer:
             return loss
 
         gamma = self.best.gamma
-        self._optimize(self.angle_optimizer, angles_objective, self.best.angles, "angle_evals")
+        optimizer = self.angle_optimizer(period)
+        optimizer.minimize(angles_objective, self.best.angles, self.config.angle_evals)
         if self.config.gamma_evals > 0:
             angles = self.best.angles
             scale = np.array([self.best.gamma])
-            self._optimize(self.gamma_optimizer, gamma_objective, scale, "gamma_evals")
+            self.gamma_optimizer.minimize(gamma_objective, scale, self.config.gamma_evals)
         train, test = self.measure()
         return {
             "period": period,
@@ -200,11 +206,6 @@ class Trainer:
             "evaluations": self.evaluations - before,
             "seconds": time.perf_counter() - start,
         }
-
-    def _optimize(
-        self, optimizer: Optimizer, objective: Any, start: NDArray[np.float64], budget: str
-    ) -> Outcome:
-        return optimizer.minimize(objective, start, getattr(self.config, budget))
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         """The plain network's state with the best weights."""

@@ -1,0 +1,178 @@
+"""The command line, run as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+SHORT = ["--periods", "2", "--angle-evals", "20", "--gamma-evals", "3"]
+RESULT_KEYS = {
+    "dataset", "num_weights", "num_qubits", "reps", "num_angles", "parameter_ratio", "seed",
+    "shots", "train_accuracy", "test_accuracy", "loss", "gamma", "evaluations", "seconds",
+    "run_dir",
+}  # fmt: skip
+
+
+def qnnw(*arguments, **options):
+    return subprocess.run(
+        [sys.executable, "-m", "qnnw", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        **options,
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs")
+    finished = qnnw("train", "iris", *SHORT, "--seed", 3, "--out", out, "--json")
+    return finished, json.loads(finished.stdout.splitlines()[-1])
+
+
+def test_train_prints_the_result_and_plain_lines(trained):
+    finished, result = trained
+    assert finished.returncode == 0
+    assert set(result) >= RESULT_KEYS
+    assert result["dataset"] == "iris"
+    assert result["seed"] == 3
+    assert result["shots"] is None
+    lines = finished.stderr.splitlines()
+    assert lines[0].startswith("iris: 131 weights from 8 qubits, reps 1, 32 angles (24.4 %)")
+    assert any("20 evaluations are fewer than the 34 that COBYLA needs" in line for line in lines)
+    assert sum(line.startswith("period ") for line in lines) == 2
+    assert "\x1b" not in finished.stderr + finished.stdout
+
+
+def test_defaults_to_runs_in_this_folder(tmp_path):
+    finished = qnnw("train", "iris", *SHORT, "--quiet", cwd=tmp_path)
+    assert finished.returncode == 0
+    assert finished.stderr == ""
+    assert "test accuracy" in finished.stdout
+    (run,) = (tmp_path / "runs").iterdir()
+    assert (run / "history.png").is_file()
+
+
+def test_every_option_is_taken(tmp_path):
+    finished = qnnw(
+        "train", "iris", *SHORT, "--reps", 2, "--entanglement", "sca", "--rhobeg", 0.5,
+        "--rhobeg-decay", 0.5, "--shots", 500, "--signs", "random", "--mapping", "centered",
+        "--gamma", 0.4, "--activation", "tanh", "--loss", "binary", "--seed", 9,
+        "--train-samples", 60, "--device", "cpu", "--threads", 2, "--out", tmp_path, "--json",
+    )  # fmt: skip
+    assert finished.returncode == 0, finished.stderr
+    result = json.loads(finished.stdout.splitlines()[-1])
+    config = json.loads(next(tmp_path.glob("*/config.json")).read_text())["config"]
+    expected = {
+        "reps": 2, "entanglement": "sca", "shots": 500, "signs": "random",
+        "mapping": "centered", "activation": "tanh", "seed": 9,
+    }  # fmt: skip
+    assert expected.items() <= result.items()
+    expected = {
+        "rhobeg": 0.5, "rhobeg_decay": 0.5, "gamma": 0.4, "loss": "binary", "threads": 2,
+        "device": "cpu", "train_samples": 60, "periods": 2, "angle_evals": 20, "gamma_evals": 3,
+    }  # fmt: skip
+    assert expected.items() <= config.items()
+    assert result["train_samples"] == 60
+
+
+def test_resume_and_eval(trained):
+    _, result = trained
+    resumed = qnnw("resume", result["run_dir"], "--json")
+    assert json.loads(resumed.stdout.splitlines()[-1]) == result
+    evaluated = qnnw("eval", result["run_dir"], "--json")
+    assert json.loads(evaluated.stdout)["accuracy"] == result["test_accuracy"]
+    evaluated = qnnw("eval", result["run_dir"], "--split", "train")
+    assert f"accuracy {100 * result['train_accuracy']:.2f} %" in evaluated.stdout
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path):
+    command = [sys.executable, "-m", "qnnw", "train", "iris", "--out", str(tmp_path), "--json"]
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+        for line in process.stderr:
+            if line.startswith("period 2/"):
+                break
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+        assert process.wait(timeout=60) == 130
+    (run,) = tmp_path.iterdir()
+    assert f"qnnw resume {run}" in rest
+    assert "Traceback" not in rest
+    resumed = qnnw("resume", run, "--json")
+    assert resumed.returncode == 0
+    assert "resumed after period" in resumed.stderr
+    whole = qnnw("train", "iris", "--out", tmp_path / "whole", "--json", "--quiet")
+    left, right = (json.loads(r.stdout.splitlines()[-1]) for r in (resumed, whole))
+    for name in ("loss", "gamma", "train_accuracy", "test_accuracy", "evaluations"):
+        assert left[name] == right[name]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["train", "cifar"], 2, "cifar"),
+        (["train", "iris", "--reps", "-1"], 2, "error: `reps` is -1"),
+        (["train", "iris", "--shots", "0"], 2, "error: `shots` is 0"),
+        (["train", "iris", "--threads", "0"], 2, "error: `threads` is 0"),
+        (["train", "iris", "--entanglement", "ring"], 2, "error: `entanglement` is"),
+        (["train", "iris", "--device", "abacus"], 2, "error: `device` is 'abacus'"),
+        (["train", "mnist", "--data-dir", "/nonexistent/data"], 1, "error: MNIST cannot be read"),
+        (["train", "iris", "--out", "/proc/nowhere"], 1, "error: "),
+        (["resume", "/nonexistent"], 1, "is no run: it has no config.json"),
+        (["eval", "/nonexistent"], 1, "is no run: it has no config.json"),
+        (["eval", "/nonexistent", "--split", "all"], 2, "all"),
+    ],
+)
+def test_what_a_user_can_mend_is_one_line(arguments, status, message, tmp_path):
+    finished = qnnw(*arguments, cwd=tmp_path)
+    assert finished.returncode == status
+    assert message in finished.stderr
+    assert "Traceback" not in finished.stderr
+    if message.startswith("error"):
+        assert len(finished.stderr.splitlines()) == 1
+
+
+def test_info():
+    info = json.loads(qnnw("info", "--json").stdout)
+    assert info["profile"] == "release"
+    assert {"qnnw", "torch", "numpy", "scipy", "python"} <= set(info["versions"])
+    text = qnnw("info").stdout
+    assert "simd" in text
+    assert "torch" in text
+
+
+def test_the_live_display(tmp_path):
+    """On a terminal: one line per period stays, the bar is taken down."""
+    import pty
+
+    leader, follower = pty.openpty()
+    command = [sys.executable, "-m", "qnnw", "train", "iris", *SHORT, "--out", str(tmp_path)]
+    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "120"}
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=follower, env=environment, close_fds=True
+    )
+    os.close(follower)
+    seen = b""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        try:
+            part = os.read(leader, 65536)
+        except OSError:
+            break
+        if not part:
+            break
+        seen += part
+    os.close(leader)
+    assert process.wait(timeout=60) == 0
+    text = seen.decode()
+    assert "evaluations/s" in text
+    assert "left" in text
+    assert text.count("period 2/2: loss") == 1

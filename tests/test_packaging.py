@@ -1,0 +1,142 @@
+"""What is installed: dependencies, extras, stubs, and the wheel on a second Python."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import qnnw
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Makes imports of these packages fail as if they were not installed.
+BLOCK = """
+import sys
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {blocked!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Blocked())
+"""
+EXTRAS = {
+    "torch", "torchvision", "sklearn", "matplotlib", "rich", "typer", "safetensors", "qiskit",
+}  # fmt: skip
+
+
+def run_without(packages, script):
+    code = BLOCK.format(blocked=packages) + script
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+
+def test_importing_needs_numpy_and_scipy_only():
+    script = """
+import qnnw
+ansatz = qnnw.EfficientSU2(8, 1)
+weight_map = qnnw.WeightMap(131)
+print(qnnw.generate_weights(ansatz, ansatz.random_angles(0), weight_map, 0.3, 100, 0).shape)
+import qnnw.optimize, qnnw.record
+"""
+    finished = run_without(EXTRAS, script)
+    assert finished.stdout == "(131,)\n", finished.stderr
+
+
+def test_importing_loads_nothing_else():
+    script = f"import qnnw, sys; print({EXTRAS!r} & {{n.split('.')[0] for n in sys.modules}})"
+    finished = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert finished.stdout == "set()\n"
+
+
+@pytest.mark.parametrize(
+    ("module", "missing"),
+    [
+        ("networks", "torch"),
+        ("datasets", "torch"),
+        ("evaluation", "torch"),
+        ("training", "safetensors"),
+        ("runs", "matplotlib"),
+        ("plots", "matplotlib"),
+        ("cli", "typer"),
+    ],
+)
+def test_a_missing_extra_is_named(module, missing):
+    finished = run_without({missing}, f"import qnnw.{module}")
+    assert f"needs the package '{missing}'" in finished.stderr
+    assert "python -m pip install 'qnnw[train]'" in finished.stderr
+
+
+@pytest.mark.parametrize("missing", ["torch", "typer", "rich"])
+def test_the_command_says_what_to_install_in_one_line(missing):
+    finished = run_without({missing}, "from qnnw.__main__ import main; main()")
+    assert finished.returncode == 1
+    assert finished.stderr.startswith("error: ")
+    assert "pip install 'qnnw[train]'" in finished.stderr
+    assert len(finished.stderr.splitlines()) == 1
+
+
+def test_datasets_and_qiskit_name_theirs():
+    finished = run_without({"sklearn"}, "from qnnw.datasets import load; load('iris', seed=0)")
+    assert "The Iris dataset needs the package 'sklearn'" in finished.stderr
+    finished = run_without({"qiskit"}, "import qnnw; qnnw.EfficientSU2(2, 1).to_qiskit()")
+    assert "python -m pip install 'qnnw[qiskit]'" in finished.stderr
+
+
+def test_public_names_are_documented():
+    for name in qnnw.__all__:
+        assert name == "__version__" or getattr(qnnw, name).__doc__
+
+
+def second_python():
+    """An interpreter of another minor version (3.10 or later), or None."""
+    names = [shutil.which(f"python3.{minor}") for minor in range(10, 20)]
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    names += sorted(map(str, pyenv.glob("versions/3.1?.*/bin/python")))
+    for name in [os.environ.get("QNNW_SECOND_PYTHON"), *names]:
+        if name is None:
+            continue
+        code = "import sys, venv, ensurepip; print(*sys.version_info[:2])"
+        answer = subprocess.run([name, "-c", code], capture_output=True, text=True)
+        version = tuple(map(int, answer.stdout.split())) if answer.returncode == 0 else (0, 0)
+        if version >= (3, 10) and version != sys.version_info[:2]:
+            return name
+    return None
+
+
+def test_the_wheel_is_manylinux_and_abi3_and_works_on_a_second_python(tmp_path):
+    build = subprocess.run(
+        [sys.executable, "-m", "maturin", "build", "--release", "--locked", "--out", str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert build.returncode == 0, build.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    if sys.platform == "linux":
+        assert re.fullmatch(r"qnnw-[\d.]+-cp310-abi3-manylinux.*\.whl", wheel.name), wheel.name
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    assert {"qnnw/py.typed", "qnnw/_core.pyi", "qnnw/_core.abi3.so"} <= set(names)
+    assert any(name.endswith("LICENSE") for name in names)
+    python = second_python()
+    if python is None:
+        pytest.skip("no second Python here; name one with QNNW_SECOND_PYTHON")
+    environment = tmp_path / "venv"
+    subprocess.run([python, "-m", "venv", str(environment)], check=True)
+    inside = str(environment / "bin" / "python")
+    subprocess.run([inside, "-m", "pip", "install", "-q", str(wheel)], check=True)
+    script = """
+import qnnw, sys
+ansatz = qnnw.EfficientSU2(13, 26)
+print(sys.version_info[:2], abs(ansatz.probabilities(ansatz.random_angles(0)).sum() - 1) < 1e-12)
+"""
+    finished = subprocess.run(
+        [inside, "-c", script], capture_output=True, text=True, cwd=tmp_path, check=True
+    )
+    assert finished.stdout.endswith("True\n")
+    assert str(sys.version_info[:2]) not in finished.stdout

@@ -1,0 +1,336 @@
+"""Runs on disk: what is written, killed, resumed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+
+import qnnw
+from qnnw import networks, training
+from qnnw.config import TrainConfig
+from qnnw.datasets import load
+from qnnw.optimize import NonFiniteLossError
+from qnnw.paper import PRESETS
+from qnnw.record import RecordError, RunFolder
+from qnnw.runs import evaluate_run, resume, train
+from qnnw.training import Reporter
+
+SHORT = dataclasses.replace(PRESETS["iris"], periods=4, angle_evals=30, gamma_evals=5)
+
+
+def same_but_for_time(left, right):
+    """Records compared bit for bit, times and places aside."""
+    apart = {"seconds", "evaluations_per_second", "run_dir"}
+    strip = lambda record: {k: v for k, v in record.items() if k not in apart}  # noqa: E731
+    return strip(left) == strip(right)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs")
+    result = train(SHORT, out)
+    return RunFolder(result["run_dir"]), result
+
+
+def test_the_folder_holds_all_that_is_promised(finished):
+    folder, result = finished
+    names = {path.name for path in folder.path.iterdir()}
+    assert names >= {
+        "config.json", "history.jsonl", "checkpoint.npz", "model.safetensors", "result.json",
+        "history.png",
+    }  # fmt: skip
+    config = folder.read_config()
+    assert config["config"] == dataclasses.asdict(SHORT)
+    assert config["versions"]["qnnw"] == qnnw.__version__
+    assert config["data"] == load("iris", seed=0).checksums
+    assert folder.picture_path.read_bytes().startswith(b"\x89PNG")
+    assert folder.read_result() == result
+    assert result["evaluations"] == 4 * 35
+    assert (result["num_weights"], result["num_qubits"], result["num_angles"]) == (131, 8, 32)
+    assert result["parameter_ratio"] == 32 / 131
+
+
+def test_the_history_never_gets_worse(finished):
+    folder, result = finished
+    history = folder.read_history()
+    assert [line["period"] for line in history] == [1, 2, 3, 4]
+    losses = [line["loss"] for line in history]
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] < losses[0]
+    assert set(history[0]) >= {
+        "loss", "train_accuracy", "test_accuracy", "gamma", "evaluations", "seconds",
+    }  # fmt: skip
+    for name in ("loss", "train_accuracy", "test_accuracy", "gamma"):
+        assert history[-1][name] == result[name]
+
+
+def test_the_model_is_a_plain_network(finished):
+    folder, result = finished
+    network = networks.iris()
+    network.load_state_dict(safetensors.torch.load_file(folder.model_path))
+    data = load("iris", seed=0)
+    with torch.no_grad():
+        predicted = network(data.test_inputs).argmax(1)
+    assert (predicted == data.test_labels).float().mean().item() == pytest.approx(
+        result["test_accuracy"], abs=1e-6
+    )
+
+
+def test_the_checkpoint_gives_the_models_weights(finished):
+    folder, _ = finished
+    arrays, state, _ = folder.read_checkpoint()
+    weight_map = qnnw.WeightMap.from_arrays(arrays["first"], arrays["second"], arrays["signs"])
+    weights = qnnw.generate_weights(
+        qnnw.EfficientSU2(8, 1), arrays["angles"], weight_map, state["gamma"]
+    )
+    saved = safetensors.torch.load_file(folder.model_path)
+    names = [name for name, _ in networks.iris().named_parameters()]
+    flat = torch.cat([saved[name].reshape(-1) for name in names]).numpy()
+    assert np.array_equal(flat, weights.astype(np.float32))
+
+
+def test_evaluate_run(finished):
+    folder, result = finished
+    for split in ("train", "test"):
+        evaluation = evaluate_run(folder.path, split)
+        assert evaluation["accuracy"] == result[f"{split}_accuracy"]
+    assert evaluate_run(folder.path, "train")["loss"] == pytest.approx(result["loss"], rel=1e-6)
+    with pytest.raises(ValueError, match="`split` is 'all'"):
+        evaluate_run(folder.path, "all")
+
+
+def test_a_run_repeats_itself_on_any_number_of_threads(finished, tmp_path):
+    _, result = finished
+    for threads in (1, 3):
+        again = train(dataclasses.replace(SHORT, threads=threads), tmp_path)
+        assert same_but_for_time(again, result)
+
+
+def test_seeds_matter(finished, tmp_path):
+    other = train(dataclasses.replace(SHORT, seed=1), tmp_path)
+    assert other["loss"] != finished[1]["loss"]
+
+
+class StopAfter(Reporter):
+    """Interrupts a run as Ctrl-C would."""
+
+    def __init__(self, evaluations):
+        self.left = evaluations
+
+    def evaluated(self, period, evaluations, loss):
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("shots", [None, 2000])
+@pytest.mark.parametrize("stops", [[1], [40], [70, 1, 50]])
+def test_interrupted_and_resumed_is_uninterrupted(tmp_path, shots, stops):
+    config = dataclasses.replace(SHORT, shots=shots, signs="random", mapping="centered")
+    whole = train(config, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "cut", StopAfter(stops[0]))
+    (path,) = (tmp_path / "cut").iterdir()
+    for stop in stops[1:]:
+        with pytest.raises(KeyboardInterrupt):
+            resume(path, StopAfter(stop))
+    resumed = resume(path)
+    assert same_but_for_time(resumed, whole)
+    left, right = RunFolder(path), RunFolder(whole["run_dir"])
+    assert left.model_path.read_bytes() == right.model_path.read_bytes()
+    for a, b in zip(left.read_history(), right.read_history(), strict=True):
+        assert same_but_for_time(a, b)
+    assert np.array_equal(left.read_checkpoint()[0]["angles"], right.read_checkpoint()[0]["angles"])
+
+
+def test_killed_at_random_moments(tmp_path):
+    """kill -9, again and again, at any moment; the last one finishes."""
+    config = dataclasses.replace(SHORT, periods=12, angle_evals=60)
+    whole = train(config, tmp_path / "whole")
+    # Imports are done before the run is touched, so that kills fall into the run.
+    script = """
+import sys
+from qnnw.config import TrainConfig
+from qnnw.record import RunFolder
+from qnnw.runs import resume, train
+print("ready", flush=True)
+resume(sys.argv[1])
+"""
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "cut", StopAfter(3))
+    (path,) = (tmp_path / "cut").iterdir()
+    rng = random.Random(0)
+    for _ in range(6):
+        command = [sys.executable, "-c", script, str(path)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            process.stdout.readline()
+            time.sleep(rng.uniform(0.0, 0.8))
+            os.kill(process.pid, signal.SIGKILL)
+        RunFolder(path).read_checkpoint()
+        RunFolder(path).read_history()
+    assert same_but_for_time(resume(path), whole)
+
+
+def test_resuming_a_finished_run_only_reports(finished):
+    folder, result = finished
+    before = {path.name: path.stat().st_mtime_ns for path in folder.path.iterdir()}
+    assert resume(folder.path) == result
+    assert before == {path.name: path.stat().st_mtime_ns for path in folder.path.iterdir()}
+
+
+def test_shots_are_drawn_afresh_and_the_winner_is_kept(tmp_path):
+    config = dataclasses.replace(SHORT, periods=2, shots=300)
+    trainer = training.Trainer(config)
+    angles = trainer.best.angles
+    losses = {trainer.evaluate(angles, 0.3) for _ in range(5)}
+    assert len(losses) == 5
+    assert trainer.best.loss == min(losses)
+    assert trainer.measure()[0].loss == trainer.best.loss
+    result = train(config, tmp_path)
+    assert evaluate_run(result["run_dir"], "test")["accuracy"] == result["test_accuracy"]
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_its_periods(tmp_path, monkeypatch):
+    class Poison(Reporter):
+        def period_finished(self, line):
+            original = training.Evaluator.__call__
+
+            def broken(self, weights):
+                return dataclasses.replace(original(self, weights), loss=float("nan"))
+
+            monkeypatch.setattr(training.Evaluator, "__call__", broken)
+
+    with pytest.raises(NonFiniteLossError, match="the objective is nan at evaluation 1"):
+        train(SHORT, tmp_path, Poison())
+    (path,) = tmp_path.iterdir()
+    assert len(RunFolder(path).read_history()) == 1
+    monkeypatch.undo()
+    assert resume(path)["periods"] == 4
+
+
+def cut_run(out):
+    with pytest.raises(KeyboardInterrupt):
+        train(SHORT, out, StopAfter(50))
+    (path,) = out.iterdir()
+    return RunFolder(path)
+
+
+def test_a_damaged_checkpoint_is_refused(tmp_path):
+    folder = cut_run(tmp_path)
+    arrays, state, history = folder.read_checkpoint()
+    other = qnnw.WeightMap(131, seed=99)
+    swapped = {**arrays, "first": other.first, "second": other.second}
+    folder.write_checkpoint(swapped, state, history)
+    with pytest.raises(RecordError, match="does not belong to"):
+        resume(folder.path)
+    folder.write_checkpoint({"angles": arrays["angles"]}, state, history)
+    with pytest.raises(RecordError, match="is damaged"):
+        resume(folder.path)
+    folder.checkpoint_path.write_bytes(b"PK")
+    with pytest.raises(RecordError, match="is damaged"):
+        resume(folder.path)
+
+
+def test_other_data_are_refused(tmp_path):
+    folder = cut_run(tmp_path)
+    config = json.loads(folder.config_path.read_text())
+    config["data"]["train_inputs"] = "0" * 64
+    folder.config_path.write_text(json.dumps(config))
+    with pytest.raises(RecordError, match="the data differ"):
+        resume(folder.path)
+
+
+def test_a_damaged_config_is_refused(tmp_path):
+    folder = cut_run(tmp_path)
+    config = json.loads(folder.config_path.read_text())
+    for change in ({"reps": -1}, {"colour": "red"}, {"seed": "one"}):
+        broken = {**config, "config": {**config["config"], **change}}
+        folder.config_path.write_text(json.dumps(broken))
+        with pytest.raises((RecordError, ValueError)):
+            resume(folder.path)
+
+
+def test_a_damaged_model_is_refused(finished, tmp_path):
+    folder, _ = finished
+    copied = RunFolder.create(tmp_path, "run", folder.read_config())
+    content = folder.model_path.read_bytes()
+    for damaged in (b"", content[:20], content[:-1], b"\x80\x04pickle"):
+        copied.model_path.write_bytes(damaged)
+        with pytest.raises(RecordError, match=r"model\.safetensors' cannot be loaded"):
+            evaluate_run(copied.path)
+    copied.model_path.unlink()
+    with pytest.raises(RecordError, match=r"model\.safetensors' cannot be loaded"):
+        evaluate_run(copied.path)
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"dataset": "cifar"}, "`dataset` is 'cifar'"),
+        ({"reps": -1}, "`reps` is -1"),
+        ({"entanglement": "ring"}, '`entanglement` is "ring"'),
+        ({"signs": "odd"}, "`signs` is"),
+        ({"mapping": "best"}, "`mapping` is"),
+        ({"activation": "gelu"}, "`activation` is 'gelu'"),
+        ({"loss": "mse"}, "`loss` is 'mse'"),
+        ({"periods": 0}, "`periods` is 0"),
+        ({"angle_evals": 0}, "`angle_evals` is 0"),
+        ({"gamma_evals": -1}, "`gamma_evals` is -1"),
+        ({"rhobeg": 0.0}, "`rhobeg` is 0.0"),
+        ({"rhobeg_decay": float("nan")}, "`rhobeg_decay` is nan"),
+        ({"gamma": -0.3}, "`gamma` is -0.3"),
+        ({"gamma_step": 0.0}, "`gamma_step` is 0.0"),
+        ({"shots": 0}, "`shots` is 0"),
+        ({"seed": -1}, "`seed` is -1"),
+        ({"seed": 2**64}, "`seed` is"),
+        ({"train_samples": 1}, "`train_samples` is 1"),
+        ({"threads": 0}, "`threads` is 0"),
+    ],
+)
+def test_bad_settings_are_refused_before_anything_is_written(tmp_path, change, match):
+    with pytest.raises(ValueError, match=match):
+        train(dataclasses.replace(SHORT, **change), tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_presets_are_the_papers():
+    iris, mnist = PRESETS["iris"], PRESETS["mnist"]
+    assert (iris.reps, iris.periods, iris.angle_evals, iris.gamma_evals) == (1, 21, 100, 10)
+    assert (mnist.reps, mnist.periods, mnist.angle_evals, mnist.gamma_evals) == (27, 100, 2000, 200)
+    assert {config.gamma for config in PRESETS.values()} == {0.3}
+    assert all(isinstance(config, TrainConfig) for config in PRESETS.values())
+
+
+def test_rhobeg_falls_geometrically():
+    trainer = training.Trainer(dataclasses.replace(SHORT, periods=3, rhobeg=1.0, rhobeg_decay=0.01))
+    steps = [trainer.angle_optimizer(period).rhobeg for period in (1, 2, 3)]
+    assert steps == pytest.approx([1.0, 0.1, 0.01])
+
+
+def test_mnist_learns(tmp_path, mnist_dir):
+    config = dataclasses.replace(
+        PRESETS["mnist"], reps=1, periods=2, angle_evals=60, gamma_evals=8, train_samples=500,
+        data_dir=str(mnist_dir),
+    )  # fmt: skip
+    result = train(config, tmp_path)
+    first, last = RunFolder(result["run_dir"]).read_history()
+    assert last["loss"] < first["loss"] < 3.2
+    assert (result["num_weights"], result["num_qubits"]) == (6690, 13)
+    assert result["test_samples"] == 10_000
+
+
+def test_iris_is_learned_as_in_the_paper(tmp_path):
+    result = train(PRESETS["iris"], tmp_path)
+    assert result["evaluations"] == 21 * 110
+    assert result["test_accuracy"] >= 0.9
