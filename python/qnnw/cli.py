@@ -85,6 +85,9 @@ def train_command(
     rhobeg_decay: Annotated[
         float | None, typer.Option(help="That step in the last period, relative to the first.")
     ] = None,
+    rotate: Annotated[
+        bool | None, typer.Option(help="Turn COBYLA's coordinates at random in each period.")
+    ] = None,
     shots: Annotated[
         int | None, typer.Option(help="Measurements an evaluation; exact if not set.")
     ] = None,
@@ -113,6 +116,7 @@ def train_command(
         "gamma_evals": gamma_evals,
         "rhobeg": rhobeg,
         "rhobeg_decay": rhobeg_decay,
+        "rotate": rotate,
         "shots": shots,
         "signs": signs,
         "mapping": mapping,

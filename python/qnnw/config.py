@@ -34,7 +34,10 @@ class TrainConfig:
         N_train, N_phi and N_gamma; ``gamma_evals`` may be 0.
     rhobeg, rhobeg_decay
         COBYLA's first step, radians: ``rhobeg`` in the first period, falling geometrically to
-        ``rhobeg * rhobeg_decay`` in the last.
+        ``rhobeg * rhobeg_decay`` in the last. Turned, a step is the length of a change of all
+        angles; else it is the change of a single one.
+    rotate
+        Whether COBYLA works in coordinates that are turned at random, anew in each period.
     gamma_step
         Edge of Nelder-Mead's first simplex relative to gamma: it starts from gamma and
         ``(1 + gamma_step) * gamma``.
@@ -55,8 +58,9 @@ class TrainConfig:
     periods: int
     angle_evals: int
     gamma_evals: int
-    rhobeg: float = 1.0
+    rhobeg: float = 3.0
     rhobeg_decay: float = 0.1
+    rotate: bool = True
     gamma_step: float = 3.0
     entanglement: str = "linear"
     signs: str = "parity"

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.fft import dct
 from scipy.optimize import minimize
 
 __all__ = ["Cobyla", "NelderMead", "NonFiniteLossError", "Optimizer", "Outcome"]
@@ -74,10 +75,15 @@ class Cobyla:
         Size of the first steps, in the units of the point (radians for angles).
     tol
         Size of the last steps.
+    rotation
+        Seed of a random orthogonal turn of the coordinates; ``None`` leaves them. SciPy's first
+        simplex always tries the same directions, one coordinate after another: a method that is
+        started again and again from its best point never tries others, unless it is turned.
     """
 
     rhobeg: float = 1.0
     tol: float = 1e-4
+    rotation: int | None = None
 
     def __post_init__(self) -> None:
         _check_positive("rhobeg", self.rhobeg)
@@ -87,7 +93,28 @@ class Cobyla:
         """See :meth:`Optimizer.minimize`."""
         # SciPy takes no maxiter below n + 2; the budget stops it at the number that was asked for.
         options = {"rhobeg": self.rhobeg, "maxiter": max(max_evaluations, len(start) + 2)}
-        return _run("COBYLA", objective, start, max_evaluations, tol=self.tol, options=options)
+        turn = self._turn(len(start))
+        watched = _Watched(objective, max_evaluations)
+        return _run(
+            "COBYLA",
+            watched,
+            start if turn is None else np.zeros_like(start),
+            None if turn is None else lambda point: start + turn(point),
+            tol=self.tol,
+            options=options,
+        )
+
+    def _turn(self, size: int) -> Callable[[Vector], Vector] | None:
+        """A random orthogonal transform: permute, flip signs, cosine transform, flip signs.
+
+        It takes O(n log n) steps and no BLAS, whose last bits would depend on its threads.
+        """
+        if self.rotation is None:
+            return None
+        rng = np.random.default_rng(self.rotation)
+        order = rng.permutation(size)
+        before, after = rng.choice([-1.0, 1.0], size=(2, size))
+        return lambda point: after * dct(before * point[order], norm="ortho")
 
     def overhead(self, size: int) -> float:
         """Seconds that the method itself takes per evaluation at ``size`` variables, measured."""
@@ -120,11 +147,12 @@ class NelderMead:
 
     def minimize(self, objective: Objective, start: Vector, max_evaluations: int) -> Outcome:
         """See :meth:`Optimizer.minimize`."""
+        watched = _Watched(objective, max_evaluations)
         simplex = np.tile(start, (len(start) + 1, 1))
         edges = np.where(start == 0.0, self.step, self.step * start)
         simplex[1:] += np.diag(edges)
         options = {"maxfev": max_evaluations + 1, "initial_simplex": simplex}
-        return _run("Nelder-Mead", objective, start, max_evaluations, options=options)
+        return _run("Nelder-Mead", watched, start, options=options)
 
 
 class _BudgetSpentError(Exception):
@@ -157,15 +185,20 @@ class _Watched:
 
 
 def _run(
-    method: str, objective: Objective, start: Vector, max_evaluations: int, **arguments: Any
+    method: str,
+    watched: _Watched,
+    start: Vector,
+    place: Callable[[Vector], Vector] | None = None,
+    **arguments: Any,
 ) -> Outcome:
-    if max_evaluations < 1:
-        raise ValueError(f"`max_evaluations` is {max_evaluations}; it must be at least 1")
+    """Run SciPy's method until it ends or the budget does; ``place`` maps its points to ours."""
+    if watched.left < 1:
+        raise ValueError(f"`max_evaluations` is {watched.left}; it must be at least 1")
     if start.ndim != 1 or start.size == 0:
         raise ValueError(f"`start` has shape {start.shape}; one axis, not empty, is needed")
-    watched = _Watched(objective, max_evaluations)
+    placed = watched if place is None else lambda point: watched(place(point))
     with contextlib.suppress(_BudgetSpentError):
-        minimize(watched, start, method=method, **arguments)
+        minimize(placed, start, method=method, **arguments)
     return Outcome(watched.best, watched.value, watched.evaluations)
 
 

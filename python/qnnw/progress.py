@@ -134,7 +134,7 @@ def describe(trainer: Trainer) -> list[str]:
     if config.angle_evals < simplex:
         lines.append(
             f"note: {config.angle_evals} evaluations are fewer than the {simplex} that "
-            "COBYLA needs for a first model; each period walks along single angles"
+            "COBYLA needs for a first model; each period walks along one direction after another"
         )
     if trainer.history:
         lines.append(f"resumed after period {len(trainer.history)}")

@@ -32,6 +32,8 @@ __all__ = ["Point", "Reporter", "Trainer"]
 
 # Nelder-Mead may step to gamma <= 0. The map is even in gamma, and 0 makes every weight 0.
 SMALLEST_GAMMA = 1e-12
+# Derived seeds from here on turn COBYLA's coordinates; those below draw shots.
+ROTATIONS = 1 << 40
 
 
 class Reporter:
@@ -157,7 +159,10 @@ class Trainer:
         """The optimiser of the angles in a period, counted from 1."""
         config = self.config
         share = (period - 1) / max(config.periods - 1, 1)
-        return Cobyla(rhobeg=config.rhobeg * config.rhobeg_decay**share)
+        return Cobyla(
+            rhobeg=config.rhobeg * config.rhobeg_decay**share,
+            rotation=derived_seed(config.seed, ROTATIONS + period) if config.rotate else None,
+        )
 
     def seconds_left(self) -> float:
         """How long the periods that are left will take, from a few evaluations timed now."""
