@@ -10,7 +10,9 @@ def bowl(point):
     return float(((point - 0.7) ** 2).sum())
 
 
-@pytest.mark.parametrize("optimizer", [Cobyla(rhobeg=0.5), NelderMead(step=0.5)])
+@pytest.mark.parametrize(
+    "optimizer", [Cobyla(rhobeg=0.5), Cobyla(rhobeg=0.5, rotation=3), NelderMead(step=0.5)]
+)
 def test_finds_a_minimum(optimizer):
     outcome = optimizer.minimize(bowl, np.array([2.0, -1.0, 0.0]), 400)
     np.testing.assert_allclose(outcome.point, 0.7, atol=1e-2)
@@ -18,7 +20,7 @@ def test_finds_a_minimum(optimizer):
     assert outcome.evaluations <= 400
 
 
-@pytest.mark.parametrize("optimizer", [Cobyla(), NelderMead()])
+@pytest.mark.parametrize("optimizer", [Cobyla(), Cobyla(rotation=1), NelderMead()])
 @pytest.mark.parametrize("budget", [1, 2, 5, 31, 32, 33, 34, 35, 100])
 def test_the_budget_is_kept_and_nothing_warns(optimizer, budget, capfd):
     """COBYLA with fewer evaluations than n + 2 = 34 among them."""
@@ -95,3 +97,23 @@ def test_bad_arguments():
 
 def test_the_overhead_is_measured():
     assert 0 < Cobyla().overhead(8) < 1
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 32, 112, 728])
+def test_the_turn_is_orthogonal_seeded_and_starts_at_the_start(size):
+    turn = Cobyla(rotation=5)._turn(size)
+    matrix = np.stack([turn(row) for row in np.eye(size)])
+    np.testing.assert_allclose(matrix @ matrix.T, np.eye(size), atol=1e-12)
+    assert np.array_equal(turn(np.ones(size)), Cobyla(rotation=5)._turn(size)(np.ones(size)))
+    if size > 3:
+        assert not np.allclose(turn(np.ones(size)), Cobyla(rotation=6)._turn(size)(np.ones(size)))
+    seen = []
+
+    def objective(point):
+        seen.append(point.copy())
+        return bowl(point)
+
+    start = np.linspace(0, 1, size)
+    Cobyla(rhobeg=0.5, rotation=5).minimize(objective, start, 3)
+    assert np.array_equal(seen[0], start)
+    assert np.linalg.norm(seen[1] - start) == pytest.approx(0.5)
