@@ -109,18 +109,31 @@ def test_neither_the_network_nor_torch_is_left_changed():
     assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
 
 
-@pytest.mark.parametrize("size", [2, 3, 7, 24])
-def test_the_fast_pool_is_max_pool(size):
-    inputs = torch.randn(3, 5, size, size + 1)
-    assert torch.equal(evaluation._MaxPool2x2()(inputs), nn.MaxPool2d(2)(inputs))
+@pytest.mark.parametrize("size", [6, 7, 8, 13, 28])
+@pytest.mark.parametrize("bias", [True, False])
+def test_joined_convolution_and_pool(size, bias):
+    network = nn.Sequential(nn.Conv2d(3, 5, (5, 4), bias=bias), nn.MaxPool2d(2))
+    joined = evaluation._for_evaluation(network)
+    assert isinstance(joined[0], evaluation._ConvPool2x2)
+    joined[0].refresh()
+    inputs = torch.randn(4, 3, size, size + 1)
+    with torch.no_grad():
+        torch.testing.assert_close(joined(inputs), network(inputs))
 
 
-def test_other_pools_are_left_alone():
-    network = nn.Sequential(
-        nn.MaxPool2d(3), nn.MaxPool2d(2, stride=1), nn.MaxPool2d(2, ceil_mode=True)
-    )
-    copied = evaluation._for_evaluation(network)
-    assert all(isinstance(module, nn.MaxPool2d) for module in copied)
+def test_others_are_left_alone():
+    for conv, pool in (
+        (nn.Conv2d(1, 64, 3), nn.MaxPool2d(2)),
+        (nn.Conv2d(1, 8, 3, padding=1), nn.MaxPool2d(2)),
+        (nn.Conv2d(1, 8, 3, stride=2), nn.MaxPool2d(2)),
+        (nn.Conv2d(2, 8, 3, groups=2), nn.MaxPool2d(2)),
+        (nn.Conv2d(1, 8, 3), nn.MaxPool2d(3)),
+        (nn.Conv2d(1, 8, 3), nn.MaxPool2d(2, stride=1)),
+        (nn.Conv2d(1, 8, 3), nn.MaxPool2d(2, ceil_mode=True)),
+        (nn.Conv2d(1, 8, 3), nn.AvgPool2d(2)),
+    ):
+        copied = evaluation._for_evaluation(nn.Sequential(conv, pool))
+        assert [type(module) for module in copied] == [type(conv), type(pool)]
 
 
 def test_bad_arguments():
