@@ -25,12 +25,12 @@ from qnnw.paper import PRESETS
 from qnnw.runs import train
 
 
-def as_in_the_paper(job: tuple[int, int]) -> tuple[float, float, float]:
-    """Loss, training and test accuracy of one run with default settings."""
-    reps, seed = job
+def as_in_the_paper(job: tuple[int, int, dict[str, object]]) -> tuple[float, float, float]:
+    """Loss, training and test accuracy of one run of the preset, some settings changed."""
+    reps, seed, changed = job
     qnnw.set_num_threads(1)
     with tempfile.TemporaryDirectory() as out:
-        config = dataclasses.replace(PRESETS["iris"], reps=reps, seed=seed, threads=1)
+        config = dataclasses.replace(PRESETS["iris"], reps=reps, seed=seed, threads=1, **changed)
         result = train(config, out)
     return result["loss"], result["train_accuracy"], result["test_accuracy"]
 
@@ -74,16 +74,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs=2, default=[0, 20], metavar=("FIRST", "END"))
     parser.add_argument("--reps", type=int, nargs="+", default=[1, 6])
+    parser.add_argument("--no-rotate", action="store_true", help="COBYLA unturned")
+    parser.add_argument("--rhobeg", type=float, help="COBYLA's first step")
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
     seeds = range(*options.seeds)
+    changed: dict[str, object] = {"rotate": False} if options.no_rotate else {}
+    if options.rhobeg is not None:
+        changed["rhobeg"] = options.rhobeg
     print(f"seeds {seeds[0]} to {seeds[-1]}, mean ± sd, accuracy in %")
     print()
     print("| training | loss | train | test | worst test |")
     print("|---|---|---|---|---|")
     with multiprocessing.get_context("spawn").Pool(options.processes) as pool:
         for reps in options.reps:
-            results = pool.map(as_in_the_paper, [(reps, seed) for seed in seeds], chunksize=1)
+            results = pool.map(
+                as_in_the_paper, [(reps, seed, changed) for seed in seeds], chunksize=1
+            )
             print(row(f"{reps} reps, {16 * (reps + 1)} angles", results), flush=True)
         print(row("ordinary, 131 weights", pool.map(ordinary, seeds)))
 

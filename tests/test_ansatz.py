@@ -30,7 +30,7 @@ def test_500_random_circuits_agree_with_qiskit(entanglement):
         ENTANGLEMENTS.index(entanglement) if entanglement in ENTANGLEMENTS else 99
     )
     worst = 0.0
-    for _ in range(72):
+    for _ in range(84):
         num_qubits, reps = int(rng.integers(1, 11)), int(rng.integers(0, 7))
         pattern = entanglement
         if entanglement == "pairs":
