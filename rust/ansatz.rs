@@ -106,51 +106,39 @@ impl Entanglement {
 
 /// A block of CNOTs as what it is: a GF(2)-linear permutation of the basis indices.
 ///
-/// After the block, the amplitude at `y` is the one that was at `source(y)`, and `source(y)` is
-/// the exclusive or of one table entry for the low bits of `y` and one for its high bits.
-#[derive(Debug, Clone)]
+/// After the block, the amplitude at `y` is the one that was at `source(y)`.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entangler {
-    low: Vec<u32>,
-    high: Vec<u32>,
-}
-
-/// Bits of a basis index that the low table covers; the high table covers the rest.
-pub fn low_bits(num_qubits: usize) -> usize {
-    num_qubits.div_ceil(2)
+    /// `source(1 << bit)` for every qubit.
+    pub sources: Vec<u32>,
+    /// Where the amplitude at `1 << bit` goes: the columns of the inverse map.
+    pub targets: Vec<u32>,
 }
 
 impl Entangler {
     fn new(num_qubits: usize, pairs: &[(u32, u32)]) -> Self {
+        let cnot = |index: u32, &(control, target): &(u32, u32)| {
+            index ^ (((index >> control) & 1) << target)
+        };
         // A CNOT is its own inverse: undoing the block means the same CNOTs, last first.
-        let source = |index: u32| {
-            pairs.iter().rev().fold(index, |index, &(control, target)| {
-                index ^ (((index >> control) & 1) << target)
-            })
-        };
-        let split = low_bits(num_qubits);
-        let table = |first_bit: usize, bits: usize| {
-            let mut table = vec![0u32; 1 << bits];
-            for bit in 0..bits {
-                let column = source(1 << (first_bit + bit));
-                let (known, new) = table[..2 << bit].split_at_mut(1 << bit);
-                for (new, known) in new.iter_mut().zip(known) {
-                    *new = *known ^ column;
-                }
-            }
-            table
-        };
-        Self { low: table(0, split), high: table(split, num_qubits - split) }
+        let column = |bit: usize| pairs.iter().fold(1 << bit, cnot);
+        let inverse_column = |bit: usize| pairs.iter().rev().fold(1 << bit, cnot);
+        Self {
+            sources: (0..num_qubits).map(inverse_column).collect(),
+            targets: (0..num_qubits).map(column).collect(),
+        }
     }
+}
 
-    /// Sources of the indices whose high bits are zero, by their low bits.
-    pub fn low(&self) -> &[u32] {
-        &self.low
+/// The image of an index under the GF(2)-linear map with these columns.
+pub fn linear_image(columns: &[u32], index: usize) -> usize {
+    let mut image = 0;
+    let mut rest = index;
+    while rest != 0 {
+        image ^= columns[rest.trailing_zeros() as usize] as usize;
+        rest &= rest - 1;
     }
-
-    /// Sources of the indices whose low bits are zero, by their high bits.
-    pub fn high(&self) -> &[u32] {
-        &self.high
-    }
+    image
 }
 
 /// The circuit's shape.
@@ -214,14 +202,9 @@ impl EfficientSu2 {
         2 * self.num_qubits * (self.reps + 1)
     }
 
-    /// The CNOTs after rotation layer `block`.
-    pub fn entangler(&self, block: usize) -> &Entangler {
-        &self.entanglers[block % self.entanglers.len()]
-    }
-
-    /// RY angles and RZ angles of a rotation layer.
-    pub fn layer<'a>(&self, angles: &'a [f64], layer: usize) -> (&'a [f64], &'a [f64]) {
-        angles[2 * self.num_qubits * layer..][..2 * self.num_qubits].split_at(self.num_qubits)
+    /// The distinct blocks of CNOTs: block number b is entry b modulo their number.
+    pub fn entanglers(&self) -> &[Entangler] {
+        &self.entanglers
     }
 
     /// Fills `angles` with numbers uniform on [0, 2 pi).
@@ -256,12 +239,11 @@ mod tests {
     #[test]
     fn linear_ladder_is_one_shift_and_xor() {
         let ansatz = EfficientSu2::new(9, 1, Entanglement::Linear).unwrap();
-        let entangler = ansatz.entangler(0);
-        let split = low_bits(9);
-        for index in 0..512u32 {
-            let source = entangler.low()[(index & ((1 << split) - 1)) as usize]
-                ^ entangler.high()[(index >> split) as usize];
+        let entangler = &ansatz.entanglers()[0];
+        for index in 0..512 {
+            let source = linear_image(&entangler.sources, index);
             assert_eq!(source, (index ^ (index << 1)) & 511);
+            assert_eq!(linear_image(&entangler.targets, source), index);
         }
     }
 

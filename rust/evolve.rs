@@ -1,70 +1,87 @@
 //! The order in which kernels run: angles → state vector → probabilities, one set or a batch.
 
-use num_complex::Complex64;
+use num_complex::Complex;
 
-use crate::ansatz::EfficientSu2;
+use crate::circuit::{Circuit, Plan};
 use crate::error::Result;
-use crate::kernels::phase::Diagonal;
-use crate::kernels::rotation::HalfAngle;
-use crate::kernels::{entangle, phase, reduce, rotation};
+use crate::kernels::read::Source;
+use crate::kernels::output::Probabilities;
+use crate::kernels::start::{ProductState, Start};
+use crate::kernels::sweep::{Finish, Sweep};
+use crate::layer::{Layer, LayerAngles};
 use crate::memory;
-use crate::parallel::{self, Cancel, TASK_AMPLITUDES, TEAM_AMPLITUDES, Team};
-use crate::simd::{self, Level};
-use crate::state::{WORKSPACE_BYTES, Workspace, with_workspace};
-
-/// Qubits of a tile of one plane: 2^11 numbers, half of a small first-level cache.
-const TILE_QUBITS: usize = 11;
+use crate::parallel::{self, Cancel, Pointer, TEAM_AMPLITUDES, Team};
+use crate::simd::{Level, Real};
+use crate::state::{Kept, Workspace, with_workspace};
 
 /// How one evolution runs.
 #[derive(Clone, Copy)]
 pub struct Run<'a> {
-    level: Level,
+    /// The instruction-set level.
+    pub level: Level,
     /// Who does the work.
     pub team: Team,
     /// Who may stop it.
     pub cancel: &'a Cancel,
 }
 
+/// A place for the states of all layers, before their phases: what the gradient needs again.
+#[derive(Clone, Copy)]
+pub struct Keep<R> {
+    /// Where layer 0 goes.
+    pub states: Pointer<R>,
+    /// Numbers from one layer to the next.
+    pub stride: usize,
+}
+
+impl<R> Keep<R> {
+    fn layer(self, layer: usize) -> *mut R {
+        // SAFETY: whoever made this has room for every layer.
+        unsafe { self.states.get().add(layer * self.stride) }
+    }
+}
+
 /// The state vectors of a batch of angles; `out` has 2^N entries per set.
-pub fn statevectors(
-    ansatz: &EfficientSu2,
+pub fn statevectors<R: Kept>(
+    circuit: &Circuit,
     angles: &[f64],
-    out: &mut [Complex64],
+    out: &mut [Complex<R>],
     cancel: &Cancel,
 ) -> Result<()> {
-    for_each_set(ansatz, angles, out, cancel, |_, workspace, angles, out, run| {
-        evolve(ansatz, angles, workspace, run)?;
-        last_phases(ansatz, angles, workspace, run)?;
-        let state = &workspace.state;
-        let tasks = out
-            .chunks_mut(TASK_AMPLITUDES)
-            .zip(state.re.chunks(TASK_AMPLITUDES))
-            .zip(state.im.chunks(TASK_AMPLITUDES));
-        run.each(tasks, |((out, re), im)| reduce::interleave(run.level, out, re, im))
+    for_each_set(circuit, angles, out, cancel, |_, workspace, angles, out, run| {
+        let turns = evolve(circuit, angles, workspace, run, None)?;
+        write_statevector(circuit, workspace, turns, out, run)
     })
 }
 
 /// The probabilities |<i|psi>|^2 of a batch of angles; `out` has 2^N entries per set.
-pub fn probabilities(
-    ansatz: &EfficientSu2,
+pub fn probabilities<R: Kept>(
+    circuit: &Circuit,
     angles: &[f64],
-    out: &mut [f64],
+    out: &mut [R],
     cancel: &Cancel,
 ) -> Result<()> {
-    for_each_set(ansatz, angles, out, cancel, |_, workspace, angles, out, run| {
-        evolve(ansatz, angles, workspace, run)?;
-        measure(workspace, out, run)
+    for_each_set(circuit, angles, out, cancel, |_, workspace, angles, out, run| {
+        evolve(circuit, angles, workspace, run, None)?;
+        workspace.free_scratch();
+        measure(circuit, workspace, out, run)
     })
 }
 
 /// An error if a batch does not fit in memory, its result of `result_bytes` per set included.
-pub fn require_memory(ansatz: &EfficientSu2, sets: usize, result_bytes: u128) -> Result<()> {
-    let dimension = ansatz.dimension();
+pub fn require_memory<R: Real>(
+    circuit: &Circuit,
+    sets: usize,
+    result_bytes: u128,
+    states: u128,
+) -> Result<()> {
+    let dimension = circuit.dimension();
     let side_by_side = if dimension < TEAM_AMPLITUDES { parallel::num_threads() } else { 1 };
-    let workspaces = side_by_side.min(sets) as u128 * dimension as u128 * WORKSPACE_BYTES;
+    let state = dimension as u128 * 2 * size_of::<R>() as u128;
+    let workspaces = side_by_side.min(sets) as u128 * states * state;
     memory::require(workspaces + sets as u128 * result_bytes, || {
         let batch = if sets == 1 { String::new() } else { format!(" for {sets} sets of angles") };
-        format!("the state vector of {} qubits{batch}", ansatz.num_qubits())
+        format!("the state vector of {} qubits{batch}", circuit.num_qubits())
     })
 }
 
@@ -72,30 +89,31 @@ pub fn require_memory(ansatz: &EfficientSu2, sets: usize, result_bytes: u128) ->
 ///
 /// Small sets run side by side, one thread each; large ones run one after another, each with a
 /// team. Which of the two depends on N and the batch alone.
-pub fn for_each_set<T: Send>(
-    ansatz: &EfficientSu2,
+pub fn for_each_set<R: Kept, T: Send>(
+    circuit: &Circuit,
     angles: &[f64],
     out: &mut [T],
     cancel: &Cancel,
-    work: impl Fn(usize, &mut Workspace, &[f64], &mut [T], Run<'_>) -> Result<()> + Sync,
+    work: impl Fn(usize, &mut Workspace<R>, &[f64], &mut [T], Run<'_>) -> Result<()> + Sync,
 ) -> Result<()> {
-    let dimension = ansatz.dimension();
-    let sets = angles.len() / ansatz.num_parameters();
+    let dimension = circuit.dimension();
+    let sets = angles.len() / circuit.num_parameters();
     if sets == 0 {
         return Ok(());
     }
     let row = out.len() / sets;
-    let level = simd::level();
-    let rows = angles.chunks_exact(ansatz.num_parameters()).zip(out.chunks_exact_mut(row));
+    let level = Level::current()?;
+    let layout = circuit.plan::<R>(level).layout;
+    let rows = angles.chunks_exact(circuit.num_parameters()).zip(out.chunks_exact_mut(row));
     let one = |set: usize, angles: &[f64], out: &mut [T], team: Team| {
         cancel.check()?;
         let run = Run { level, team, cancel };
-        with_workspace(dimension, |workspace| work(set, workspace, angles, out, run))
+        with_workspace(layout, |workspace| work(set, workspace, angles, out, run))
     };
     // A lone small set never leaves the calling thread.
     let amplitudes = if sets == 1 { dimension } else { dimension.saturating_mul(sets) };
     parallel::with_team(amplitudes, |team| {
-        if dimension >= TEAM_AMPLITUDES {
+        if dimension >= TEAM_AMPLITUDES || sets == 1 {
             for (set, (angles, out)) in rows.enumerate() {
                 one(set, angles, out, team)?;
             }
@@ -106,168 +124,251 @@ pub fn for_each_set<T: Send>(
     })
 }
 
+/// Leaves in `workspace` the state before the last RZ layer, which changes no probability, without
+/// the last layer's scale and with the bits of its frame flipped (both are in the workspace's layer). Returns the quarter turns
+/// of the global phase.
+pub fn evolve<R: Real>(
+    circuit: &Circuit,
+    angles: &[f64],
+    workspace: &mut Workspace<R>,
+    run: Run<'_>,
+    keep: Option<Keep<R>>,
+) -> Result<usize> {
+    let plan = circuit.plan::<R>(run.level);
+    workspace.angles.fill(run.level, angles);
+    start(circuit, plan, workspace, run, keep)?;
+    let mut turns = 0;
+    for layer in 1..=circuit.reps() {
+        let layer_angles = LayerAngles::new(&workspace.angles, layer, circuit.num_qubits());
+        let frame = circuit.moved(layer - 1, workspace.layer.frame);
+        workspace.layer.fill(plan.layout, plan.last_bits, layer_angles, frame, run.level);
+        turns += workspace.layer.quarter_turns;
+        let finish = if layer < circuit.reps() { Finish::Phases } else { Finish::Rotations };
+        let kept = keep.map(|keep| Pointer::new(keep.layer(layer)));
+        let source = Source {
+            state: workspace.state.as_ptr(),
+            gather: plan.forward(layer - 1),
+        };
+        let state = workspace.scratch.as_mut_ptr();
+        rotate(plan, &workspace.layer, source, Pointer::new(state), finish, kept, run)?;
+        workspace.swap();
+    }
+    Ok(turns)
+}
+
+/// CNOTs and one rotation layer: the passes of the schedule, from `source` to `state`.
+pub fn rotate<R: Real>(
+    plan: &Plan,
+    layer: &Layer<R>,
+    source: Source<'_, R>,
+    state: Pointer<R>,
+    finish: Finish,
+    kept: Option<Pointer<R>>,
+    run: Run<'_>,
+) -> Result<()> {
+    let passes = &plan.schedule.passes;
+    let from = Pointer::new(source.state.cast_mut());
+    for (index, pass) in passes.iter().enumerate() {
+        let last = index + 1 == passes.len();
+        run.each_range(pass.tiles.len(), |tiles| {
+            let source = (index == 0).then_some(Source { state: from.get(), ..source });
+            run.level.run(Sweep {
+                pass,
+                layer,
+                state: state.get(),
+                source,
+                finish: if last { finish } else { Finish::Open },
+                kept: kept.filter(|_| last).map(Pointer::get),
+                tiles,
+            });
+        })?;
+    }
+    Ok(())
+}
+
+/// The first rotation layer.
+fn start<R: Real>(
+    circuit: &Circuit,
+    plan: &Plan,
+    workspace: &mut Workspace<R>,
+    run: Run<'_>,
+    keep: Option<Keep<R>>,
+) -> Result<()> {
+    let layer_angles = LayerAngles::new(&workspace.angles, 0, circuit.num_qubits());
+    workspace.layer.fill_phases(plan.layout, plan.last_bits, layer_angles, run.level);
+    let product = ProductState::new(plan.layout, layer_angles);
+    let state = Pointer::new(workspace.state.as_mut_ptr());
+    let kept = keep.map(|keep| Pointer::new(keep.layer(0)));
+    run.each_range(1 << plan.layout.line_bits, |lines| {
+        run.level.run(Start {
+            layout: plan.layout,
+            product: &product,
+            layer: &workspace.layer,
+            state: state.get(),
+            kept: kept.map(Pointer::get),
+            lines,
+        });
+    })
+}
+
+/// Writes the probabilities of the state in `workspace`.
+pub fn measure<R: Real>(
+    circuit: &Circuit,
+    workspace: &Workspace<R>,
+    out: &mut [R],
+    run: Run<'_>,
+) -> Result<()> {
+    let plan = circuit.plan::<R>(run.level);
+    let state = Pointer::new(workspace.state.as_ptr().cast_mut());
+    let out = Pointer::new(out.as_mut_ptr());
+    let layer = &workspace.layer;
+    // Ranges of whole vectors: lines come in powers of two.
+    run.each_range(1 << plan.layout.line_bits, |lines| {
+        run.level.run(Probabilities {
+            layout: plan.layout,
+            state: state.get(),
+            scale: R::from_f64(layer.scale * layer.scale),
+            flips: layer.frame,
+            out: out.get(),
+            lines,
+        });
+    })
+}
+
+fn write_statevector<R: Real>(
+    circuit: &Circuit,
+    workspace: &Workspace<R>,
+    turns: usize,
+    out: &mut [Complex<R>],
+    run: Run<'_>,
+) -> Result<()> {
+    let layout = circuit.plan::<R>(run.level).layout;
+    let layer = &workspace.layer;
+    let state = Pointer::new(workspace.state.as_ptr().cast_mut());
+    let global = Complex::new(0.0, 1.0).powu((turns % 4) as u32);
+    let line_mask = (1 << layout.line_bits) - 1;
+    let out_pointer = Pointer::new(out.as_mut_ptr());
+    run.each_range(out.len(), |bases| {
+        for basis in bases {
+            let index = basis ^ layer.frame;
+            let (line, lane) = (index & line_mask, index >> layout.line_bits);
+            let place = layout.place(line) + lane;
+            // SAFETY: the place is within the state; ranges of bases do not overlap.
+            unsafe {
+                let re = (*state.get().add(place)).to_f64();
+                let im = (*state.get().add(place + (1 << layout.lane_bits))).to_f64();
+                let phase = if circuit.reps() == 0 {
+                    [1.0, 0.0]
+                } else {
+                    layer.phases.at(layout, line, lane)
+                };
+                let value = Complex::new(re, im) * Complex::new(phase[0], phase[1]) * global;
+                out_pointer.get().add(basis).write(Complex::new(
+                    R::from_f64(value.re),
+                    R::from_f64(value.im),
+                ));
+            }
+        }
+    })
+}
+
+/// Items of one task of a team, at least.
+const TASK_ITEMS: usize = 1 << 3;
+
 impl Run<'_> {
-    /// Runs `work` over the tasks, on the team or in order.
-    pub fn each<T: Send>(
+    /// Runs `work` over ranges of 0 .. items, a power of two of them, on the team or at once.
+    pub fn each_range(
         self,
-        tasks: impl Iterator<Item = T>,
-        work: impl Fn(T) + Sync,
+        items: usize,
+        work: impl Fn(std::ops::Range<usize>) + Sync,
     ) -> Result<()> {
         self.cancel.check()?;
         match self.team {
-            Team::Solo => tasks.for_each(work),
-            Team::Pool => self.team.for_each(tasks.collect::<Vec<_>>(), |task| {
-                work(task);
-                Ok(())
-            })?,
+            Team::Solo => work(0..items),
+            Team::Pool => {
+                let tasks = (8 * parallel::num_threads()).next_power_of_two().min(items);
+                let size = items / tasks;
+                let _ = TASK_ITEMS;
+                self.team.for_each(0..tasks, |task| {
+                    work(task * size..(task + 1) * size);
+                    Ok(())
+                })?;
+            }
         }
         Ok(())
     }
 }
 
-/// Leaves in `workspace` the state before the last RZ layer, which changes no probability.
-fn evolve(
-    ansatz: &EfficientSu2,
-    angles: &[f64],
-    workspace: &mut Workspace,
-    run: Run<'_>,
-) -> Result<()> {
-    product_state(ansatz.layer(angles, 0).0, workspace);
-    let mut diagonal = Diagonal::default();
-    for block in 0..ansatz.reps() {
-        diagonal.fill(ansatz.layer(angles, block).1);
-        entangle_block(ansatz, block, &diagonal, workspace, run)?;
-        rotate(ansatz.layer(angles, block + 1).0, workspace, run)?;
-    }
-    Ok(())
-}
-
-/// RY after the Hadamards leaves a product state: written down, not simulated.
-fn product_state(ry: &[f64], workspace: &mut Workspace) {
-    let state = &mut workspace.state;
-    state.im.fill(0.0);
-    state.re[0] = 1.0;
-    for (qubit, &theta) in ry.iter().enumerate() {
-        let HalfAngle { cos, sin } = HalfAngle::new(theta);
-        let zero = (cos - sin) * std::f64::consts::FRAC_1_SQRT_2;
-        let one = (cos + sin) * std::f64::consts::FRAC_1_SQRT_2;
-        let (zeros, ones) = state.re[..2 << qubit].split_at_mut(1 << qubit);
-        for (zeros, ones) in zeros.iter_mut().zip(ones) {
-            *ones = *zeros * one;
-            *zeros *= zero;
-        }
-    }
-}
-
-fn entangle_block(
-    ansatz: &EfficientSu2,
-    block: usize,
-    diagonal: &Diagonal,
-    workspace: &mut Workspace,
-    run: Run<'_>,
-) -> Result<()> {
-    let entangler = ansatz.entangler(block);
-    let row = diagonal.low.len();
-    let rows_per_task = (TASK_AMPLITUDES / row).max(1);
-    let old = &workspace.state;
-    let new = &mut workspace.scratch;
-    let tasks = new
-        .re
-        .chunks_mut(row * rows_per_task)
-        .zip(new.im.chunks_mut(row * rows_per_task))
-        .enumerate();
-    run.each(tasks, |(task, (re, im))| {
-        let rows = re.chunks_mut(row).zip(im.chunks_mut(row));
-        for (index, (re, im)) in rows.enumerate() {
-            let high_index = task * rows_per_task + index;
-            entangle::gather(run.level, re, im, high_index, old, entangler, diagonal);
-        }
-    })?;
-    workspace.swap();
-    Ok(())
-}
-
-/// One layer of RY: the low qubits tile by tile in the cache, the high ones two per pass.
-fn rotate(ry: &[f64], workspace: &mut Workspace, run: Run<'_>) -> Result<()> {
-    let rotations: Vec<HalfAngle> = ry.iter().map(|&theta| HalfAngle::new(theta)).collect();
-    let (low, high) = rotations.split_at(rotations.len().min(TILE_QUBITS));
-    let state = &mut workspace.state;
-    let tile = 1 << low.len();
-    let tiles = state.re.chunks_mut(tile).chain(state.im.chunks_mut(tile));
-    run.each(tiles, |tile| rotation::tile(run.level, tile, low))?;
-    for (index, high) in high.chunks(2).enumerate() {
-        let qubit = low.len() + 2 * index;
-        for plane in [&mut state.re, &mut state.im] {
-            rotate_high(plane, qubit, high, run)?;
-        }
-    }
-    Ok(())
-}
-
-/// One or two neighbouring high qubits of a plane, cut into tasks across and along the groups.
-fn rotate_high(
-    plane: &mut [f64],
-    qubit: usize,
-    rotations: &[HalfAngle],
-    run: Run<'_>,
-) -> Result<()> {
-    let piece = TASK_AMPLITUDES / 4;
-    let group = (1 << rotations.len()) << qubit;
-    if let &[lower, upper] = rotations {
-        let tasks = plane.chunks_exact_mut(group).flat_map(|group| {
-            let [p00, p01, p10, p11] = rotation::quarters(group).map(|part| part.chunks_mut(piece));
-            p00.zip(p01).zip(p10.zip(p11))
-        });
-        run.each(tasks, |((p00, p01), (p10, p11))| {
-            rotation::pair_of_qubits(run.level, [p00, p01, p10, p11], lower, upper);
-        })
-    } else {
-        let tasks = plane.chunks_exact_mut(group).flat_map(|group| {
-            let (zeros, ones) = group.split_at_mut(group.len() / 2);
-            zeros.chunks_mut(piece).zip(ones.chunks_mut(piece))
-        });
-        run.each(tasks, |(zeros, ones)| {
-            rotation::one_qubit(run.level, zeros, ones, rotations[0]);
-        })
-    }
-}
-
-fn last_phases(
-    ansatz: &EfficientSu2,
-    angles: &[f64],
-    workspace: &mut Workspace,
-    run: Run<'_>,
-) -> Result<()> {
-    let mut diagonal = Diagonal::default();
-    diagonal.fill(ansatz.layer(angles, ansatz.reps()).1);
-    let row = diagonal.low.len();
-    let state = &mut workspace.state;
-    let tasks = state.re.chunks_mut(row).zip(state.im.chunks_mut(row)).zip(&diagonal.high);
-    run.each(tasks, |((re, im), &high)| {
-        phase::apply(run.level, re, im, &diagonal.low, high);
-    })
-}
-
-/// Writes the probabilities of the state in `workspace`.
-fn measure(workspace: &Workspace, out: &mut [f64], run: Run<'_>) -> Result<()> {
-    let tasks = out
-        .chunks_mut(TASK_AMPLITUDES)
-        .zip(workspace.state.re.chunks(TASK_AMPLITUDES))
-        .zip(workspace.state.im.chunks(TASK_AMPLITUDES));
-    run.each(tasks, |((out, re), im)| reduce::probabilities(run.level, out, re, im))
-}
-
 /// Runs `work` with the probabilities of one set, left in the workspace's scratch space.
-pub fn with_probabilities<T>(
-    ansatz: &EfficientSu2,
+pub fn with_probabilities<R: Real, T>(
+    circuit: &Circuit,
     angles: &[f64],
-    workspace: &mut Workspace,
+    workspace: &mut Workspace<R>,
     run: Run<'_>,
-    work: impl FnOnce(&mut [f64]) -> Result<T>,
+    work: impl FnOnce(&mut [R]) -> Result<T>,
 ) -> Result<T> {
-    evolve(ansatz, angles, workspace, run)?;
-    let mut out = std::mem::take(&mut workspace.scratch.re);
-    let result = measure(workspace, &mut out, run).and_then(|()| work(&mut out));
-    workspace.scratch.re = out;
-    result
+    evolve(circuit, angles, workspace, run, None)?;
+    let length = circuit.dimension();
+    // SAFETY: the scratch space is at least twice as long, and `measure` writes all entries.
+    let out = unsafe { std::slice::from_raw_parts_mut(workspace.scratch.as_mut_ptr(), length) };
+    measure(circuit, workspace, out, run)?;
+    work(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::oracle::{self, strategies::circuits};
+
+    /// State and probabilities at one level, in double precision.
+    fn evolved<R: Kept>(
+        circuit: &Circuit,
+        angles: &[f64],
+        level: Level,
+    ) -> (Vec<Complex<f64>>, Vec<f64>) {
+        let cancel = Cancel::default();
+        let run = Run { level, team: Team::Solo, cancel: &cancel };
+        let layout = circuit.plan::<R>(level).layout;
+        let mut state = vec![Complex::new(R::default(), R::default()); circuit.dimension()];
+        let mut probabilities = vec![R::default(); circuit.dimension()];
+        with_workspace::<R, _>(layout, |workspace| {
+            let turns = evolve(circuit, angles, workspace, run, None).unwrap();
+            write_statevector(circuit, workspace, turns, &mut state, run).unwrap();
+            measure(circuit, workspace, &mut probabilities, run).unwrap();
+        });
+        let double = |value: &Complex<R>| Complex::new(value.re.to_f64(), value.im.to_f64());
+        (state.iter().map(double).collect(), probabilities.into_iter().map(R::to_f64).collect())
+    }
+
+    fn agrees<R: Kept>(circuit: &Circuit, angles: &[f64], tolerance: f64) {
+        let expected = oracle::statevector(circuit, angles);
+        for level in Level::available() {
+            let (state, probabilities) = evolved::<R>(circuit, angles, level);
+            for ((a, p), b) in state.iter().zip(&probabilities).zip(&expected) {
+                assert!((a - b).norm() <= tolerance, "{level:?}: {a} instead of {b}");
+                assert!((p - b.norm_sqr()).abs() <= tolerance, "{level:?}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_level_agrees_with_the_oracle((ansatz, angles) in circuits(10, 5)) {
+            let circuit = Circuit::from(ansatz);
+            agrees::<f64>(&circuit, &angles, 1e-12);
+            agrees::<f32>(&circuit, &angles, 1e-5);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(12))]
+        #[test]
+        fn large_states_agree_with_the_oracle((ansatz, angles) in circuits(16, 2)) {
+            let circuit = Circuit::from(ansatz);
+            agrees::<f64>(&circuit, &angles, 1e-12);
+            agrees::<f32>(&circuit, &angles, 1e-5);
+        }
+    }
 }

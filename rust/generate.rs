@@ -1,6 +1,6 @@
 //! Angles → weights in one go: evolve, draw shots, map, set by set.
 
-use crate::ansatz::EfficientSu2;
+use crate::circuit::Circuit;
 use crate::error::{Error, Result};
 use crate::evolve;
 use crate::parallel::Cancel;
@@ -17,20 +17,20 @@ pub struct Shots {
 }
 
 /// The map must read as many qubits as the circuit has.
-pub fn check_qubits(ansatz: &EfficientSu2, map: &WeightMap) -> Result<()> {
-    if ansatz.num_qubits() == map.num_qubits() {
+pub fn check_qubits(circuit: &Circuit, map: &WeightMap) -> Result<()> {
+    if circuit.num_qubits() == map.num_qubits() {
         return Ok(());
     }
     Err(Error::value(
         "weight_map",
         format!("has {} weights and reads {} qubits", map.num_weights(), map.num_qubits()),
-        format!("it must read the ansatz's {} qubits", ansatz.num_qubits()),
+        format!("it must read the ansatz's {} qubits", circuit.num_qubits()),
     ))
 }
 
 /// The weights of a batch of angles; `gammas` has one entry per set, or one for all.
 pub fn generate_weights(
-    ansatz: &EfficientSu2,
+    circuit: &Circuit,
     angles: &[f64],
     map: &WeightMap,
     gammas: &[f64],
@@ -38,14 +38,14 @@ pub fn generate_weights(
     weights: &mut [f64],
     cancel: &Cancel,
 ) -> Result<()> {
-    check_qubits(ansatz, map)?;
-    evolve::for_each_set(ansatz, angles, weights, cancel, |set, workspace, angles, weights, run| {
+    check_qubits(circuit, map)?;
+    evolve::for_each_set(circuit, angles, weights, cancel, |set, workspace, angles, weights, run| {
         let gamma = gammas[set % gammas.len()];
-        evolve::with_probabilities(ansatz, angles, workspace, run, |probabilities| {
+        evolve::with_probabilities(circuit, angles, workspace, run, |probabilities| {
             if let Some(Shots { shots, seed }) = shots {
                 measure_frequencies(probabilities, shots, seed, set as u64, cancel)?;
             }
-            map.apply(probabilities, gamma, weights, cancel)
+            map.apply(run.level, probabilities, gamma, weights, cancel)
         })
     })
 }

@@ -9,20 +9,30 @@
 
 pub mod ansatz;
 pub mod binomial;
+pub mod blocking;
+pub mod buffer;
+pub mod circuit;
 pub mod error;
 pub mod evolve;
+pub mod gather;
 pub mod generate;
 pub mod kernels;
+pub mod layer;
+pub mod layout;
 pub mod memory;
+#[cfg(test)]
+mod oracle;
 pub mod parallel;
 #[cfg(feature = "python")]
 mod python;
 pub mod rng;
 pub mod sampling;
+pub mod schedule;
 pub mod simd;
 pub mod state;
 pub mod weights;
 
 pub use ansatz::{EfficientSu2, Entanglement};
+pub use circuit::Circuit;
 pub use error::{Error, Result};
 pub use weights::WeightMap;

@@ -1,6 +1,12 @@
-//! Arithmetic on slices, no policy: what is computed, never in which order passes run.
+//! The inner loops, written once over [`crate::simd::Lanes`].
+//!
+//! Kernels reach a state through raw pointers: threads work on interleaved lines of one buffer.
+//! Whoever builds a kernel promises that no two kernels that run at once touch the same lines.
 
-pub mod entangle;
-pub mod phase;
-pub mod reduce;
-pub mod rotation;
+pub mod butterfly;
+pub mod finish;
+pub mod first;
+pub mod output;
+pub mod read;
+pub mod start;
+pub mod sweep;

@@ -3,10 +3,14 @@
 //! q_j = (p_first + p_second) / 2, where one basis feeds the weight first = second, and
 //! theta_j = gamma tanh(s_j gamma 2^(N-1) q_j)      (the paper's map, eqs. 8 and 9), or
 //! theta_j = gamma tanh(s_j gamma (2^N q_j - 1))    (centred: the argument's mean is 0).
+//!
+//! This file draws and checks maps; `apply` holds their application and its derivative.
+
+mod apply;
 
 use crate::error::{Error, Result};
 use crate::memory;
-use crate::parallel::{self, Cancel, TASK_AMPLITUDES};
+use crate::parallel::Cancel;
 use crate::rng::{Domain, Stream};
 
 /// Largest number of weights: one for each of 2^32 bases.
@@ -182,41 +186,6 @@ impl WeightMap {
     /// What the tanh is taken of.
     pub fn mapping(&self) -> Mapping {
         self.mapping
-    }
-
-    /// Writes the weights of one set of probabilities: gather, scale and squash in one pass.
-    pub fn apply(
-        &self,
-        probabilities: &[f64],
-        gamma: f64,
-        weights: &mut [f64],
-        cancel: &Cancel,
-    ) -> Result<()> {
-        parallel::with_team(weights.len(), |team| {
-            let tasks = weights
-                .chunks_mut(TASK_AMPLITUDES)
-                .zip(self.first.chunks(TASK_AMPLITUDES))
-                .zip(self.second.chunks(TASK_AMPLITUDES))
-                .zip(self.signs.chunks(TASK_AMPLITUDES));
-            let tasks: Vec<_> = tasks.collect();
-            team.for_each(tasks, |(((weights, first), second), signs)| {
-                let fed = first.iter().zip(second).zip(signs);
-                for (weight, ((&first, &second), &sign)) in weights.iter_mut().zip(fed) {
-                    let q = 0.5 * (probabilities[first as usize] + probabilities[second as usize]);
-                    *weight = gamma * self.argument(q, f64::from(sign) * gamma).tanh();
-                }
-                cancel.check()
-            })
-        })
-    }
-
-    #[inline(always)]
-    fn argument(&self, q: f64, signed_gamma: f64) -> f64 {
-        let bases = (1u64 << self.num_qubits) as f64;
-        match self.mapping {
-            Mapping::Paper => signed_gamma * (0.5 * bases) * q,
-            Mapping::Centered => signed_gamma * (bases * q - 1.0),
-        }
     }
 }
 

@@ -1,0 +1,151 @@
+//! A block of CNOTs as the first step of a layer reads it: which line, which lanes.
+//!
+//! The new amplitude at y is the old one at A y, with A linear over GF(2). A block of lines that
+//! differ in their low bits alone reads from a few such blocks, called rows here. The lanes of a new
+//! line come from one old line, in another order, unless a lane qubit controls a line qubit.
+
+use crate::ansatz::linear_image;
+use crate::layout::Layout;
+use crate::schedule::{Lines, Schedule};
+use crate::simd::{Kernel, Lanes, Level, Real};
+
+/// Words of a prepared lane permutation.
+pub const INDEX_WORDS: usize = 16;
+
+/// A source as it adds up by exclusive or: low bits of the line, its row, and the lane control.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Packed {
+    /// Place, within the row, of the line.
+    pub low: u32,
+    /// Number of the row.
+    pub row: u32,
+    /// Lane l of the new line comes from lane `A l ^ control`.
+    pub control: u32,
+}
+
+impl std::ops::BitXor for Packed {
+    type Output = Self;
+
+    #[inline(always)]
+    fn bitxor(self, other: Self) -> Self {
+        Self {
+            low: self.low ^ other.low,
+            row: self.row ^ other.row,
+            control: self.control ^ other.control,
+        }
+    }
+}
+
+/// Tables for reading the old state in a layer's first step.
+#[derive(Debug, Clone)]
+pub struct Gather {
+    /// By tile of the first pass.
+    pub tiles: Vec<Packed>,
+    /// By block of its first stage.
+    pub blocks: Vec<Packed>,
+    /// By line of a block.
+    pub lines: Vec<Packed>,
+    /// `low` of `lines` once more, by itself.
+    pub lows: Vec<u32>,
+    /// Whether every line comes from one line, all lines of a butterfly from one row with one lane
+    /// control, and `low` depends on the line within the block alone.
+    pub uniform: bool,
+    /// Whether the lanes are permuted as by a ladder of CNOTs (see [`Lanes::permute_ladder`]).
+    pub ladder: bool,
+    /// Places of the rows.
+    pub rows: Vec<usize>,
+    /// Prepared lane permutations, by lane control.
+    pub permutations: Vec<[u32; INDEX_WORDS]>,
+    /// Sources that lanes of one new line come from, relative to the first; and for each, which
+    /// lanes do. One source with all lanes, unless a lane qubit controls a line qubit.
+    pub sources: Vec<(Packed, u32)>,
+}
+
+impl Gather {
+    /// The tables of the map with these columns.
+    pub fn new<R: Real>(schedule: &Schedule, columns: &[u32], level: Level) -> Self {
+        let layout = schedule.layout;
+        let low_bits = schedule.first_stage_bits();
+        // Qubits beyond N are left alone.
+        let mut columns = columns.to_vec();
+        columns.extend((layout.num_qubits..layout.padded_qubits()).map(|qubit| 1 << qubit));
+        let packed = |index: usize| {
+            let source = linear_image(&columns, index);
+            let line = source & ((1 << layout.line_bits) - 1);
+            Packed {
+                low: (layout.place(line & ((1 << low_bits) - 1))) as u32,
+                row: (line >> low_bits) as u32,
+                control: (source >> layout.line_bits) as u32,
+            }
+        };
+        let table = |lines: &Lines| lines.numbers.iter().map(|&line| packed(line)).collect();
+        let pass = &schedule.passes[0];
+        let stage = &pass.stages[0];
+        let (tiles, blocks): (Vec<_>, Vec<_>) = (table(&pass.tiles), table(&stage.blocks));
+        let lines: Vec<_> = (0..1 << low_bits).map(packed).collect();
+        let group = &lines[..1 << stage.steps[0].bits.len()];
+        let uniform = group.iter().all(|line| (line.row, line.control) == (0, 0))
+            && tiles.iter().chain(&blocks).all(|start| start.low == 0);
+        let rows = (0..1 << (layout.line_bits - low_bits)).map(|row| layout.place(row << low_bits));
+        let lane_sources: Vec<_> =
+            (0..1usize << layout.lane_bits).map(|lane| packed(lane << layout.line_bits)).collect();
+        let mut controls = tiles.iter().chain(&blocks).chain(&lines);
+        let ladder = controls.all(|source| source.control <= 1)
+            && lane_sources.iter().enumerate().all(|(lane, source)| {
+                source.control as usize == (lane ^ (lane << 1)) & (lane_sources.len() - 1)
+            });
+        let sources = distinct(&lane_sources);
+        Self {
+            ladder,
+            lows: lines.iter().map(|line| line.low).collect(),
+            tiles,
+            blocks,
+            lines,
+            uniform: uniform && sources.len() == 1,
+            rows: rows.collect(),
+            permutations: permutations::<R>(layout, &lane_sources, level),
+            sources,
+        }
+    }
+}
+
+fn permutations<R: Real>(
+    layout: Layout,
+    lane_sources: &[Packed],
+    level: Level,
+) -> Vec<[u32; INDEX_WORDS]> {
+    let lanes = 1 << layout.lane_bits;
+    let permutation = |control: u32| {
+        let sources: Vec<u8> =
+            lane_sources.iter().map(|source| (source.control ^ control) as u8).collect();
+        level.run(Prepare::<R> { sources: &sources, precision: std::marker::PhantomData })
+    };
+    (0..lanes).map(permutation).collect()
+}
+
+/// The lines that lanes come from, each with a mask of its lanes.
+fn distinct(lane_sources: &[Packed]) -> Vec<(Packed, u32)> {
+    let mut sources: Vec<(Packed, u32)> = vec![];
+    for (lane, source) in lane_sources.iter().enumerate() {
+        let line = Packed { control: 0, ..*source };
+        match sources.iter_mut().find(|(known, _)| *known == line) {
+            Some((_, mask)) => *mask |= 1 << lane,
+            None => sources.push((line, 1 << lane)),
+        }
+    }
+    sources
+}
+
+struct Prepare<'a, R> {
+    sources: &'a [u8],
+    precision: std::marker::PhantomData<R>,
+}
+
+impl<R: Real> Kernel<R> for Prepare<'_, R> {
+    type Output = [u32; INDEX_WORDS];
+
+    #[inline(always)]
+    unsafe fn run<V: Lanes<Real = R>>(self) -> Self::Output {
+        V::index_words(self.sources)
+    }
+}

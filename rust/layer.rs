@@ -1,0 +1,301 @@
+//! The numbers of one rotation layer, as the kernels want them.
+//!
+//! RY(theta) with theta/2 = n pi/2 + r, |r| <= pi/4, is J^n RY(2r) with J = RY(pi), and
+//! RY(2r) = cos r [[1, -t], [t, 1]] with t = tan r: one multiply-add per number, the cosines
+//! gathered in the layer's `scale`. J = X Z costs nothing: Z = i RZ(pi) joins the phases, and X stays
+//! undone. The stored state is the true one up to bit flips, the *frame*: the true amplitude at y is
+//! stored at y ^ frame. A flip turns the signs of a qubit's later angles, and CNOTs move the frame as
+//! they move a basis index. What is left over is a global phase, a power of i.
+
+use crate::layout::Layout;
+use crate::simd::math::HalfAngles;
+use crate::simd::{Kernel, Lanes, Level, Real};
+
+/// Bits of the line number that the low phase table covers.
+const LOW_BITS: usize = 8;
+/// Most bits of the line number that there can be.
+const MAX_LINE_BITS: usize = 31;
+
+/// A complex number of a phase table.
+pub type Phase<R> = [R; 2];
+
+/// One rotation layer.
+#[derive(Debug, Clone)]
+pub struct Layer<R> {
+    /// tan r per bit of the line number.
+    pub tangents: [R; MAX_LINE_BITS],
+    /// For every lane qubit, -tan r in lanes where it is 0 and tan r where it is 1.
+    pub lane_tangents: Vec<R>,
+    /// Product of all cos r, which the tangent form leaves out.
+    pub scale: f64,
+    /// Basis index whose bits are the qubits stored flipped before the layer.
+    pub frame_before: usize,
+    /// Those stored flipped after it.
+    pub frame: usize,
+    /// The global phase is i to this power.
+    pub quarter_turns: usize,
+    /// The phases.
+    pub phases: Phases<R>,
+}
+
+/// exp(i/2 sum_q ±phi_q) for every basis index, as a product of three tables.
+#[derive(Debug, Clone, Default)]
+pub struct Phases<R> {
+    /// Bits of the line number in the low table.
+    pub low_bits: usize,
+    /// By the lowest bits of the line number: a line of phases, times the layer's scale.
+    pub low: Vec<R>,
+    /// By the bits between.
+    pub middle: Vec<Phase<R>>,
+    /// By the bits of the last step; those of an index and of its complement are conjugate.
+    pub high: [Phase<R>; 8],
+}
+
+impl<R: Real> Default for Layer<R> {
+    fn default() -> Self {
+        Self {
+            tangents: [R::default(); MAX_LINE_BITS],
+            lane_tangents: Vec::new(),
+            scale: 1.0,
+            frame_before: 0,
+            frame: 0,
+            quarter_turns: 0,
+            phases: Phases::default(),
+        }
+    }
+}
+
+/// The angles of one layer out of a circuit's: RY, then RZ.
+#[derive(Clone, Copy)]
+pub struct LayerAngles<'a> {
+    angles: &'a HalfAngles,
+    start: usize,
+    num_qubits: usize,
+}
+
+impl<'a> LayerAngles<'a> {
+    /// Layer number `layer`.
+    pub fn new(angles: &'a HalfAngles, layer: usize, num_qubits: usize) -> Self {
+        Self { angles, start: 2 * num_qubits * layer, num_qubits }
+    }
+
+    /// n, cos r and sin r of an RY; those of a rotation by 0 beyond the circuit's qubits.
+    fn ry(self, qubit: usize) -> (usize, f64, f64) {
+        if qubit >= self.num_qubits {
+            return (0, 1.0, 0.0);
+        }
+        let place = self.start + qubit;
+        let HalfAngles { quarter_turns, cos, sin } = self.angles;
+        (quarter_turns[place] as usize, cos[place], sin[place])
+    }
+
+    /// cos and sin of half an RZ angle.
+    fn rz(self, qubit: usize) -> (f64, f64) {
+        if qubit >= self.num_qubits {
+            return (1.0, 0.0);
+        }
+        let place = self.start + self.num_qubits + qubit;
+        let HalfAngles { quarter_turns, cos, sin } = self.angles;
+        turned(quarter_turns[place] as usize, cos[place], sin[place])
+    }
+
+    /// Amplitudes of |0> and |1> after a Hadamard and the RY; |0> beyond the circuit's qubits.
+    pub fn start(self, qubit: usize) -> [f64; 2] {
+        if qubit >= self.num_qubits {
+            return [1.0, 0.0];
+        }
+        let (turns, cos, sin) = self.ry(qubit);
+        let (cos, sin) = turned(turns, cos, sin);
+        let half = std::f64::consts::FRAC_1_SQRT_2;
+        [(cos - sin) * half, (cos + sin) * half]
+    }
+}
+
+/// cos and sin of n pi/2 + r.
+fn turned(turns: usize, cos: f64, sin: f64) -> (f64, f64) {
+    match turns % 4 {
+        0 => (cos, sin),
+        1 => (-sin, cos),
+        2 => (-cos, -sin),
+        _ => (sin, -cos),
+    }
+}
+
+impl<R: Real> Layer<R> {
+    /// Takes on the angles of a layer, from the frame that the state is stored in; `last_bits` bits
+    /// of the line number belong to the last step.
+    pub fn fill(
+        &mut self,
+        layout: Layout,
+        last_bits: usize,
+        angles: LayerAngles<'_>,
+        frame: usize,
+        level: Level,
+    ) {
+        self.fill_rotations(layout, angles, frame);
+        let (before, after) = (self.frame_before, self.frame);
+        let half_phase = |qubit: usize| {
+            let (cos, sin) = angles.rz(qubit);
+            let sin = if (after >> qubit) & 1 == 1 { -sin } else { sin };
+            // Half a turn more where Z is absorbed.
+            if ((before ^ after) >> qubit) & 1 == 1 { (-sin, cos) } else { (cos, sin) }
+        };
+        self.phases.fill(layout, last_bits, self.scale, half_phase, level);
+    }
+
+    /// Takes on the phases of the first layer, whose rotations are in the product state.
+    pub fn fill_phases(
+        &mut self,
+        layout: Layout,
+        last_bits: usize,
+        angles: LayerAngles<'_>,
+        level: Level,
+    ) {
+        self.scale = 1.0;
+        (self.frame_before, self.frame, self.quarter_turns) = (0, 0, 0);
+        self.phases.fill(layout, last_bits, 1.0, |qubit| angles.rz(qubit), level);
+    }
+
+    fn fill_rotations(&mut self, layout: Layout, angles: LayerAngles<'_>, frame: usize) {
+        self.scale = 1.0;
+        (self.frame_before, self.frame, self.quarter_turns) = (frame, frame, 0);
+        self.lane_tangents.resize(layout.lane_bits << layout.lane_bits, R::default());
+        for qubit in 0..layout.padded_qubits() {
+            let (turns, cos, sin) = angles.ry(qubit);
+            let flipped = (frame >> qubit) & 1;
+            let odd = turns & 1;
+            self.scale *= cos;
+            // J X = -X J.
+            self.quarter_turns += turns + 2 * (flipped & odd);
+            self.frame ^= odd << qubit;
+            let tangent = if flipped == 1 { -sin / cos } else { sin / cos };
+            let tangent = R::from_f64(tangent);
+            if qubit < layout.line_bits {
+                self.tangents[qubit] = tangent;
+                continue;
+            }
+            let bit = qubit - layout.line_bits;
+            let lanes = &mut self.lane_tangents[bit << layout.lane_bits..][..1 << layout.lane_bits];
+            for (lane, signed) in lanes.iter_mut().enumerate() {
+                *signed = if (lane >> bit) & 1 == 0 { -tangent } else { tangent };
+            }
+        }
+    }
+
+    /// Turns the rotations into their inverses: the tangents' signs.
+    pub fn invert_rotations(&mut self) {
+        for tangent in self.tangents.iter_mut().chain(&mut self.lane_tangents) {
+            *tangent = -*tangent;
+        }
+    }
+}
+
+impl<R: Real> Phases<R> {
+    fn fill(
+        &mut self,
+        layout: Layout,
+        last_bits: usize,
+        scale: f64,
+        half_phase: impl Fn(usize) -> (f64, f64),
+        level: Level,
+    ) {
+        let below = layout.line_bits - last_bits;
+        self.low_bits = below.min(LOW_BITS);
+        // The phase of all zeros among the low bits, and what a one multiplies it by.
+        let mut start = [scale, 0.0];
+        let mut turns = [[R::default(); 2]; LOW_BITS];
+        for (bit, turn) in turns.iter_mut().enumerate().take(self.low_bits) {
+            let (cos, sin) = half_phase(bit);
+            start = product(start, [cos, -sin]);
+            *turn = single([cos * cos - sin * sin, 2.0 * cos * sin]);
+        }
+        let mut lanes = [[0.0; 2]; 16];
+        lanes[0] = start;
+        for bit in 0..layout.lane_bits {
+            let (cos, sin) = half_phase(layout.line_bits + bit);
+            for lane in 0..1 << bit {
+                lanes[lane | 1 << bit] = product(lanes[lane], [cos, sin]);
+                lanes[lane] = product(lanes[lane], [cos, -sin]);
+            }
+        }
+        self.low.resize(2 << (layout.lane_bits + self.low_bits), R::default());
+        level.run(FillLow { lanes: &lanes, turns: &turns[..self.low_bits], low: &mut self.low });
+
+        self.middle.clear();
+        self.middle.push(single([1.0, 0.0]));
+        if below > self.low_bits {
+            let mut middle = vec![[1.0, 0.0]];
+            for bit in self.low_bits..below {
+                let (cos, sin) = half_phase(bit);
+                let ones: Vec<_> = middle.iter().map(|&p| product(p, [cos, sin])).collect();
+                middle.iter_mut().for_each(|p| *p = product(*p, [cos, -sin]));
+                middle.extend(ones);
+            }
+            self.middle.clear();
+            self.middle.extend(middle.into_iter().map(single));
+        }
+
+        let mut high = [[1.0, 0.0]; 8];
+        for bit in 0..last_bits {
+            let (cos, sin) = half_phase(below + bit);
+            for index in 0..1 << bit {
+                high[index | 1 << bit] = product(high[index], [cos, sin]);
+                high[index] = product(high[index], [cos, -sin]);
+            }
+        }
+        self.high = high.map(single);
+    }
+
+    /// The phase of a line and lane, scale included.
+    pub fn at(&self, layout: Layout, line: usize, lane: usize) -> Phase<f64> {
+        let low = line & ((1 << self.low_bits) - 1);
+        let rest = line >> self.low_bits;
+        let middle = self.middle[rest & (self.middle.len() - 1)];
+        let high = self.high[rest / self.middle.len()];
+        let place = (low << (layout.lane_bits + 1)) + lane;
+        let low = [self.low[place], self.low[place + (1 << layout.lane_bits)]];
+        let double = |phase: Phase<R>| phase.map(R::to_f64);
+        product(product(double(low), double(middle)), double(high))
+    }
+}
+
+fn product(a: Phase<f64>, b: Phase<f64>) -> Phase<f64> {
+    [a[0] * b[0] - a[1] * b[1], a[0] * b[1] + a[1] * b[0]]
+}
+
+fn single<R: Real>(phase: Phase<f64>) -> Phase<R> {
+    phase.map(R::from_f64)
+}
+
+/// Fills the low table by doubling: every bit multiplies what is there by its turn.
+struct FillLow<'a, R> {
+    lanes: &'a [Phase<f64>; 16],
+    turns: &'a [Phase<R>],
+    low: &'a mut [R],
+}
+
+impl<R: Real> Kernel<R> for FillLow<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<V: Lanes<Real = R>>(self) {
+        for lane in 0..V::COUNT {
+            self.low[lane] = R::from_f64(self.lanes[lane][0]);
+            self.low[V::COUNT + lane] = R::from_f64(self.lanes[lane][1]);
+        }
+        let line = 2 * V::COUNT;
+        for (bit, turn) in self.turns.iter().enumerate() {
+            let (known, new) = self.low[..(line << bit) * 2].split_at_mut(line << bit);
+            // SAFETY: this level's vectors are the caller's promise; a chunk is a line of them.
+            unsafe {
+                let (cos, sin) = (V::splat(turn[0]), V::splat(turn[1]));
+                for (known, new) in known.chunks_exact(line).zip(new.chunks_exact_mut(line)) {
+                    let re = V::load(known.as_ptr());
+                    let im = V::load(known.as_ptr().add(V::COUNT));
+                    im.neg_mul_add(sin, re.mul(cos)).store(new.as_mut_ptr());
+                    re.mul_add(sin, im.mul(cos)).store(new.as_mut_ptr().add(V::COUNT));
+                }
+            }
+        }
+    }
+}

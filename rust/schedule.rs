@@ -1,0 +1,201 @@
+//! In which order the butterflies of a layer visit the lines.
+
+use std::ops::Range;
+
+use crate::blocking::{self, STEP_BITS};
+use crate::layout::Layout;
+
+/// Lines that start tiles, blocks or runs: line numbers and places.
+#[derive(Debug, Clone, Default)]
+pub struct Lines {
+    /// Line numbers.
+    pub numbers: Vec<usize>,
+    /// Their places.
+    pub places: Vec<usize>,
+}
+
+impl Lines {
+    /// All combinations of the given bits, the first bit running fastest.
+    fn span(layout: Layout, bits: impl Iterator<Item = usize>) -> Self {
+        let mut numbers = vec![0];
+        for bit in bits {
+            for index in 0..numbers.len() {
+                numbers.push(numbers[index] | 1 << bit);
+            }
+        }
+        let places = numbers.iter().map(|&line| layout.place(line)).collect();
+        Self { numbers, places }
+    }
+
+    /// Number of lines.
+    pub fn len(&self) -> usize {
+        self.numbers.len()
+    }
+
+    /// Whether there are none: never.
+    pub fn is_empty(&self) -> bool {
+        self.numbers.is_empty()
+    }
+}
+
+/// Butterflies on a few neighbouring bits of the line number, over one block.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// The bits.
+    pub bits: Range<usize>,
+    /// Whether the lane qubits are turned as well.
+    pub lanes: bool,
+    /// Numbers between the lines of a butterfly.
+    pub stride: usize,
+    /// Where runs of butterflies start.
+    pub runs: Lines,
+    /// Butterflies of a run: they start at neighbouring lines (in a layer's first step, whose bits
+    /// are the lowest, at every eighth).
+    pub run: usize,
+}
+
+/// Steps over blocks that fit in the first-level cache.
+#[derive(Debug, Clone)]
+pub struct Stage {
+    /// Where the blocks of a tile start.
+    pub blocks: Lines,
+    /// The steps, in order.
+    pub steps: Vec<Step>,
+}
+
+/// One walk over the state.
+#[derive(Debug, Clone)]
+pub struct Pass {
+    /// Where the tiles start.
+    pub tiles: Lines,
+    /// The stages, in order.
+    pub stages: Vec<Stage>,
+}
+
+/// The passes of one layer: the first step is the first step of the first pass, and so on.
+#[derive(Debug, Clone)]
+pub struct Schedule {
+    /// The layout that it is made for.
+    pub layout: Layout,
+    /// The passes, in order.
+    pub passes: Vec<Pass>,
+}
+
+impl Schedule {
+    /// The schedule of a layout.
+    pub fn new(layout: Layout) -> Self {
+        let passes = blocking::passes(layout.line_bits, layout.tile_bits);
+        let mut passes: Vec<_> = passes.iter().map(|bits| Pass::new(layout, bits)).collect();
+        *lane_step(&mut passes) = true;
+        Self { layout, passes }
+    }
+
+    /// The first step's block: all lines that differ in these low bits alone.
+    pub fn first_stage_bits(&self) -> usize {
+        self.passes[0].stages[0].steps.iter().map(|step| step.bits.len()).sum()
+    }
+
+    /// Bits of the last step.
+    pub fn last_bits(&self) -> Range<usize> {
+        let step = self.passes.last().and_then(|pass| pass.stages.last()?.steps.last());
+        step.map_or(0..0, |step| step.bits.clone())
+    }
+}
+
+/// The step that turns the lane qubits: one between the first and the last that has little else to
+/// do, or the last.
+fn lane_step(passes: &mut [Pass]) -> &mut bool {
+    let mut steps: Vec<_> =
+        passes.iter_mut().flat_map(|pass| &mut pass.stages).flat_map(|stage| &mut stage.steps).collect();
+    let last = steps.len() - 1;
+    let light = (1..last).find(|&step| steps[step].bits.len() < STEP_BITS);
+    &mut steps.swap_remove(light.unwrap_or(last)).lanes
+}
+
+impl Pass {
+    fn new(layout: Layout, bits: &Range<usize>) -> Self {
+        let Layout { line_bits, tile_bits, .. } = layout;
+        let columns = blocking::columns(bits, tile_bits);
+        let tile = |bit: &usize| *bit < columns || bits.contains(bit);
+        let tiles = Lines::span(layout, (0..line_bits).filter(|bit| !tile(bit)));
+        let mut stages = vec![];
+        for active in blocking::stages(bits, tile_bits) {
+            // A stage of distant rows takes neighbouring lines along too, as many as fit.
+            let taken = if active == *bits { columns } else { tile_bits - active.len() };
+            let block: Vec<_> = (0..line_bits)
+                .filter(tile)
+                .filter(|bit| active.contains(bit) || *bit < taken)
+                .collect();
+            let blocks = (0..line_bits).filter(|bit| tile(bit) && !block.contains(bit));
+            let steps = blocking::steps(&active);
+            stages.push(Stage {
+                blocks: Lines::span(layout, blocks),
+                steps: steps.into_iter().map(|bits| Step::new(layout, bits, &block)).collect(),
+            });
+        }
+        Self { tiles, stages }
+    }
+}
+
+impl Step {
+    fn new(layout: Layout, bits: Range<usize>, block: &[usize]) -> Self {
+        let others: Vec<_> = block.iter().copied().filter(|bit| !bits.contains(bit)).collect();
+        // Others that follow each other from the lowest on make a run.
+        let lowest = if bits.start == 0 { bits.end } else { 0 };
+        let in_run =
+            others.iter().enumerate().take_while(|&(index, &bit)| bit == lowest + index).count();
+        Self {
+            lanes: false,
+            stride: layout.strides[bits.start],
+            runs: Lines::span(layout, others[in_run..].iter().copied()),
+            run: 1 << in_run,
+            bits,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simd::Level;
+
+    /// Every line that a step of a pass touches, in order.
+    fn visited(layout: Layout, pass: &Pass, stage: &Stage, step: &Step) -> Vec<usize> {
+        let mut places = vec![];
+        let unit = layout.line_length() * if step.bits.start == 0 { 1 << step.bits.len() } else { 1 };
+        for tile in &pass.tiles.places {
+            for block in &stage.blocks.places {
+                for start in &step.runs.places {
+                    for index in 0..step.run {
+                        let start = tile + block + start + index * unit;
+                        places.extend((0..1 << step.bits.len()).map(|j| start + j * step.stride));
+                    }
+                }
+            }
+        }
+        places
+    }
+
+    #[test]
+    fn every_step_visits_every_line_once() {
+        for level in Level::available() {
+            for qubits in 1..=19 {
+                let layout = Layout::new::<f64>(qubits, level);
+                let lines = (0..1 << layout.line_bits).map(|line| layout.place(line));
+                let lines: Vec<_> = lines.collect();
+                let mut bits = vec![];
+                for pass in &Schedule::new(layout).passes {
+                    for stage in &pass.stages {
+                        for step in &stage.steps {
+                            bits.extend(step.bits.clone());
+                            let mut places = visited(layout, pass, stage, step);
+                            places.sort_unstable();
+                            assert_eq!(places, lines);
+                        }
+                    }
+                }
+                assert_eq!(bits, (0..layout.line_bits).collect::<Vec<_>>());
+            }
+        }
+    }
+}
