@@ -133,13 +133,8 @@ impl<R: Real> Layer<R> {
         level: Level,
     ) {
         self.fill_rotations(layout, angles, frame);
-        let (before, after) = (self.frame_before, self.frame);
-        let half_phase = |qubit: usize| {
-            let (cos, sin) = angles.rz(qubit);
-            let sin = if (after >> qubit) & 1 == 1 { -sin } else { sin };
-            // Half a turn more where Z is absorbed.
-            if ((before ^ after) >> qubit) & 1 == 1 { (-sin, cos) } else { (cos, sin) }
-        };
+        let frames = [self.frame_before, self.frame];
+        let half_phase = |qubit: usize| stored_phase(angles, frames, qubit);
         self.phases.fill(layout, last_bits, self.scale, half_phase, level);
     }
 
@@ -182,12 +177,43 @@ impl<R: Real> Layer<R> {
         }
     }
 
-    /// Turns the rotations into their inverses: the tangents' signs.
-    pub fn invert_rotations(&mut self) {
+    /// Takes on a layer's rotations, inverted, from the frame before the layer.
+    pub fn fill_inverse_rotations(
+        &mut self,
+        layout: Layout,
+        angles: LayerAngles<'_>,
+        frame: usize,
+    ) {
+        self.fill_rotations(layout, angles, frame);
         for tangent in self.tangents.iter_mut().chain(&mut self.lane_tangents) {
             *tangent = -*tangent;
         }
     }
+
+    /// Takes on a layer's phases, inverted and multiplied by `scale`; the frames are those before
+    /// and after the layer.
+    pub fn fill_inverse_phases(
+        &mut self,
+        layout: Layout,
+        angles: LayerAngles<'_>,
+        frames: [usize; 2],
+        scale: f64,
+        level: Level,
+    ) {
+        let half_phase = |qubit: usize| {
+            let (cos, sin) = stored_phase(angles, frames, qubit);
+            (cos, -sin)
+        };
+        self.phases.fill(layout, 0, scale, half_phase, level);
+    }
+}
+
+/// cos and sin of half an RZ angle, as it acts on the stored state.
+fn stored_phase(angles: LayerAngles<'_>, [before, after]: [usize; 2], qubit: usize) -> (f64, f64) {
+    let (cos, sin) = angles.rz(qubit);
+    let sin = if (after >> qubit) & 1 == 1 { -sin } else { sin };
+    // Half a turn more where Z is absorbed.
+    if ((before ^ after) >> qubit) & 1 == 1 { (-sin, cos) } else { (cos, sin) }
 }
 
 impl<R: Real> Phases<R> {

@@ -16,6 +16,7 @@ pub mod error;
 pub mod evolve;
 pub mod gather;
 pub mod generate;
+pub mod gradient;
 pub mod kernels;
 pub mod layer;
 pub mod layout;

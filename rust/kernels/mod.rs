@@ -4,9 +4,12 @@
 //! Whoever builds a kernel promises that no two kernels that run at once touch the same lines.
 
 pub mod butterfly;
+pub mod cotangent;
 pub mod finish;
 pub mod first;
 pub mod output;
+pub mod products;
 pub mod read;
 pub mod start;
 pub mod sweep;
+pub mod unphase;

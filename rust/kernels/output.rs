@@ -72,7 +72,7 @@ impl<R: Real> Kernel<R> for Probabilities<R> {
 
 /// Transposes `V::COUNT` vectors, bit by bit of the lane.
 #[inline(always)]
-fn transpose<V: Lanes>(block: &mut [V; 16]) {
+pub fn transpose<V: Lanes>(block: &mut [V; 16]) {
     for bit in 0..V::BITS {
         for zero in 0..V::COUNT {
             if (zero >> bit) & 1 == 0 {

@@ -1,0 +1,394 @@
+//! Exact gradients: one sweep backwards over the layers (the adjoint method for a whole vector of
+//! probabilities at once).
+
+use crate::buffer::Buffer;
+use crate::circuit::{Circuit, Plan};
+use crate::error::Result;
+use crate::evolve::{self, Keep, Run};
+use crate::kernels::cotangent::Cotangent;
+use crate::kernels::products::{Products, Sums};
+use crate::kernels::read::Source;
+use crate::kernels::sweep::{Finish, Sweep};
+use crate::kernels::unphase::Unphase;
+use crate::layer::{Layer, LayerAngles};
+use crate::parallel::Pointer;
+use crate::simd::{Level, Real};
+use crate::simd::math::HalfAngles;
+use crate::state::Workspace;
+
+/// Largest state whose layers are all kept for the way back.
+const KEPT_QUBITS: usize = 16;
+/// Most memory that they may take together, in bytes.
+const KEPT_BYTES: usize = 1 << 28;
+
+/// What a forward evolution leaves for the way back.
+#[derive(Debug)]
+pub struct Tape<R> {
+    level: Level,
+    angles: HalfAngles,
+    /// The frame before and after every layer.
+    frames: Vec<[usize; 2]>,
+    /// The last layer's scale.
+    scale: f64,
+    states: States<R>,
+}
+
+#[derive(Debug)]
+enum States<R> {
+    /// The states of all layers before their phases, one after the other.
+    Kept { states: Buffer<R>, stride: usize },
+    /// The last state alone; earlier ones are computed on the way back.
+    Last(Buffer<R>),
+}
+
+/// Whether all layers' states are kept.
+fn keeps<R: Real>(circuit: &Circuit, plan: &Plan) -> bool {
+    let bytes = (plan.layout.length() * size_of::<R>()).saturating_mul(circuit.reps() + 1);
+    circuit.num_qubits() <= KEPT_QUBITS && bytes <= KEPT_BYTES
+}
+
+/// State vectors that forward and backward hold at once.
+pub fn states_needed<R: Real>(circuit: &Circuit, level: Level) -> u128 {
+    if keeps::<R>(circuit, circuit.plan::<R>(level)) { circuit.reps() as u128 + 4 } else { 4 }
+}
+
+impl<R: Real> Tape<R> {
+    /// Evolves a set of angles; the workspace holds the state afterwards, as after
+    /// [`evolve::evolve`].
+    pub fn record(
+        circuit: &Circuit,
+        angles: &[f64],
+        workspace: &mut Workspace<R>,
+        run: Run<'_>,
+    ) -> Result<Self> {
+        let plan = circuit.plan::<R>(run.level);
+        let stride = plan.layout.length().next_multiple_of(64);
+        let mut kept = keeps::<R>(circuit, plan)
+            .then(|| Buffer::<R>::new(stride * (circuit.reps() + 1)));
+        let keep = kept
+            .as_mut()
+            .map(|states| Keep { states: Pointer::new(states.as_mut_ptr()), stride });
+        evolve::evolve(circuit, angles, workspace, run, keep)?;
+        let states = match kept {
+            Some(states) => States::Kept { states, stride },
+            None => {
+                let last = std::mem::replace(&mut workspace.state, Buffer::empty());
+                States::Last(last)
+            }
+        };
+        let angles = std::mem::take(&mut workspace.angles);
+        Ok(Self {
+            level: run.level,
+            frames: frames(circuit, &angles),
+            scale: workspace.layer.scale,
+            angles,
+            states,
+        })
+    }
+
+    /// The state after the last layer's rotations.
+    pub fn last_state(&self, circuit: &Circuit) -> *const R {
+        match &self.states {
+            // SAFETY: there is a state for every layer.
+            States::Kept { states, stride } => unsafe {
+                states.as_ptr().add(stride * circuit.reps())
+            },
+            States::Last(state) => state.as_ptr(),
+        }
+    }
+
+    /// Scale and frame of the last state.
+    pub fn last_scale(&self) -> (f64, usize) {
+        (self.scale, self.frames[self.frames.len() - 1][1])
+    }
+
+    /// Whether [`Tape::backward`] leaves the tape fit for another cotangent.
+    pub fn reusable(&self) -> bool {
+        matches!(self.states, States::Kept { .. })
+    }
+
+    /// Adds up dL/dangles for L = sum(cotangent * probabilities) into `gradient`, which is
+    /// overwritten.
+    pub fn backward(
+        &mut self,
+        circuit: &Circuit,
+        cotangent: &[R],
+        gradient: &mut [R],
+        run: Run<'_>,
+    ) -> Result<()> {
+        let run = Run { level: self.level, ..run };
+        let plan = circuit.plan::<R>(self.level);
+        let length = plan.layout.length();
+        let mut adjoint = Buffer::<R>::new(length);
+        let mut scratch = Buffer::<R>::new(length);
+        // Where the states are not kept, the last one is taken back along with the adjoint.
+        let mut state_scratch =
+            if self.reusable() { Buffer::empty() } else { Buffer::<R>::new(length) };
+        let mut layer = Layer::<R>::default();
+        self.start(circuit, plan, cotangent, &mut adjoint, run)?;
+        // What the state at hand lacks to be a unit vector.
+        let mut missing = self.scale;
+        for index in (0..=circuit.reps()).rev() {
+            let state = self.state(index);
+            let sums = products(plan, &adjoint, state, run)?;
+            self.write(circuit, index, &sums, missing, gradient);
+            if index == 0 {
+                break;
+            }
+            let angles = LayerAngles::new(&self.angles, index, circuit.num_qubits());
+            layer.fill_inverse_rotations(plan.layout, angles, self.frames[index][0]);
+            let scale = layer.scale;
+            let before = LayerAngles::new(&self.angles, index - 1, circuit.num_qubits());
+            layer.fill_inverse_phases(plan.layout, before, self.frames[index - 1], scale, run.level);
+            back(plan, index, &layer, &mut adjoint, &mut scratch, run)?;
+            missing = match &mut self.states {
+                States::Kept { .. } => self.kept_scale(index - 1),
+                States::Last(state) => {
+                    // The last state lacked its scale already: it is not taken off twice.
+                    let scale = if index == circuit.reps() { self.scale * scale } else { scale };
+                    layer.fill_inverse_phases(
+                        plan.layout,
+                        before,
+                        self.frames[index - 1],
+                        scale,
+                        run.level,
+                    );
+                    back(plan, index, &layer, state, &mut state_scratch, run)?;
+                    1.0
+                }
+            };
+        }
+        Ok(())
+    }
+
+    /// The state of a layer before its phases.
+    fn state(&self, layer: usize) -> *const R {
+        match &self.states {
+            // SAFETY: there is a state for every layer.
+            States::Kept { states, stride } => unsafe { states.as_ptr().add(stride * layer) },
+            States::Last(state) => state.as_ptr(),
+        }
+    }
+
+    /// Norm of what a kept state lacks: the product of the layer's cosines.
+    fn kept_scale(&self, layer: usize) -> f64 {
+        if layer == 0 {
+            return 1.0;
+        }
+        let qubits = self.angles.cos.len() / (2 * self.frames.len());
+        self.angles.cos[2 * qubits * layer..][..qubits].iter().product()
+    }
+
+    /// The adjoint of the last layer.
+    fn start(
+        &self,
+        circuit: &Circuit,
+        plan: &Plan,
+        cotangent: &[R],
+        adjoint: &mut Buffer<R>,
+        run: Run<'_>,
+    ) -> Result<()> {
+        let (scale, frame) = self.last_scale();
+        let state = Pointer::new(self.last_state(circuit).cast_mut());
+        let adjoint = Pointer::new(adjoint.as_mut_ptr());
+        run.each_range(1 << plan.layout.line_bits, |lines| {
+            run.level.run(Cotangent {
+                layout: plan.layout,
+                cotangent,
+                scale: R::from_f64(scale),
+                frame,
+                state: state.get(),
+                adjoint: adjoint.get(),
+                lines,
+            });
+        })
+    }
+
+    /// Writes a layer's part of the gradient; a flipped qubit turned the other way.
+    fn write(
+        &self,
+        circuit: &Circuit,
+        layer: usize,
+        sums: &Sums,
+        missing: f64,
+        gradient: &mut [R],
+    ) {
+        let qubits = circuit.num_qubits();
+        let (ry, rz) = gradient[2 * qubits * layer..][..2 * qubits].split_at_mut(qubits);
+        let [before, after] = self.frames[layer];
+        let signed = |frame: usize, qubit: usize, value: f64| {
+            R::from_f64(if (frame >> qubit) & 1 == 1 { -value } else { value } * missing)
+        };
+        for qubit in 0..qubits {
+            ry[qubit] = signed(before, qubit, sums.ry[qubit]);
+            // The last RZ layer changes no probability.
+            rz[qubit] = if layer == circuit.reps() {
+                R::default()
+            } else {
+                signed(after, qubit, -sums.rz[qubit])
+            };
+        }
+    }
+}
+
+/// The frames before and after every layer.
+fn frames(circuit: &Circuit, angles: &HalfAngles) -> Vec<[usize; 2]> {
+    let qubits = circuit.num_qubits();
+    let mut frame = 0;
+    let mut frames = vec![[0, 0]];
+    for layer in 1..=circuit.reps() {
+        let before = circuit.moved(layer - 1, frame);
+        let turns = &angles.quarter_turns[2 * qubits * layer..][..qubits];
+        frame = turns
+            .iter()
+            .enumerate()
+            .fold(before, |frame, (qubit, &turns)| frame ^ (usize::from(turns & 1) << qubit));
+        frames.push([before, frame]);
+    }
+    frames
+}
+
+/// Takes a state back from between RY and RZ of layer `index` to the same point of the layer
+/// before: inverse rotations, inverse CNOTs, inverse phases.
+fn back<R: Real>(
+    plan: &Plan,
+    index: usize,
+    layer: &Layer<R>,
+    state: &mut Buffer<R>,
+    scratch: &mut Buffer<R>,
+    run: Run<'_>,
+) -> Result<()> {
+    let from = Pointer::new(state.as_mut_ptr());
+    let to = Pointer::new(scratch.as_mut_ptr());
+    let passes = &plan.schedule.passes;
+    for (number, pass) in passes.iter().enumerate() {
+        let finish = if number + 1 == passes.len() { Finish::Rotations } else { Finish::Open };
+        run.each_range(pass.tiles.len(), |tiles| {
+            let state = from.get();
+            run.level.run(Sweep { pass, layer, state, source: None, finish, kept: None, tiles });
+        })?;
+    }
+    let pass = &passes[0];
+    run.each_range(pass.tiles.len(), |tiles| {
+        let source = Source { state: from.get().cast_const(), gather: plan.backward(index - 1) };
+        run.level.run(Unphase { pass, source, phases: &layer.phases, state: to.get(), tiles });
+    })?;
+    std::mem::swap(state, scratch);
+    Ok(())
+}
+
+/// The sums of one layer, tiles added up in order: the same for any number of threads.
+fn products<R: Real>(
+    plan: &Plan,
+    adjoint: &Buffer<R>,
+    state: *const R,
+    run: Run<'_>,
+) -> Result<Sums> {
+    let adjoint = Pointer::new(adjoint.as_ptr().cast_mut());
+    let state = Pointer::new(state.cast_mut());
+    let mut total = Sums::default();
+    for (index, pass) in plan.schedule.passes.iter().enumerate() {
+        let mut sums = vec![Sums::default(); pass.tiles.len()];
+        let pointer = Pointer::new(sums.as_mut_ptr());
+        run.each_range(pass.tiles.len(), |tiles| {
+            run.level.run(Products {
+                pass,
+                first: index == 0,
+                line_bits: plan.layout.line_bits,
+                adjoint: adjoint.get(),
+                state: state.get(),
+                tiles,
+                sums: pointer.get(),
+            });
+        })?;
+        for tile in &sums {
+            for qubit in 0..plan.layout.padded_qubits() {
+                total.ry[qubit] += tile.ry[qubit];
+                total.rz[qubit] += tile.rz[qubit];
+            }
+        }
+    }
+    Ok(total)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::oracle::{self, strategies::circuits};
+    use crate::parallel::{Cancel, Team};
+    use crate::state::{Kept, with_workspace};
+
+    fn gradient<R: Kept>(
+        circuit: &Circuit,
+        angles: &[f64],
+        cotangent: &[f64],
+        level: Level,
+        keep: bool,
+    ) -> Vec<f64> {
+        let cancel = Cancel::default();
+        let run = Run { level, team: Team::Solo, cancel: &cancel };
+        let layout = circuit.plan::<R>(level).layout;
+        let cotangent: Vec<R> = cotangent.iter().map(|&value| R::from_f64(value)).collect();
+        let mut gradient = vec![R::default(); angles.len()];
+        with_workspace::<R, _>(layout, |workspace| {
+            let mut tape = Tape::record(circuit, angles, workspace, run).unwrap();
+            if !keep {
+                let mut last = Buffer::<R>::new(layout.length());
+                // SAFETY: both have room for a state.
+                unsafe {
+                    let from = tape.last_state(circuit);
+                    last.as_mut_ptr().copy_from_nonoverlapping(from, layout.length());
+                }
+                tape.states = States::Last(last);
+            }
+            tape.backward(circuit, &cotangent, &mut gradient, run).unwrap();
+        });
+        gradient.into_iter().map(R::to_f64).collect()
+    }
+
+    /// The parameter-shift rule on the oracle: exact for rotations.
+    fn shifted(circuit: &Circuit, angles: &[f64], cotangent: &[f64]) -> Vec<f64> {
+        let value = |angles: &[f64]| -> f64 {
+            let state = oracle::statevector(circuit, angles);
+            state.iter().zip(cotangent).map(|(amplitude, c)| amplitude.norm_sqr() * c).sum()
+        };
+        (0..angles.len())
+            .map(|index| {
+                let mut angles = angles.to_vec();
+                angles[index] += std::f64::consts::FRAC_PI_2;
+                let more = value(&angles);
+                angles[index] -= std::f64::consts::PI;
+                (more - value(&angles)) / 2.0
+            })
+            .collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(96))]
+        #[test]
+        fn agrees_with_the_parameter_shift_rule(
+            (ansatz, angles) in circuits(7, 3),
+            seed in any::<u64>(),
+        ) {
+            let circuit = Circuit::from(ansatz);
+            let mut stream = crate::rng::Stream::new(seed, crate::rng::Domain::Angles, 9, 9);
+            let cotangent: Vec<f64> =
+                (0..circuit.dimension()).map(|_| 2.0 * stream.uniform() - 1.0).collect();
+            let expected = shifted(&circuit, &angles, &cotangent);
+            for level in Level::available() {
+                for keep in [true, false] {
+                    let found = gradient::<f64>(&circuit, &angles, &cotangent, level, keep);
+                    for (a, b) in found.iter().zip(&expected) {
+                        prop_assert!((a - b).abs() <= 1e-12, "{level:?} {keep} {a} not {b}");
+                    }
+                    let found = gradient::<f32>(&circuit, &angles, &cotangent, level, keep);
+                    for (a, b) in found.iter().zip(&expected) {
+                        prop_assert!((a - b).abs() <= 1e-5, "{level:?} {keep} {a} not {b}");
+                    }
+                }
+            }
+        }
+    }
+}
