@@ -1,8 +1,12 @@
 //! Aligned storage that starts out unwritten.
+//!
+//! Memory comes back to a small cache when a buffer is dropped: the next call of the same size finds
+//! its pages mapped, which would cost more than the work on a small state.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::marker::PhantomData;
 use std::ptr::NonNull;
+use std::sync::Mutex;
 
 /// Alignment of small buffers: a page, so that a line never crosses one.
 const PAGE: usize = 4 << 10;
@@ -35,6 +39,9 @@ impl<R: Copy> Buffer<R> {
             return Self::empty();
         }
         let layout = Self::layout(length);
+        if let Some(pointer) = cached(layout.size()) {
+            return Self { pointer: pointer.cast(), length, numbers: PhantomData };
+        }
         // SAFETY: the layout has a size above 0.
         let pointer = unsafe { alloc(layout) }.cast::<R>();
         let Some(pointer) = NonNull::new(pointer) else { handle_alloc_error(layout) };
@@ -73,8 +80,11 @@ impl<R: Copy> Buffer<R> {
 
 impl<R> Drop for Buffer<R> {
     fn drop(&mut self) {
-        if self.length > 0 {
-            let bytes = self.length * size_of::<R>();
+        if self.length == 0 {
+            return;
+        }
+        let bytes = self.length * size_of::<R>();
+        if !keep(bytes, self.pointer.cast()) {
             let align = if bytes >= HUGE_PAGE { HUGE_PAGE } else { PAGE };
             // SAFETY: this is the layout of the allocation, checked when it was made.
             unsafe {
@@ -83,6 +93,38 @@ impl<R> Drop for Buffer<R> {
             }
         }
     }
+}
+
+/// Most memory that waits for the next call, in bytes.
+const CACHE_BYTES: usize = 64 << 20;
+/// Most buffers that do.
+const CACHE_BUFFERS: usize = 64;
+
+/// Memory of dropped buffers, with its size.
+struct Cache(Vec<(usize, NonNull<u8>)>);
+
+// SAFETY: the cache owns its memory.
+unsafe impl Send for Cache {}
+
+static CACHE: Mutex<Cache> = Mutex::new(Cache(Vec::new()));
+
+/// Memory of this size out of the cache. Sizes fix alignments.
+fn cached(bytes: usize) -> Option<NonNull<u8>> {
+    // A process that was forked while another thread held the lock goes without.
+    let mut cache = CACHE.try_lock().ok()?;
+    let place = cache.0.iter().position(|&(size, _)| size == bytes)?;
+    Some(cache.0.swap_remove(place).1)
+}
+
+/// Puts memory into the cache, if there is room.
+fn keep(bytes: usize, pointer: NonNull<u8>) -> bool {
+    let Ok(mut cache) = CACHE.try_lock() else { return false };
+    let total: usize = cache.0.iter().map(|&(size, _)| size).sum();
+    if cache.0.len() >= CACHE_BUFFERS || total + bytes > CACHE_BYTES {
+        return false;
+    }
+    cache.0.push((bytes, pointer));
+    true
 }
 
 /// Asks the system for huge pages; it may say no.

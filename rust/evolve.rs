@@ -9,6 +9,7 @@ use crate::kernels::output::Probabilities;
 use crate::kernels::start::{ProductState, Start};
 use crate::kernels::sweep::{Finish, Sweep};
 use crate::layer::{Layer, LayerAngles};
+use crate::layout::Layout;
 use crate::memory;
 use crate::parallel::{self, Cancel, Pointer, TEAM_AMPLITUDES, Team};
 use crate::simd::{Level, Real};
@@ -218,17 +219,28 @@ pub fn measure<R: Real>(
     out: &mut [R],
     run: Run<'_>,
 ) -> Result<()> {
-    let plan = circuit.plan::<R>(run.level);
+    let layout = circuit.plan::<R>(run.level).layout;
     let state = Pointer::new(workspace.state.as_ptr().cast_mut());
+    write_probabilities(layout, state, workspace.layer.scale, workspace.layer.frame, out, run)
+}
+
+/// Writes the probabilities of a state with this scale and frame.
+pub fn write_probabilities<R: Real>(
+    layout: Layout,
+    state: Pointer<R>,
+    scale: f64,
+    frame: usize,
+    out: &mut [R],
+    run: Run<'_>,
+) -> Result<()> {
     let out = Pointer::new(out.as_mut_ptr());
-    let layer = &workspace.layer;
     // Ranges of whole vectors: lines come in powers of two.
-    run.each_range(1 << plan.layout.line_bits, |lines| {
+    run.each_range(1 << layout.line_bits, |lines| {
         run.level.run(Probabilities {
-            layout: plan.layout,
+            layout,
             state: state.get(),
-            scale: R::from_f64(layer.scale * layer.scale),
-            flips: layer.frame,
+            scale: R::from_f64(scale * scale),
+            flips: frame,
             out: out.get(),
             lines,
         });
@@ -272,9 +284,6 @@ fn write_statevector<R: Real>(
     })
 }
 
-/// Items of one task of a team, at least.
-const TASK_ITEMS: usize = 1 << 3;
-
 impl Run<'_> {
     /// Runs `work` over ranges of 0 .. items, a power of two of them, on the team or at once.
     pub fn each_range(
@@ -288,7 +297,6 @@ impl Run<'_> {
             Team::Pool => {
                 let tasks = (8 * parallel::num_threads()).next_power_of_two().min(items);
                 let size = items / tasks;
-                let _ = TASK_ITEMS;
                 self.team.for_each(0..tasks, |task| {
                     work(task * size..(task + 1) * size);
                     Ok(())

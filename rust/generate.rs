@@ -1,10 +1,13 @@
-//! Angles → weights in one go: evolve, draw shots, map, set by set.
+//! Angles → weights in one go: evolve, draw shots, map, set by set; and the way back.
 
 use crate::circuit::Circuit;
 use crate::error::{Error, Result};
-use crate::evolve;
+use crate::evolve::{self, Run};
+use crate::gradient::Tape;
 use crate::parallel::Cancel;
 use crate::sampling;
+use crate::simd::Real;
+use crate::state::{Kept, Workspace};
 use crate::weights::WeightMap;
 
 /// Number of shots and the seed that they are drawn from.
@@ -29,21 +32,21 @@ pub fn check_qubits(circuit: &Circuit, map: &WeightMap) -> Result<()> {
 }
 
 /// The weights of a batch of angles; `gammas` has one entry per set, or one for all.
-pub fn generate_weights(
+pub fn generate_weights<R: Kept>(
     circuit: &Circuit,
     angles: &[f64],
     map: &WeightMap,
     gammas: &[f64],
     shots: Option<Shots>,
-    weights: &mut [f64],
+    weights: &mut [R],
     cancel: &Cancel,
 ) -> Result<()> {
     check_qubits(circuit, map)?;
     evolve::for_each_set(circuit, angles, weights, cancel, |set, workspace, angles, weights, run| {
         let gamma = gammas[set % gammas.len()];
         evolve::with_probabilities(circuit, angles, workspace, run, |probabilities| {
-            if let Some(Shots { shots, seed }) = shots {
-                measure_frequencies(probabilities, shots, seed, set as u64, cancel)?;
+            if let Some(shots) = shots {
+                measure_frequencies(probabilities, shots, set as u64, cancel)?;
             }
             map.apply(run.level, probabilities, gamma, weights, cancel)
         })
@@ -51,17 +54,86 @@ pub fn generate_weights(
 }
 
 /// Replaces probabilities by counts / shots.
-fn measure_frequencies(
-    probabilities: &mut [f64],
-    shots: u64,
-    seed: u64,
+fn measure_frequencies<R: Real>(
+    probabilities: &mut [R],
+    Shots { shots, seed }: Shots,
     row: u64,
     cancel: &Cancel,
 ) -> Result<()> {
+    let exact: Vec<f64> = probabilities.iter().map(|p| p.to_f64()).collect();
     let mut counts = vec![0; probabilities.len()];
-    sampling::sample_counts(probabilities, shots, seed, row, &mut counts, cancel)?;
+    sampling::sample_counts(&exact, shots, seed, row, &mut counts, cancel)?;
     for (probability, &count) in probabilities.iter_mut().zip(&counts) {
-        *probability = count as f64 / shots as f64;
+        *probability = R::from_f64(count as f64 / shots as f64);
     }
     Ok(())
+}
+
+/// Evolves one set of angles for the way back, and writes its probabilities.
+pub fn record<R: Real>(
+    circuit: &Circuit,
+    angles: &[f64],
+    workspace: &mut Workspace<R>,
+    probabilities: &mut [R],
+    run: Run<'_>,
+) -> Result<Tape<R>> {
+    let tape = Tape::record(circuit, angles, workspace, run)?;
+    tape.measure(circuit, probabilities, run)?;
+    Ok(tape)
+}
+
+/// dL/dangles for L = sum(cotangent * probabilities), for a batch of angles and cotangents.
+pub fn probabilities_vjp<R: Kept>(
+    circuit: &Circuit,
+    angles: &[f64],
+    cotangents: &[R],
+    gradients: &mut [R],
+    cancel: &Cancel,
+) -> Result<()> {
+    let bases = circuit.dimension();
+    evolve::for_each_set(circuit, angles, gradients, cancel, |set, space, angles, gradient, run| {
+        let mut tape = Tape::record(circuit, angles, space, run)?;
+        tape.backward(circuit, &cotangents[set * bases..][..bases], gradient, run)
+    })
+}
+
+/// dL/dangles, and after them dL/dgamma, for L = sum(cotangent * weights), one row per set.
+pub fn generate_weights_vjp<R: Kept>(
+    circuit: &Circuit,
+    angles: &[f64],
+    map: &WeightMap,
+    gammas: &[f64],
+    cotangents: &[R],
+    gradients: &mut [R],
+    cancel: &Cancel,
+) -> Result<()> {
+    check_qubits(circuit, map)?;
+    let weights = map.num_weights();
+    evolve::for_each_set(circuit, angles, gradients, cancel, |set, space, angles, gradient, run| {
+        let mut probabilities = vec![R::default(); circuit.dimension()];
+        let mut tape = record(circuit, angles, space, &mut probabilities, run)?;
+        let cotangent = &cotangents[set * weights..][..weights];
+        let gamma = gammas[set % gammas.len()];
+        weights_back(circuit, map, gamma, &mut tape, &probabilities, cotangent, gradient, run)
+    })
+}
+
+/// The way back through the map and the circuit: dL/dangles, and after them dL/dgamma.
+#[allow(clippy::too_many_arguments)]
+pub fn weights_back<R: Real>(
+    circuit: &Circuit,
+    map: &WeightMap,
+    gamma: f64,
+    tape: &mut Tape<R>,
+    probabilities: &[R],
+    cotangent: &[R],
+    gradient: &mut [R],
+    run: Run<'_>,
+) -> Result<()> {
+    let (angles, gamma_gradient) = gradient.split_at_mut(circuit.num_parameters());
+    let mut back = vec![R::default(); probabilities.len()];
+    let by_gamma =
+        map.vjp(run.level, probabilities, gamma, cotangent, &mut back, run.cancel)?;
+    gamma_gradient[0] = R::from_f64(by_gamma);
+    tape.backward(circuit, &back, angles, run)
 }

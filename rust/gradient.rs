@@ -87,7 +87,7 @@ impl<R: Real> Tape<R> {
     }
 
     /// The state after the last layer's rotations.
-    pub fn last_state(&self, circuit: &Circuit) -> *const R {
+    fn last_state(&self, circuit: &Circuit) -> *const R {
         match &self.states {
             // SAFETY: there is a state for every layer.
             States::Kept { states, stride } => unsafe {
@@ -97,8 +97,17 @@ impl<R: Real> Tape<R> {
         }
     }
 
+    /// Writes the probabilities.
+    pub fn measure(&self, circuit: &Circuit, out: &mut [R], run: Run<'_>) -> Result<()> {
+        let layout = circuit.plan::<R>(self.level).layout;
+        let (scale, frame) = self.last_scale();
+        let state = Pointer::new(self.last_state(circuit).cast_mut());
+        let run = Run { level: self.level, ..run };
+        evolve::write_probabilities(layout, state, scale, frame, out, run)
+    }
+
     /// Scale and frame of the last state.
-    pub fn last_scale(&self) -> (f64, usize) {
+    fn last_scale(&self) -> (f64, usize) {
         (self.scale, self.frames[self.frames.len() - 1][1])
     }
 

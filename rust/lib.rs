@@ -24,6 +24,7 @@ pub mod memory;
 #[cfg(test)]
 mod oracle;
 pub mod parallel;
+pub mod pullback;
 #[cfg(feature = "python")]
 mod python;
 pub mod rng;

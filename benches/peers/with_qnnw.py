@@ -21,10 +21,10 @@ def variants(job: Job, threads: int) -> list[Variant]:
     if job.task == "sampling":
         probabilities = sampling_state(job)[1]
         return [Variant("", lambda: partial(qnnw.sample_counts, probabilities, job.shots))]
+    if not hasattr(ansatz, "probabilities_vjp"):
+        raise RuntimeError("needs a newer qnnw: with `dtype` and `probabilities_vjp`")
     if job.task == "forward":
         return [Variant("", lambda: partial(ansatz.probabilities, dtype=job.real))]
-    if not hasattr(ansatz, "probabilities_vjp"):
-        raise RuntimeError("needs a qnnw with EfficientSU2.probabilities_vjp")
     # As a training step would give it: in the precision that is asked for.
     cotangent = job.cotangent().astype(job.real)
 

@@ -10,7 +10,11 @@ line are in submodules that need ``pip install 'qnnw[train]'``.
 
 from qnnw._extras import MissingExtraError
 from qnnw.ansatz import EfficientSU2
-from qnnw.generate import generate_weights
+from qnnw.generate import (
+    generate_weights,
+    generate_weights_vjp,
+    generate_weights_with_vjp,
+)
 from qnnw.mapping import WeightMap, probs_to_weights
 from qnnw.runtime import build_info, get_num_threads, set_num_threads
 from qnnw.sampling import sample_counts
@@ -24,6 +28,8 @@ __all__ = [
     "__version__",
     "build_info",
     "generate_weights",
+    "generate_weights_vjp",
+    "generate_weights_with_vjp",
     "get_num_threads",
     "probs_to_weights",
     "sample_counts",

@@ -5,11 +5,15 @@ from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
     "EfficientSU2",
+    "Pullback",
     "WeightMap",
     "build_info",
     "generate_weights",
+    "generate_weights_vjp",
     "get_num_threads",
     "probs_to_weights",
+    "record_probabilities",
+    "record_weights",
     "sample_counts",
     "set_num_threads",
 ]
@@ -23,8 +27,11 @@ class EfficientSU2:
     def num_parameters(self) -> int: ...
     def entangler_pairs(self, block: int) -> list[tuple[int, int]]: ...
     def random_angles(self, seed: int) -> NDArray[np.float64]: ...
-    def statevector(self, angles: ArrayLike) -> NDArray[np.complex128]: ...
-    def probabilities(self, angles: ArrayLike) -> NDArray[np.float64]: ...
+    def statevector(self, angles: ArrayLike, single: bool) -> NDArray[Any]: ...
+    def probabilities(self, angles: ArrayLike, single: bool) -> NDArray[Any]: ...
+    def probabilities_vjp(
+        self, angles: ArrayLike, cotangent: ArrayLike, single: bool
+    ) -> NDArray[Any]: ...
 
 @final
 class WeightMap:
@@ -49,16 +56,39 @@ class WeightMap:
 
 def sample_counts(probabilities: ArrayLike, shots: int, seed: int) -> NDArray[np.int64]: ...
 def probs_to_weights(
-    probabilities: ArrayLike, weight_map: WeightMap, gamma: ArrayLike
-) -> NDArray[np.float64]: ...
+    probabilities: ArrayLike, weight_map: WeightMap, gamma: ArrayLike, single: bool
+) -> NDArray[Any]: ...
 def generate_weights(
     ansatz: EfficientSU2,
     angles: ArrayLike,
     weight_map: WeightMap,
     gamma: ArrayLike,
-    shots: int | None = None,
-    seed: int | None = None,
-) -> NDArray[np.float64]: ...
+    shots: int | None,
+    seed: int | None,
+    single: bool,
+) -> NDArray[Any]: ...
+def generate_weights_vjp(
+    ansatz: EfficientSU2,
+    angles: ArrayLike,
+    weight_map: WeightMap,
+    gamma: ArrayLike,
+    cotangent: ArrayLike,
+    single: bool,
+) -> tuple[NDArray[Any], NDArray[Any]]: ...
+@final
+class Pullback:
+    def __call__(self, cotangent: ArrayLike) -> Any: ...
+
+def record_probabilities(
+    ansatz: EfficientSU2, angles: ArrayLike, single: bool
+) -> tuple[NDArray[Any], Pullback]: ...
+def record_weights(
+    ansatz: EfficientSU2,
+    angles: ArrayLike,
+    weight_map: WeightMap,
+    gamma: ArrayLike,
+    single: bool,
+) -> tuple[NDArray[Any], Pullback]: ...
 def set_num_threads(num_threads: int) -> None: ...
 def get_num_threads() -> int: ...
 def build_info() -> dict[str, Any]: ...

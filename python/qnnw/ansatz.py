@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from qnnw import _core
 from qnnw._extras import needs
+from qnnw._precision import is_single
 from qnnw._seeds import Seed, seed_to_int
 
 if TYPE_CHECKING:
@@ -93,40 +94,49 @@ class EfficientSU2:
         """
         return self._core.random_angles(seed_to_int(seed))
 
-    def statevector(self, angles: ArrayLike) -> NDArray[np.complex128]:
+    def statevector(
+        self, angles: ArrayLike, *, dtype: DTypeLike = np.float64
+    ) -> NDArray[np.complexfloating[Any, Any]]:
         """Amplitudes <i|psi(angles)>, with Qiskit's bit order and global phase.
 
         Parameters
         ----------
         angles
             Real numbers, shape (num_parameters,) or (B, num_parameters); radians.
+        dtype
+            Precision: ``float64`` (the result is complex128) or ``float32`` (complex64).
 
         Returns
         -------
-        ndarray of complex128, shape (2**N,) or (B, 2**N)
+        ndarray of complex128 or complex64, shape (2**N,) or (B, 2**N)
 
         Raises
         ------
         TypeError
-            ``angles`` are not real numbers.
+            ``angles`` are not real numbers, or ``dtype`` is neither precision.
         ValueError
             Their shape is wrong, or one is NaN or infinite.
         MemoryError
             The state does not fit in memory; the message says how many GiB it needs.
         """
-        return self._core.statevector(angles)
+        return self._core.statevector(angles, is_single(dtype))
 
-    def probabilities(self, angles: ArrayLike) -> NDArray[np.float64]:
+    def probabilities(
+        self, angles: ArrayLike, *, dtype: DTypeLike = np.float64
+    ) -> NDArray[np.floating[Any]]:
         """Measurement probabilities p_i = |<i|psi(angles)>|^2.
 
         Parameters
         ----------
         angles
             Real numbers, shape (num_parameters,) or (B, num_parameters); radians.
+        dtype
+            Precision of the evolution and of the result: ``float64`` or ``float32``. Angles are
+            always taken in double precision.
 
         Returns
         -------
-        ndarray of float64, shape (2**N,) or (B, 2**N)
+        ndarray of ``dtype``, shape (2**N,) or (B, 2**N)
             Each row sums to 1.
 
         Raises
@@ -134,7 +144,144 @@ class EfficientSU2:
         TypeError, ValueError, MemoryError
             As for :meth:`statevector`.
         """
-        return self._core.probabilities(angles)
+        return self._core.probabilities(angles, is_single(dtype))
+
+    def probabilities_vjp(
+        self, angles: ArrayLike, cotangent: ArrayLike, *, dtype: DTypeLike = np.float64
+    ) -> NDArray[np.floating[Any]]:
+        """Exact gradient by the angles of L = sum_i cotangent_i p_i(angles).
+
+        One forward evolution and one sweep back, for any number of angles: see
+        :meth:`probabilities_with_vjp` where the probabilities are wanted too.
+
+        Parameters
+        ----------
+        angles
+            Real numbers, shape (num_parameters,) or (B, num_parameters); radians.
+        cotangent
+            Real numbers dL/dp, shape (2**N,) or (B, 2**N), as the probabilities have.
+        dtype
+            Precision of the evolution and of the result: ``float64`` or ``float32``.
+
+        Returns
+        -------
+        ndarray of ``dtype``, shape of ``angles``
+            dL/dangles. Those of the last RZ layer are exactly 0.
+
+        Raises
+        ------
+        TypeError, ValueError, MemoryError
+            As for :meth:`statevector`; also where ``cotangent`` does not fit.
+        """
+        return self._core.probabilities_vjp(angles, cotangent, is_single(dtype))
+
+    def probabilities_with_vjp(
+        self, angles: ArrayLike, *, dtype: DTypeLike = np.float64
+    ) -> tuple[NDArray[np.floating[Any]], Callable[[ArrayLike], NDArray[np.floating[Any]]]]:
+        """Probabilities, and a function that takes cotangents of them to gradients.
+
+        The function is that of :meth:`probabilities_vjp` at these angles, but the forward evolution
+        is not done again: up to 16 qubits the states of all layers wait in memory, (L + 1) 2^N
+        complex numbers. For more qubits only the last state does, and a second call of the function
+        evolves once more.
+
+        Parameters
+        ----------
+        angles, dtype
+            As for :meth:`probabilities_vjp`.
+
+        Returns
+        -------
+        probabilities : ndarray of ``dtype``, shape (2**N,) or (B, 2**N)
+        pullback : callable
+            ``pullback(cotangent)`` is dL/dangles, in the shape of ``angles``.
+
+        Raises
+        ------
+        TypeError, ValueError, MemoryError
+            As for :meth:`statevector`.
+        """
+        return _core.record_probabilities(self._core, angles, is_single(dtype))
+
+    def jacobian(
+        self, angles: ArrayLike, *, dtype: DTypeLike = np.float64
+    ) -> NDArray[np.floating[Any]]:
+        """Jacobian J[i, k] = d p_i / d angles_k, by the parameter-shift rule (exact here).
+
+        Costs 2 num_parameters evolutions and 2**N num_parameters numbers: meant for small N.
+
+        Parameters
+        ----------
+        angles
+            Real numbers, shape (num_parameters,); radians.
+        dtype
+            Precision: ``float64`` or ``float32``.
+
+        Returns
+        -------
+        ndarray of ``dtype``, shape (2**N, num_parameters)
+
+        Raises
+        ------
+        TypeError, ValueError, MemoryError
+            As for :meth:`statevector`.
+        """
+        single = is_single(dtype)
+        values = self._checked_set(angles)
+        columns = np.zeros(
+            (self.num_parameters, 2**self.num_qubits), np.float32 if single else np.float64
+        )
+        # The last RZ layer moves nothing.
+        moving = self.num_parameters - self.num_qubits
+        # Batches keep the memory of the shifted sets small beside the result.
+        for start in range(0, moving, 64):
+            chunk = np.arange(start, min(start + 64, moving))
+            shifted = np.repeat(values[None], 2 * len(chunk), axis=0)
+            shifted[2 * np.arange(len(chunk)), chunk] += np.pi / 2
+            shifted[2 * np.arange(len(chunk)) + 1, chunk] -= np.pi / 2
+            both = self._core.probabilities(shifted, single)
+            columns[chunk] = (both[0::2] - both[1::2]) / 2
+        return columns.T
+
+    def fisher(self, angles: ArrayLike, *, block: str = "layer") -> NDArray[np.float64]:
+        """Quantum Fisher information, in blocks of one rotation layer.
+
+        F_jk = 4 Re(<d_j psi|d_k psi> - <d_j psi|psi><psi|d_k psi>), for angles j and k of one
+        layer: the covariances of the Paulis Y and Z of that layer's qubits in the state between its
+        RY and its RZ. Natural gradient solves F x = gradient layer by layer (Stokes et al.,
+        Quantum 4, 269, 2020).
+
+        Parameters
+        ----------
+        angles
+            Real numbers, shape (num_parameters,); radians.
+        block
+            ``"layer"``.
+
+        Returns
+        -------
+        ndarray of float64, shape (reps + 1, 2 N, 2 N)
+            Symmetric and positive semidefinite, in the order of a layer's angles: RY of qubits
+            0 … N-1, then RZ. It is the information of the state: the block of the last RZ layer is
+            not 0, though those angles change no probability.
+
+        Raises
+        ------
+        TypeError, ValueError, MemoryError
+            As for :meth:`statevector`; also where ``block`` is unknown.
+        """
+        if block != "layer":
+            raise ValueError(f"`block` is {block!r}; it must be 'layer'")
+        values = self._checked_set(angles)
+        qubits = self.num_qubits
+        blocks = np.empty((self.reps + 1, 2 * qubits, 2 * qubits))
+        for layer in range(self.reps + 1):
+            # The same circuit, cut after this layer's RY.
+            part = EfficientSU2(qubits, layer, self.entanglement)
+            until = values[: part.num_parameters].copy()
+            until[-qubits:] = 0.0
+            blocks[layer] = _pauli_covariances(part.statevector(until), qubits)
+        return blocks
 
     def to_qiskit(self, angles: ArrayLike | None = None) -> QuantumCircuit:
         """Return the circuit for Qiskit, without measurements.
@@ -220,6 +367,22 @@ class EfficientSU2:
         if not np.isfinite(values).all():
             raise ValueError("`angles` has NaN or infinity; every entry must be finite")
         return values
+
+
+def _pauli_covariances(state: NDArray[Any], num_qubits: int) -> NDArray[np.float64]:
+    """Covariances Re<G_j G_k> - <G_j><G_k> of Y on every qubit, then Z on every qubit."""
+    moved = np.empty((2 * num_qubits, state.size), dtype=state.dtype)
+    for qubit in range(num_qubits):
+        pairs = state.reshape(-1, 2, 1 << qubit)
+        flipped = moved[qubit].reshape(pairs.shape)
+        flipped[:, 0] = -1j * pairs[:, 1]
+        flipped[:, 1] = 1j * pairs[:, 0]
+        signed = moved[num_qubits + qubit].reshape(pairs.shape)
+        signed[:, 0] = pairs[:, 0]
+        signed[:, 1] = -pairs[:, 1]
+    means = (moved @ state.conj()).real
+    products: NDArray[np.float64] = (moved.conj() @ moved.T).real
+    return products - np.outer(means, means)
 
 
 def _normalized(entanglement: Any) -> str | Pairs:

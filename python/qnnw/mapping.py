@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from qnnw import _core
+from qnnw._precision import is_single
 from qnnw._seeds import Seed, seed_to_int
 
 __all__ = ["WeightMap", "probs_to_weights"]
@@ -143,8 +144,12 @@ class WeightMap:
 
 
 def probs_to_weights(
-    probabilities: ArrayLike, weight_map: WeightMap, gamma: ArrayLike
-) -> NDArray[np.float64]:
+    probabilities: ArrayLike,
+    weight_map: WeightMap,
+    gamma: ArrayLike,
+    *,
+    dtype: DTypeLike = np.float64,
+) -> NDArray[np.floating[Any]]:
     """Map probabilities to weights in one fused pass (see :class:`WeightMap` for the equation).
 
     Parameters
@@ -155,10 +160,12 @@ def probs_to_weights(
         The map.
     gamma
         Scale, > 0; with a batch axis also of shape (B,).
+    dtype
+        Precision of the arithmetic and of the result: ``float64`` or ``float32``.
 
     Returns
     -------
-    ndarray of float64, shape (M,) or (B, M)
+    ndarray of ``dtype``, shape (M,) or (B, M)
 
     Raises
     ------
@@ -167,7 +174,7 @@ def probs_to_weights(
     ValueError
         A shape is wrong, an entry is negative, NaN or infinite, or ``gamma`` is not positive.
     """
-    return _core.probs_to_weights(probabilities, _core_of(weight_map), gamma)
+    return _core.probs_to_weights(probabilities, _core_of(weight_map), gamma, is_single(dtype))
 
 
 def _core_of(weight_map: WeightMap) -> _core.WeightMap:

@@ -2,7 +2,7 @@
 
 use crate::layer::Layer;
 use crate::schedule::Step;
-use crate::simd::{Lanes, Real};
+use crate::simd::Lanes;
 
 /// The tangents of a step and of the lanes, spread over vectors.
 #[derive(Clone, Copy)]

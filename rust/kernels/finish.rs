@@ -3,7 +3,7 @@
 use crate::kernels::butterfly::{Tangents, butterfly, lane_butterfly, load_group, store_group};
 use crate::layer::Layer;
 use crate::schedule::Step;
-use crate::simd::{Lanes, Real};
+use crate::simd::Lanes;
 
 /// The last step of one block, whose first line has the number `number`.
 ///

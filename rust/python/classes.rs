@@ -1,20 +1,25 @@
 //! The two classes: the circuit's shape and the weight map.
 
-use num_complex::Complex64;
-use numpy::{PyArray1, PyArrayDyn, PyArrayMethods, PyUntypedArrayMethods};
+use numpy::{Element, PyArray1, PyArrayDyn, PyArrayMethods, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 
-use super::convert::{batch, check_finite, floats, integers, shape, size, string, unsigned};
+use super::convert::{
+    Precision, batch, check_finite, floats, integers, shape, size, string, unsigned,
+};
 use super::interrupt::run;
 use crate::ansatz::{EfficientSu2, Entanglement};
+use crate::circuit::Circuit;
 use crate::error::{Error, Result};
 use crate::evolve;
+use crate::generate;
+use crate::gradient::states_needed;
 use crate::parallel::Cancel;
+use crate::simd::Level;
 use crate::weights::{Mapping, Signs, WeightMap};
 
 /// The circuit's shape.
 #[pyclass(frozen, name = "EfficientSU2", module = "qnnw._core")]
-pub struct PyEfficientSu2(pub EfficientSu2);
+pub struct PyEfficientSu2(pub Circuit);
 
 /// Angles as they came from Python: checked and copied.
 pub struct Angles {
@@ -24,7 +29,7 @@ pub struct Angles {
 
 impl PyEfficientSu2 {
     pub fn angles(&self, object: &Bound<'_, PyAny>) -> PyResult<Angles> {
-        let array = floats(object, "angles")?;
+        let array = floats::<f64>(object, "angles")?;
         let batch = batch(array.shape(), self.0.num_parameters(), "angles", || {
             let (qubits, reps) = (self.0.num_qubits(), self.0.reps());
             let count = self.0.num_parameters();
@@ -45,19 +50,43 @@ impl PyEfficientSu2 {
     }
 
     /// Evolves into a new array with one row per set of angles.
-    fn evolved<'py, T: numpy::Element + Send>(
+    fn evolved<'py, R: Precision, T: Element + Send>(
         &self,
         angles: &Bound<'py, PyAny>,
-        work: impl Fn(&EfficientSu2, &[f64], &mut [T], &Cancel) -> Result<()> + Send,
+        work: impl Fn(&Circuit, &[f64], &mut [T], &Cancel) -> Result<()> + Send,
     ) -> PyResult<Bound<'py, PyArrayDyn<T>>> {
         let py = angles.py();
         let Angles { values, batch } = self.angles(angles)?;
         let result_bytes = self.0.dimension() as u128 * size_of::<T>() as u128;
-        evolve::require_memory(&self.0, batch.unwrap_or(1), result_bytes)?;
+        evolve::require_memory::<R>(&self.0, batch.unwrap_or(1), result_bytes, 2)?;
         let out = PyArrayDyn::<T>::zeros(py, shape(batch, self.0.dimension()), false);
         let mut borrow = out.readwrite();
         let slice = borrow.as_slice_mut()?;
         run(py, self.steps(batch), move |cancel| work(&self.0, &values, slice, cancel))?;
+        drop(borrow);
+        Ok(out)
+    }
+
+    fn vjp<'py, R: Precision>(
+        &self,
+        angles: &Bound<'py, PyAny>,
+        cotangent: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyArrayDyn<R>>> {
+        let py = angles.py();
+        let Angles { values, batch } = self.angles(angles)?;
+        let bases = self.0.dimension();
+        let cotangent = floats::<R>(cotangent, "cotangent")?;
+        check_cotangent(cotangent.shape(), &shape(batch, bases))?;
+        let cotangents = cotangent.as_slice()?;
+        check_finite(cotangents, "cotangent")?;
+        let states = states_needed::<R>(&self.0, Level::current()?);
+        evolve::require_memory::<R>(&self.0, batch.unwrap_or(1), 0, states)?;
+        let out = PyArrayDyn::<R>::zeros(py, shape(batch, self.0.num_parameters()), false);
+        let mut borrow = out.readwrite();
+        let slice = borrow.as_slice_mut()?;
+        run(py, 3 * self.steps(batch), move |cancel| {
+            generate::probabilities_vjp(&self.0, &values, cotangents, slice, cancel)
+        })?;
         drop(borrow);
         Ok(out)
     }
@@ -76,7 +105,7 @@ impl PyEfficientSu2 {
             Ok(pairs) => Entanglement::Pairs(pairs),
             Err(_) => Entanglement::from_name(&string(entanglement, "entanglement")?)?,
         };
-        Ok(Self(EfficientSu2::new(num_qubits, reps, entanglement)?))
+        Ok(Self(EfficientSu2::new(num_qubits, reps, entanglement)?.into()))
     }
 
     #[getter]
@@ -96,16 +125,47 @@ impl PyEfficientSu2 {
     fn statevector<'py>(
         &self,
         angles: &Bound<'py, PyAny>,
-    ) -> PyResult<Bound<'py, PyArrayDyn<Complex64>>> {
-        self.evolved(angles, evolve::statevectors)
+        single: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        if single {
+            let work = evolve::statevectors::<f32>;
+            return Ok(self.evolved::<f32, _>(angles, work)?.into_any());
+        }
+        Ok(self.evolved::<f64, _>(angles, evolve::statevectors::<f64>)?.into_any())
     }
 
     fn probabilities<'py>(
         &self,
         angles: &Bound<'py, PyAny>,
-    ) -> PyResult<Bound<'py, PyArrayDyn<f64>>> {
-        self.evolved(angles, evolve::probabilities)
+        single: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        if single {
+            let work = evolve::probabilities::<f32>;
+            return Ok(self.evolved::<f32, _>(angles, work)?.into_any());
+        }
+        Ok(self.evolved::<f64, _>(angles, evolve::probabilities::<f64>)?.into_any())
     }
+
+    fn probabilities_vjp<'py>(
+        &self,
+        angles: &Bound<'py, PyAny>,
+        cotangent: &Bound<'py, PyAny>,
+        single: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        if single {
+            return Ok(self.vjp::<f32>(angles, cotangent)?.into_any());
+        }
+        Ok(self.vjp::<f64>(angles, cotangent)?.into_any())
+    }
+}
+
+/// A cotangent has the shape of what it is a derivative by.
+pub fn check_cotangent(found: &[usize], needed: &[usize]) -> Result<()> {
+    if found == needed {
+        return Ok(());
+    }
+    let need = format!("shape {needed:?} is needed, that of the result");
+    Err(Error::value("cotangent", format!("has shape {found:?}"), need))
 }
 
 /// Which bases feed which weight.

@@ -1,6 +1,6 @@
 //! From Python objects to checked Rust values, with errors that name the argument.
 
-use numpy::{PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyUntypedArrayMethods};
+use numpy::{Element, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyUntypedArrayMethods};
 use pyo3::exceptions::{
     PyKeyboardInterrupt, PyMemoryError, PyOverflowError, PyTypeError, PyValueError,
 };
@@ -8,6 +8,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 use crate::error::Error;
+use crate::simd::Real;
+use crate::state::Kept;
 
 impl From<Error> for PyErr {
     fn from(error: Error) -> Self {
@@ -57,24 +59,38 @@ pub fn string(object: &Bound<'_, PyAny>, argument: &str) -> PyResult<String> {
     }
 }
 
-/// A float64 array in C order: the object itself where it is one, else a safe conversion.
+/// A precision that arrays come and go in.
+pub trait Precision: Kept + Element {
+    /// NumPy's name of it.
+    const DTYPE: &'static str;
+}
+
+impl Precision for f32 {
+    const DTYPE: &'static str = "float32";
+}
+
+impl Precision for f64 {
+    const DTYPE: &'static str = "float64";
+}
+
+/// An array of this precision in C order: the object itself where it is one, else a conversion.
 ///
-/// Integers and narrower floats are widened; booleans, complex numbers, strings and objects are
+/// Integers and other floats are converted; booleans, complex numbers, strings and objects are
 /// refused.
-pub fn floats<'py>(
+pub fn floats<'py, R: Precision>(
     object: &Bound<'py, PyAny>,
     argument: &'static str,
-) -> PyResult<PyReadonlyArrayDyn<'py, f64>> {
-    if let Ok(array) = object.cast::<PyArrayDyn<f64>>()
+) -> PyResult<PyReadonlyArrayDyn<'py, R>> {
+    if let Ok(array) = object.cast::<PyArrayDyn<R>>()
         && array.is_c_contiguous()
     {
         return Ok(array.try_readonly()?);
     }
     let array = converted(object, argument, "iuf", "real numbers")?;
-    let options = [("dtype", "float64"), ("order", "C")];
+    let options = [("dtype", R::DTYPE), ("order", "C")];
     let kwargs = pyo3::types::IntoPyDict::into_py_dict(options, object.py())?;
     let array = object.py().import("numpy")?.call_method("array", (array,), Some(&kwargs))?;
-    Ok(array.cast::<PyArrayDyn<f64>>()?.try_readonly()?)
+    Ok(array.cast::<PyArrayDyn<R>>()?.try_readonly()?)
 }
 
 /// A one-dimensional array of integers.
@@ -112,24 +128,36 @@ fn converted<'py>(
 }
 
 /// Refuses NaN and infinity, naming the first one's place.
-pub fn check_finite(values: &[f64], argument: &'static str) -> Result<(), Error> {
-    // One sum finds them all: NaN and infinity stay in it.
-    if values.iter().map(|value| value * 0.0).sum::<f64>() == 0.0 {
+pub fn check_finite<R: Real>(values: &[R], argument: &'static str) -> Result<(), Error> {
+    // Sums find them all: NaN and infinity times 0 stay in them. Eight, so that none waits for
+    // another.
+    let zero = R::default();
+    let mut sums = [zero; 8];
+    let chunks = values.chunks_exact(8);
+    for &value in chunks.remainder() {
+        sums[0] += value * zero;
+    }
+    for chunk in chunks {
+        for (sum, &value) in sums.iter_mut().zip(chunk) {
+            *sum += value * zero;
+        }
+    }
+    if sums.iter().all(|&sum| sum == zero) {
         return Ok(());
     }
-    let place = values.iter().position(|value| !value.is_finite()).unwrap_or(0);
-    let got = format!("has {} at flat index {place}", values[place]);
+    let place = values.iter().position(|value| !value.to_f64().is_finite()).unwrap_or(0);
+    let got = format!("has {} at flat index {place}", values[place].to_f64());
     Err(Error::value(argument, got, "every entry must be finite"))
 }
 
 /// Refuses negative probabilities, NaN and infinity.
-pub fn check_probabilities(values: &[f64]) -> Result<(), Error> {
+pub fn check_probabilities<R: Real>(values: &[R]) -> Result<(), Error> {
     check_finite(values, "probabilities")?;
-    match values.iter().position(|&value| value < 0.0) {
+    match values.iter().position(|&value| value < R::default()) {
         None => Ok(()),
         Some(place) => Err(Error::value(
             "probabilities",
-            format!("has {} at flat index {place}", values[place]),
+            format!("has {} at flat index {place}", values[place].to_f64()),
             "no entry may be negative",
         )),
     }
@@ -161,7 +189,7 @@ pub fn shape(batch: Option<usize>, length: usize) -> Vec<usize> {
 
 /// gamma: a positive number, or with a batch axis one per set.
 pub fn gammas(object: &Bound<'_, PyAny>, batch: Option<usize>) -> PyResult<Vec<f64>> {
-    let array = floats(object, "gamma")?;
+    let array = floats::<f64>(object, "gamma")?;
     let fits = match (array.shape(), batch) {
         ([], _) => true,
         (&[given], Some(sets)) => given == sets,

@@ -4,6 +4,8 @@ mod classes;
 mod convert;
 mod functions;
 mod interrupt;
+mod pullback;
+mod weights;
 
 use pyo3::prelude::*;
 
@@ -15,8 +17,9 @@ mod _core {
     #[pymodule_export]
     use super::classes::PyWeightMap;
     #[pymodule_export]
-    use super::functions::{
-        build_info, generate_weights, get_num_threads, probs_to_weights, sample_counts,
-        set_num_threads,
-    };
+    use super::functions::{build_info, get_num_threads, sample_counts, set_num_threads};
+    #[pymodule_export]
+    use super::pullback::{PyPullback, record_probabilities, record_weights};
+    #[pymodule_export]
+    use super::weights::{generate_weights, generate_weights_vjp, probs_to_weights};
 }

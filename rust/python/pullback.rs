@@ -1,0 +1,197 @@
+//! A forward call that keeps what the way back needs.
+
+use std::sync::{Mutex, PoisonError};
+
+use numpy::{PyArrayDyn, PyArrayMethods, PyUntypedArrayMethods};
+use pyo3::prelude::*;
+use pyo3::sync::MutexExt;
+
+use super::classes::{Angles, PyEfficientSu2, PyWeightMap, check_cotangent};
+use super::convert::{Precision, check_finite, floats, gammas, shape};
+use super::interrupt::run;
+use super::weights::split_gradients;
+use crate::error::Result;
+use crate::evolve;
+use crate::generate::{check_qubits, weights_back};
+use crate::gradient::states_needed;
+use crate::parallel;
+use crate::pullback::Pullback;
+use crate::simd::Level;
+
+/// The map at the end of a chain, and what it was given.
+struct MapEnd<R> {
+    map: Py<PyWeightMap>,
+    gammas: Vec<f64>,
+    probabilities: Vec<R>,
+}
+
+struct Recorded<R> {
+    circuit: Py<PyEfficientSu2>,
+    batch: Option<usize>,
+    pullback: Pullback<R>,
+    map: Option<MapEnd<R>>,
+}
+
+enum Inner {
+    Single(Recorded<f32>),
+    Double(Recorded<f64>),
+}
+
+/// Takes cotangents of a forward call's result to gradients.
+#[pyclass(frozen, name = "Pullback", module = "qnnw._core")]
+pub struct PyPullback(Mutex<Inner>);
+
+#[pymethods]
+impl PyPullback {
+    /// The gradient by the angles; after `record_weights` also that by gamma.
+    fn __call__<'py>(
+        &self,
+        py: Python<'py>,
+        cotangent: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        // Waiting with the GIL held could keep the lock's owner from going on.
+        let mut inner = self.0.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner);
+        match &mut *inner {
+            Inner::Single(recorded) => recorded.back(py, cotangent),
+            Inner::Double(recorded) => recorded.back(py, cotangent),
+        }
+    }
+}
+
+impl<R: Precision> Recorded<R> {
+    fn back<'py>(
+        &mut self,
+        py: Python<'py>,
+        cotangent: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let ansatz = self.circuit.get();
+        let circuit = &ansatz.0;
+        let (bases, parameters) = (circuit.dimension(), circuit.num_parameters());
+        let values = self.map.as_ref().map_or(bases, |end| end.map.get().0.num_weights());
+        let cotangent = floats::<R>(cotangent, "cotangent")?;
+        check_cotangent(cotangent.shape(), &shape(self.batch, values))?;
+        let cotangents = cotangent.as_slice()?;
+        check_finite(cotangents, "cotangent")?;
+        let sets = self.batch.unwrap_or(1);
+        let columns = parameters + usize::from(self.map.is_some());
+        let mut rows = vec![R::default(); sets * columns];
+        let (out, pullback, map) = (&mut rows, &mut self.pullback, &self.map);
+        run(py, 2 * ansatz.steps(self.batch), move |cancel| {
+            pullback.apply(circuit, out, cancel, |set, tape, gradient, run| {
+                let cotangent = &cotangents[set * values..][..values];
+                let Some(MapEnd { map, gammas, probabilities }) = map else {
+                    return tape.backward(circuit, cotangent, gradient, run);
+                };
+                let gamma = gammas[set % gammas.len()];
+                let probabilities = &probabilities[set * bases..][..bases];
+                let map = &map.get().0;
+                weights_back(circuit, map, gamma, tape, probabilities, cotangent, gradient, run)
+            })
+        })?;
+        if self.map.is_some() {
+            let pair = split_gradients(py, &rows, self.batch, parameters)?;
+            return Ok(pair.into_pyobject(py)?.into_any());
+        }
+        let out = PyArrayDyn::<R>::zeros(py, shape(self.batch, parameters), false);
+        out.readwrite().as_slice_mut()?.copy_from_slice(&rows);
+        Ok(out.into_any())
+    }
+}
+
+/// An array and its pullback.
+type WithPullback<'py> = (Bound<'py, PyAny>, PyPullback);
+
+#[pyfunction]
+pub fn record_probabilities<'py>(
+    ansatz: &Bound<'py, PyEfficientSu2>,
+    angles: &Bound<'py, PyAny>,
+    single: bool,
+) -> PyResult<WithPullback<'py>> {
+    if single {
+        let (out, recorded) = probabilities::<f32>(ansatz, angles)?;
+        return Ok((out.into_any(), PyPullback(Mutex::new(Inner::Single(recorded)))));
+    }
+    let (out, recorded) = probabilities::<f64>(ansatz, angles)?;
+    Ok((out.into_any(), PyPullback(Mutex::new(Inner::Double(recorded)))))
+}
+
+#[pyfunction]
+pub fn record_weights<'py>(
+    ansatz: &Bound<'py, PyEfficientSu2>,
+    angles: &Bound<'py, PyAny>,
+    weight_map: &Bound<'py, PyWeightMap>,
+    gamma: &Bound<'py, PyAny>,
+    single: bool,
+) -> PyResult<WithPullback<'py>> {
+    if single {
+        let (out, recorded) = weights::<f32>(ansatz, angles, weight_map, gamma)?;
+        return Ok((out.into_any(), PyPullback(Mutex::new(Inner::Single(recorded)))));
+    }
+    let (out, recorded) = weights::<f64>(ansatz, angles, weight_map, gamma)?;
+    Ok((out.into_any(), PyPullback(Mutex::new(Inner::Double(recorded)))))
+}
+
+type Outcome<'py, R> = (Bound<'py, PyArrayDyn<R>>, Recorded<R>);
+
+fn probabilities<'py, R: Precision>(
+    ansatz: &Bound<'py, PyEfficientSu2>,
+    angles: &Bound<'py, PyAny>,
+) -> PyResult<Outcome<'py, R>> {
+    let py = angles.py();
+    let circuit = &ansatz.get().0;
+    let Angles { values, batch } = ansatz.get().angles(angles)?;
+    require_memory::<R>(circuit, batch)?;
+    let out = PyArrayDyn::<R>::zeros(py, shape(batch, circuit.dimension()), false);
+    let mut borrow = out.readwrite();
+    let slice = borrow.as_slice_mut()?;
+    let pullback = run(py, ansatz.get().steps(batch), move |cancel| {
+        Pullback::record(circuit, values, slice, cancel)
+    })?;
+    drop(borrow);
+    let circuit = ansatz.clone().unbind();
+    Ok((out, Recorded { circuit, batch, pullback, map: None }))
+}
+
+fn weights<'py, R: Precision>(
+    ansatz: &Bound<'py, PyEfficientSu2>,
+    angles: &Bound<'py, PyAny>,
+    weight_map: &Bound<'py, PyWeightMap>,
+    gamma: &Bound<'py, PyAny>,
+) -> PyResult<Outcome<'py, R>> {
+    let py = angles.py();
+    let (circuit, map) = (&ansatz.get().0, &weight_map.get().0);
+    check_qubits(circuit, map)?;
+    let Angles { values, batch } = ansatz.get().angles(angles)?;
+    let gammas = gammas(gamma, batch)?;
+    require_memory::<R>(circuit, batch)?;
+    let sets = batch.unwrap_or(1);
+    let mut probabilities = vec![R::default(); sets * circuit.dimension()];
+    let level = Level::current()?;
+    let out = PyArrayDyn::<R>::zeros(py, shape(batch, map.num_weights()), false);
+    let mut borrow = out.readwrite();
+    let slice = borrow.as_slice_mut()?;
+    let (scales, exact) = (&gammas, &mut probabilities);
+    let pullback = run(py, ansatz.get().steps(batch), move |cancel| {
+        let pullback = Pullback::record(circuit, values, exact, cancel)?;
+        let rows = exact.chunks(circuit.dimension()).zip(slice.chunks_mut(map.num_weights()));
+        parallel::with_team(exact.len(), |team| {
+            let rows: Vec<_> = rows.enumerate().collect();
+            team.for_each(rows, |(set, (probabilities, weights))| {
+                map.apply(level, probabilities, scales[set % scales.len()], weights, cancel)
+            })
+        })?;
+        Ok(pullback)
+    })?;
+    drop(borrow);
+    let map = MapEnd { map: weight_map.clone().unbind(), gammas, probabilities };
+    let circuit = ansatz.clone().unbind();
+    Ok((out, Recorded { circuit, batch, pullback, map: Some(map) }))
+}
+
+/// The tapes of all sets wait together.
+fn require_memory<R: Precision>(circuit: &crate::Circuit, batch: Option<usize>) -> Result<()> {
+    let sets = batch.unwrap_or(1);
+    let state = circuit.dimension() as u128 * 2 * size_of::<R>() as u128;
+    let states = states_needed::<R>(circuit, Level::current()?);
+    evolve::require_memory::<R>(circuit, sets, states * state, 2)
+}

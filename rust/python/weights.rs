@@ -1,0 +1,193 @@
+//! Weights: the map, the whole chain, and the way back.
+
+use numpy::{PyArrayDyn, PyArrayMethods, PyUntypedArrayMethods};
+use pyo3::prelude::*;
+
+use super::classes::{Angles, PyEfficientSu2, PyWeightMap, check_cotangent};
+use super::convert::{
+    Precision, batch, check_finite, check_probabilities, floats, gammas, shape, unsigned,
+};
+use super::functions::shots_from;
+use super::interrupt::run;
+use crate::error::{Error, Result};
+use crate::evolve;
+use crate::generate::{self, Shots, check_qubits};
+use crate::gradient::states_needed;
+use crate::memory;
+use crate::parallel::{self, Team};
+use crate::simd::Level;
+
+#[pyfunction]
+pub fn probs_to_weights<'py>(
+    probabilities: &Bound<'py, PyAny>,
+    weight_map: &Bound<'py, PyWeightMap>,
+    gamma: &Bound<'py, PyAny>,
+    single: bool,
+) -> PyResult<Bound<'py, PyAny>> {
+    if single {
+        return Ok(mapped::<f32>(probabilities, weight_map, gamma)?.into_any());
+    }
+    Ok(mapped::<f64>(probabilities, weight_map, gamma)?.into_any())
+}
+
+fn mapped<'py, R: Precision>(
+    probabilities: &Bound<'py, PyAny>,
+    weight_map: &Bound<'py, PyWeightMap>,
+    gamma: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyArrayDyn<R>>> {
+    let py = probabilities.py();
+    let map = &weight_map.get().0;
+    let array = floats::<R>(probabilities, "probabilities")?;
+    let bases = 1usize << map.num_qubits();
+    let batch = batch(array.shape(), bases, "probabilities", || {
+        let (weights, qubits) = (map.num_weights(), map.num_qubits());
+        format!("a map of {weights} weights needs 2**{qubits} = {bases}")
+    })?;
+    let gammas = gammas(gamma, batch)?;
+    let values = array.as_slice()?;
+    let weights = map.num_weights();
+    let total = weights as u128 * batch.unwrap_or(1) as u128;
+    memory::require(total * size_of::<R>() as u128, || format!("the result of {total} weights"))?;
+    let level = Level::current()?;
+    let out = PyArrayDyn::<R>::zeros(py, shape(batch, weights), false);
+    let mut borrow = out.readwrite();
+    let slice = borrow.as_slice_mut()?;
+    run(py, total * 8, move |cancel| {
+        check_probabilities(values)?;
+        parallel::with_team(slice.len(), |team| {
+            let rows = values.chunks(bases).zip(slice.chunks_mut(weights)).enumerate();
+            let row = |(set, (values, weights)): (usize, (&[R], &mut [R]))| -> Result<()> {
+                map.apply(level, values, gammas[set % gammas.len()], weights, cancel)
+            };
+            match team {
+                Team::Solo => rows.into_iter().try_for_each(row),
+                Team::Pool => team.for_each(rows.collect::<Vec<_>>(), row),
+            }
+        })
+    })?;
+    drop(borrow);
+    Ok(out)
+}
+
+#[pyfunction]
+#[pyo3(signature = (ansatz, angles, weight_map, gamma, shots, seed, single))]
+pub fn generate_weights<'py>(
+    ansatz: &Bound<'py, PyEfficientSu2>,
+    angles: &Bound<'py, PyAny>,
+    weight_map: &Bound<'py, PyWeightMap>,
+    gamma: &Bound<'py, PyAny>,
+    shots: Option<&Bound<'py, PyAny>>,
+    seed: Option<&Bound<'py, PyAny>>,
+    single: bool,
+) -> PyResult<Bound<'py, PyAny>> {
+    let shots = match (shots, seed) {
+        (None, _) => None,
+        (Some(shots), Some(seed)) => {
+            Some(Shots { shots: shots_from(shots)?, seed: unsigned(seed, "seed")? })
+        }
+        (Some(_), None) => {
+            let need = "with `shots` the outcomes are drawn from a seed: an integer is needed";
+            return Err(Error::value("seed", "is missing", need).into());
+        }
+    };
+    if single {
+        return Ok(generated::<f32>(ansatz, angles, weight_map, gamma, shots)?.into_any());
+    }
+    Ok(generated::<f64>(ansatz, angles, weight_map, gamma, shots)?.into_any())
+}
+
+fn generated<'py, R: Precision>(
+    ansatz: &Bound<'py, PyEfficientSu2>,
+    angles: &Bound<'py, PyAny>,
+    weight_map: &Bound<'py, PyWeightMap>,
+    gamma: &Bound<'py, PyAny>,
+    shots: Option<Shots>,
+) -> PyResult<Bound<'py, PyArrayDyn<R>>> {
+    let py = angles.py();
+    let (circuit, map) = (&ansatz.get().0, &weight_map.get().0);
+    check_qubits(circuit, map)?;
+    let Angles { values, batch } = ansatz.get().angles(angles)?;
+    let gammas = gammas(gamma, batch)?;
+    let sets = batch.unwrap_or(1);
+    let counts_bytes = if shots.is_some() { circuit.dimension() as u128 * 16 } else { 0 };
+    let result_bytes = map.num_weights() as u128 * size_of::<R>() as u128 + counts_bytes;
+    evolve::require_memory::<R>(circuit, sets, result_bytes, 2)?;
+    let out = PyArrayDyn::<R>::zeros(py, shape(batch, map.num_weights()), false);
+    let mut borrow = out.readwrite();
+    let slice = borrow.as_slice_mut()?;
+    let drawn = if shots.is_some() { 64 } else { 0 };
+    let steps =
+        ansatz.get().steps(batch) + (8 + drawn) * circuit.dimension() as u128 * sets as u128;
+    run(py, steps, move |cancel| {
+        generate::generate_weights(circuit, &values, map, &gammas, shots, slice, cancel)
+    })?;
+    drop(borrow);
+    Ok(out)
+}
+
+/// Gradients by angles and by gamma, as arrays with and without a batch axis.
+pub type Gradients<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>);
+
+#[pyfunction]
+pub fn generate_weights_vjp<'py>(
+    ansatz: &Bound<'py, PyEfficientSu2>,
+    angles: &Bound<'py, PyAny>,
+    weight_map: &Bound<'py, PyWeightMap>,
+    gamma: &Bound<'py, PyAny>,
+    cotangent: &Bound<'py, PyAny>,
+    single: bool,
+) -> PyResult<Gradients<'py>> {
+    if single {
+        return vjp::<f32>(ansatz, angles, weight_map, gamma, cotangent);
+    }
+    vjp::<f64>(ansatz, angles, weight_map, gamma, cotangent)
+}
+
+fn vjp<'py, R: Precision>(
+    ansatz: &Bound<'py, PyEfficientSu2>,
+    angles: &Bound<'py, PyAny>,
+    weight_map: &Bound<'py, PyWeightMap>,
+    gamma: &Bound<'py, PyAny>,
+    cotangent: &Bound<'py, PyAny>,
+) -> PyResult<Gradients<'py>> {
+    let py = angles.py();
+    let (circuit, map) = (&ansatz.get().0, &weight_map.get().0);
+    check_qubits(circuit, map)?;
+    let Angles { values, batch } = ansatz.get().angles(angles)?;
+    let gammas = gammas(gamma, batch)?;
+    let cotangent = floats::<R>(cotangent, "cotangent")?;
+    check_cotangent(cotangent.shape(), &shape(batch, map.num_weights()))?;
+    let cotangents = cotangent.as_slice()?;
+    check_finite(cotangents, "cotangent")?;
+    let sets = batch.unwrap_or(1);
+    let result_bytes = circuit.dimension() as u128 * 2 * size_of::<R>() as u128;
+    let states = states_needed::<R>(circuit, Level::current()?);
+    evolve::require_memory::<R>(circuit, sets, result_bytes, states)?;
+    let mut rows = vec![R::default(); sets * (circuit.num_parameters() + 1)];
+    let out = &mut rows;
+    run(py, 3 * ansatz.get().steps(batch), move |cancel| {
+        generate::generate_weights_vjp(circuit, &values, map, &gammas, cotangents, out, cancel)
+    })?;
+    split_gradients(py, &rows, batch, circuit.num_parameters())
+}
+
+/// Rows of a gradient by angles and gamma as two arrays.
+pub fn split_gradients<'py, R: Precision>(
+    py: Python<'py>,
+    rows: &[R],
+    batch: Option<usize>,
+    parameters: usize,
+) -> PyResult<Gradients<'py>> {
+    let by_angles = PyArrayDyn::<R>::zeros(py, shape(batch, parameters), false);
+    let gamma_shape: Vec<usize> = batch.into_iter().collect();
+    let by_gamma = PyArrayDyn::<R>::zeros(py, gamma_shape, false);
+    {
+        let (mut by_angles, mut by_gamma) = (by_angles.readwrite(), by_gamma.readwrite());
+        let (by_angles, by_gamma) = (by_angles.as_slice_mut()?, by_gamma.as_slice_mut()?);
+        for (set, row) in rows.chunks_exact(parameters + 1).enumerate() {
+            by_angles[set * parameters..][..parameters].copy_from_slice(&row[..parameters]);
+            by_gamma[set] = row[parameters];
+        }
+    }
+    Ok((by_angles.into_any(), by_gamma.into_any()))
+}
