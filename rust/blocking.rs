@@ -47,9 +47,9 @@ pub fn stages(bits: &Range<usize>, tile_bits: usize) -> Vec<Range<usize>> {
     vec![bits.start..bits.start + first, bits.start + first..bits.end]
 }
 
-/// The bits of each step of a stage: as few steps as can be, the larger ones first and last.
-pub fn steps(bits: &Range<usize>) -> Vec<Range<usize>> {
-    let count = bits.len().div_ceil(STEP_BITS);
+/// The bits of each step of a stage, `step_bits` at most: as few steps as can be, the larger ones first and last.
+pub fn steps(bits: &Range<usize>, step_bits: usize) -> Vec<Range<usize>> {
+    let count = bits.len().div_ceil(step_bits);
     let cut = |step: usize| bits.len() * step / count;
     let mut sizes: Vec<_> = (0..count).map(|step| cut(step + 1) - cut(step)).collect();
     sizes.sort_unstable_by(|a, b| b.cmp(a));

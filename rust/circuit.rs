@@ -15,6 +15,8 @@ pub struct Plan {
     pub layout: Layout,
     /// The order of the butterflies.
     pub schedule: Schedule,
+    /// The order in which products of two states visit the lines.
+    pub products: Schedule,
     /// Bits of the line number in the last step.
     pub last_bits: usize,
     forward: Vec<Gather>,
@@ -31,6 +33,7 @@ impl Plan {
             last_bits: schedule.last_bits().len(),
             forward: entanglers.iter().map(|e| Gather::new::<R>(&schedule, &e.sources, level)).collect(),
             backward: entanglers.iter().map(|e| Gather::new::<R>(&schedule, &e.targets, level)).collect(),
+            products: Schedule::for_two_states(layout),
             schedule,
         }
     }

@@ -6,7 +6,7 @@ use crate::circuit::{Circuit, Plan};
 use crate::error::Result;
 use crate::evolve::{self, Keep, Run};
 use crate::kernels::cotangent::Cotangent;
-use crate::kernels::products::{Products, Sums};
+use crate::kernels::products::{CHUNK, Products, Sums};
 use crate::kernels::read::Source;
 use crate::kernels::sweep::{Finish, Sweep};
 use crate::kernels::unphase::Unphase;
@@ -286,7 +286,7 @@ fn back<R: Real>(
     Ok(())
 }
 
-/// The sums of one layer, tiles added up in order: the same for any number of threads.
+/// The sums of one layer, chunks added up in order: the same for any number of threads.
 fn products<R: Real>(
     plan: &Plan,
     adjoint: &Buffer<R>,
@@ -296,24 +296,25 @@ fn products<R: Real>(
     let adjoint = Pointer::new(adjoint.as_ptr().cast_mut());
     let state = Pointer::new(state.cast_mut());
     let mut total = Sums::default();
-    for (index, pass) in plan.schedule.passes.iter().enumerate() {
-        let mut sums = vec![Sums::default(); pass.tiles.len()];
+    for (index, pass) in plan.products.passes.iter().enumerate() {
+        let chunks = pass.tiles.len().div_ceil(CHUNK);
+        let mut sums = vec![Sums::default(); chunks];
         let pointer = Pointer::new(sums.as_mut_ptr());
-        run.each_range(pass.tiles.len(), |tiles| {
+        run.each_range(chunks, |chunks| {
             run.level.run(Products {
                 pass,
                 first: index == 0,
                 line_bits: plan.layout.line_bits,
                 adjoint: adjoint.get(),
                 state: state.get(),
-                tiles,
+                chunks,
                 sums: pointer.get(),
             });
         })?;
-        for tile in &sums {
+        for chunk in &sums {
             for qubit in 0..plan.layout.padded_qubits() {
-                total.ry[qubit] += tile.ry[qubit];
-                total.rz[qubit] += tile.rz[qubit];
+                total.ry[qubit] += chunk.ry[qubit];
+                total.rz[qubit] += chunk.rz[qubit];
             }
         }
     }

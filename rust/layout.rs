@@ -67,6 +67,20 @@ impl Layout {
         2 << self.lane_bits
     }
 
+    /// Splits bits where padding breaks the doubling of their strides.
+    pub fn even_ranges(&self, bits: &std::ops::Range<usize>) -> Vec<std::ops::Range<usize>> {
+        let mut ranges = vec![];
+        let mut start = bits.start;
+        for bit in bits.start + 1..bits.end {
+            if self.strides[bit] != 2 * self.strides[bit - 1] {
+                ranges.push(start..bit);
+                start = bit;
+            }
+        }
+        ranges.push(start..bits.end);
+        ranges
+    }
+
     /// Place of a line's first number.
     #[inline]
     pub fn place(&self, line: usize) -> usize {

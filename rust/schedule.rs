@@ -84,8 +84,19 @@ pub struct Schedule {
 impl Schedule {
     /// The schedule of a layout.
     pub fn new(layout: Layout) -> Self {
-        let passes = blocking::passes(layout.line_bits, layout.tile_bits);
-        let mut passes: Vec<_> = passes.iter().map(|bits| Pass::new(layout, bits)).collect();
+        Self::with_tiles(layout, layout.tile_bits, STEP_BITS)
+    }
+
+    /// The schedule of a layout in smaller tiles, for work on two states at once.
+    pub fn for_two_states(layout: Layout) -> Self {
+        // Two states in a step of three bits are more vectors than AVX2 has registers.
+        Self::with_tiles(layout, layout.tile_bits, 2)
+    }
+
+    fn with_tiles(layout: Layout, tile_bits: usize, step_bits: usize) -> Self {
+        let passes = blocking::passes(layout.line_bits, tile_bits);
+        let mut passes: Vec<_> =
+            passes.iter().map(|bits| Pass::new(layout, tile_bits, step_bits, bits)).collect();
         *lane_step(&mut passes) = true;
         Self { layout, passes }
     }
@@ -113,8 +124,8 @@ fn lane_step(passes: &mut [Pass]) -> &mut bool {
 }
 
 impl Pass {
-    fn new(layout: Layout, bits: &Range<usize>) -> Self {
-        let Layout { line_bits, tile_bits, .. } = layout;
+    fn new(layout: Layout, tile_bits: usize, step_bits: usize, bits: &Range<usize>) -> Self {
+        let line_bits = layout.line_bits;
         let columns = blocking::columns(bits, tile_bits);
         let tile = |bit: &usize| *bit < columns || bits.contains(bit);
         let tiles = Lines::span(layout, (0..line_bits).filter(|bit| !tile(bit)));
@@ -127,10 +138,10 @@ impl Pass {
                 .filter(|bit| active.contains(bit) || *bit < taken)
                 .collect();
             let blocks = (0..line_bits).filter(|bit| tile(bit) && !block.contains(bit));
-            let steps = blocking::steps(&active);
+            let steps = layout.even_ranges(&active).into_iter().flat_map(|bits| blocking::steps(&bits, step_bits));
             stages.push(Stage {
                 blocks: Lines::span(layout, blocks),
-                steps: steps.into_iter().map(|bits| Step::new(layout, bits, &block)).collect(),
+                steps: steps.map(|bits| Step::new(layout, bits, &block)).collect(),
             });
         }
         Self { tiles, stages }

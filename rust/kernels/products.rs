@@ -5,13 +5,14 @@
 //! dL/dphi_k = -sum_x z_k(x) Im(conj(lambda_x) psi_x) with z = -1 where bit k is 0 and 1 where it is
 //! 1. All sums over z come from one tree of sums.
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use crate::kernels::butterfly::load_group;
 use crate::schedule::{Pass, Step};
 use crate::simd::{Kernel, Lanes, Real};
 
-/// Sums of one tile, by stored qubit: line bits, then lanes.
+/// Sums of one chunk of tiles, by stored qubit: line bits, then lanes.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Sums {
     /// Re <lambda| J_k |psi>.
@@ -20,10 +21,14 @@ pub struct Sums {
     pub rz: [f64; 32],
 }
 
-/// Lines of a block of the first stage, at most.
-const MAX_BLOCK: usize = 512;
+/// Butterflies of a block's first step, at most.
+const MAX_GROUPS: usize = 256;
 
-/// The sums of some tiles of one pass. The first pass does the lanes and the phases as well.
+/// Tiles whose sums are added up in vectors: fixed, so that no sum depends on who does the work.
+pub const CHUNK: usize = 16;
+
+/// The sums of some chunks of tiles of one pass. The first pass does the lanes and the phases as
+/// well.
 pub struct Products<'a, R> {
     /// The pass.
     pub pass: &'a Pass,
@@ -35,10 +40,18 @@ pub struct Products<'a, R> {
     pub adjoint: *const R,
     /// Psi.
     pub state: *const R,
-    /// The tiles.
-    pub tiles: Range<usize>,
-    /// Where the sums of tile 0 are; those of `tiles` are written.
+    /// The chunks, of up to [`CHUNK`] tiles each.
+    pub chunks: Range<usize>,
+    /// Where the sums of chunk 0 are; those of `chunks` are written.
     pub sums: *mut Sums,
+}
+
+/// Sums in vectors, by bit of the line number, then by lane qubit.
+struct Accumulators<V> {
+    ry: [V; 32],
+    rz: [V; 32],
+    /// All of Im(conj(lambda) psi).
+    total: V,
 }
 
 impl<R: Real> Kernel<R> for Products<'_, R> {
@@ -46,150 +59,235 @@ impl<R: Real> Kernel<R> for Products<'_, R> {
 
     #[inline(always)]
     unsafe fn run<V: Lanes<Real = R>>(self) {
-        for tile in self.tiles.clone() {
-            let mut sums = Sums::default();
+        for chunk in self.chunks.clone() {
+            let tiles = chunk * CHUNK..((chunk + 1) * CHUNK).min(self.pass.tiles.len());
             // SAFETY: the promises of this kernel's maker and of the caller.
             unsafe {
                 let zero = V::splat(R::default());
-                let mut ry = [zero; 32];
-                for (index, stage) in self.pass.stages.iter().enumerate() {
-                    for block in 0..stage.blocks.len() {
-                        let start = self.pass.tiles.places[tile] + stage.blocks.places[block];
-                        let number = self.pass.tiles.numbers[tile] + stage.blocks.numbers[block];
-                        let (adjoint, state) = (self.adjoint.add(start), self.state.add(start));
-                        if self.first && index == 0 {
-                            let bits = stage.steps.iter().map(|step| step.bits.len()).sum();
-                            self.phases::<V>(adjoint, state, number, bits, &mut sums);
-                            self.lanes::<V>(adjoint, state, 1 << bits, &mut ry);
-                        }
-                        for step in &stage.steps {
-                            match step.bits.len() {
-                                1 => lines::<V, 2>(adjoint, state, step, &mut ry),
-                                2 => lines::<V, 4>(adjoint, state, step, &mut ry),
-                                _ => lines::<V, 8>(adjoint, state, step, &mut ry),
-                            }
-                        }
-                    }
+                let mut sums = Accumulators { ry: [zero; 32], rz: [zero; 32], total: zero };
+                for tile in tiles {
+                    self.tile(tile, &mut sums);
                 }
-                for bit in 0..self.line_bits {
-                    sums.ry[bit] = ry[bit].sum().to_f64();
-                }
-                for bit in 0..V::BITS {
-                    sums.ry[self.line_bits + bit] = lane_difference(ry[self.line_bits + bit], bit);
-                }
-                self.sums.add(tile).write(sums);
+                self.sums.add(chunk).write(self.finish(&sums));
             }
         }
     }
 }
 
 impl<R: Real> Products<'_, R> {
-    /// J on every lane qubit.
     #[inline(always)]
-    unsafe fn lanes<V: Lanes<Real = R>>(
-        &self,
-        adjoint: *const R,
-        state: *const R,
-        lines: usize,
-        ry: &mut [V; 32],
-    ) {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let zero = V::splat(R::default());
-            // A chain of sums for each part.
-            let mut chains = [[zero; 4]; 2];
-            for vector in 0..2 * lines {
-                let lambda = V::load(adjoint.add(vector * V::COUNT));
-                let psi = V::load(state.add(vector * V::COUNT));
-                for bit in 0..V::BITS {
-                    let sum = &mut chains[vector % 2][bit];
-                    *sum = lambda.mul_add(psi.swap(bit), *sum);
+    unsafe fn tile<V: Lanes<Real = R>>(&self, tile: usize, sums: &mut Accumulators<V>) {
+        for (index, stage) in self.pass.stages.iter().enumerate() {
+            for block in 0..stage.blocks.len() {
+                let start = self.pass.tiles.places[tile] + stage.blocks.places[block];
+                let number = self.pass.tiles.numbers[tile] + stage.blocks.numbers[block];
+                // SAFETY: the caller's promise.
+                unsafe {
+                    let pair = [self.adjoint.add(start), self.state.add(start)];
+                    for (order, step) in stage.steps.iter().enumerate() {
+                        let first = self.first && (index, order) == (0, 0);
+                        match (step.bits.len(), first) {
+                            (1, false) => lines::<V, 2>(pair, step, &mut sums.ry),
+                            (2, false) => lines::<V, 4>(pair, step, &mut sums.ry),
+                            (_, false) => lines::<V, 8>(pair, step, &mut sums.ry),
+                            (1, true) => self.low::<V, 2>(pair, number, step, sums),
+                            (2, true) => self.low::<V, 4>(pair, number, step, sums),
+                            (_, true) => self.low::<V, 8>(pair, number, step, sums),
+                        }
+                    }
                 }
-            }
-            for bit in 0..V::BITS {
-                let sum = &mut ry[self.line_bits + bit];
-                *sum = sum.add(chains[0][bit].add(chains[1][bit]));
             }
         }
     }
 
-    /// The tree of sums over Im(conj(lambda) psi) of neighbouring lines.
+    /// Adds up lanes.
     #[inline(always)]
-    unsafe fn phases<V: Lanes<Real = R>>(
+    unsafe fn finish<V: Lanes<Real = R>>(&self, sums: &Accumulators<V>) -> Sums {
+        let mut result = Sums::default();
+        for bit in 0..self.line_bits {
+            result.ry[bit] = sums.ry[bit].sum().to_f64();
+            result.rz[bit] = sums.rz[bit].sum().to_f64();
+        }
+        for bit in 0..V::BITS {
+            let qubit = self.line_bits + bit;
+            // SAFETY: the caller's promise.
+            unsafe {
+                result.ry[qubit] = lane_difference(sums.ry[qubit], bit);
+                result.rz[qubit] = lane_difference(sums.total, bit);
+            }
+        }
+        result
+    }
+
+    /// The first step of a block: J on its bits and on the lanes, and the tree of sums over
+    /// Im(conj(lambda) psi), group by group while its lines are at hand.
+    #[inline(always)]
+    unsafe fn low<V: Lanes<Real = R>, const J: usize>(
         &self,
-        adjoint: *const R,
-        state: *const R,
+        pair: [*const R; 2],
         number: usize,
-        bits: usize,
-        sums: &mut Sums,
+        step: &Step,
+        sums: &mut Accumulators<V>,
     ) {
-        // SAFETY: the caller's promise; a block has at most `MAX_BLOCK` lines.
+        // SAFETY: the caller's promise; a first step has at most `MAX_GROUPS` butterflies.
         unsafe {
             let zero = V::splat(R::default());
-            let mut tree = [zero; MAX_BLOCK];
-            for (line, entry) in tree.iter_mut().enumerate().take(1 << bits) {
-                let place = line * 2 * V::COUNT;
-                let lambda = [V::load(adjoint.add(place)), V::load(adjoint.add(place + V::COUNT))];
-                let psi = [V::load(state.add(place)), V::load(state.add(place + V::COUNT))];
-                *entry = lambda[1].neg_mul_add(psi[0], lambda[0].mul(psi[1]));
+            let mut chains = Chains { plus: [zero; 3], minus: [zero; 3] };
+            let mut lanes = [[zero; 4]; 2];
+            let mut differences = [zero; 3];
+            let mut tree = [MaybeUninit::<V>::uninit(); MAX_GROUPS];
+            let groups = step.run;
+            for (group, total) in tree.iter_mut().enumerate().take(groups) {
+                let at = pair.map(|state| state.add(group * J * 2 * V::COUNT));
+                chains.add::<J>(at, step.stride);
+                chains.add::<J>(at.map(|part| part.add(V::COUNT)), step.stride);
+                lane_products::<V, J>(at, &mut lanes);
+                total.write(difference_tree::<V, J>(at, &mut differences));
             }
-            for bit in 0..bits {
-                let mut difference = zero;
-                for pair in 0..1 << (bits - bit - 1) {
-                    let (zeros, ones) = (tree[2 * pair], tree[2 * pair + 1]);
-                    difference = difference.add(ones.sub(zeros));
-                    tree[pair] = zeros.add(ones);
-                }
-                sums.rz[bit] += difference.sum().to_f64();
-            }
-            let total = tree[0].sum().to_f64();
-            for bit in bits..self.line_bits {
-                sums.rz[bit] += if (number >> bit) & 1 == 1 { total } else { -total };
-            }
+            chains.write(step, &mut sums.ry);
             for bit in 0..V::BITS {
-                sums.rz[self.line_bits + bit] += lane_difference(tree[0], bit);
+                let sum = &mut sums.ry[self.line_bits + bit];
+                *sum = sum.add(lanes[0][bit].add(lanes[1][bit]));
+            }
+            let low_bits = step.bits.len();
+            for bit in 0..low_bits {
+                sums.rz[bit] = sums.rz[bit].add(differences[bit]);
+            }
+            let bits = groups.trailing_zeros() as usize;
+            for bit in 0..bits {
+                // Two chains of sums, for what waits for a sum is the next one.
+                let mut difference = [zero; 2];
+                for index in 0..groups >> (bit + 1) {
+                    let (zeros, ones) =
+                        (tree[2 * index].assume_init(), tree[2 * index + 1].assume_init());
+                    let sum = &mut difference[index % 2];
+                    *sum = sum.add(ones.sub(zeros));
+                    tree[index].write(zeros.add(ones));
+                }
+                let sum = &mut sums.rz[low_bits + bit];
+                *sum = sum.add(difference[0].add(difference[1]));
+            }
+            let total = tree[0].assume_init();
+            sums.total = sums.total.add(total);
+            // Bits that are the same in all of the block.
+            for bit in low_bits + bits..self.line_bits {
+                let sum = &mut sums.rz[bit];
+                *sum = if (number >> bit) & 1 == 1 { sum.add(total) } else { sum.sub(total) };
             }
         }
     }
 }
 
-/// J on the bits of one step: sums of lambda_1 psi_0 - lambda_0 psi_1.
+/// J on every lane qubit, over the lines of one butterfly.
+#[inline(always)]
+unsafe fn lane_products<V: Lanes, const J: usize>(
+    [adjoint, state]: [*const V::Real; 2],
+    sums: &mut [[V; 4]; 2],
+) {
+    for vector in 0..2 * J {
+        // SAFETY: the caller's promise.
+        let (lambda, psi) = unsafe {
+            (V::load(adjoint.add(vector * V::COUNT)), V::load(state.add(vector * V::COUNT)))
+        };
+        for bit in 0..V::BITS {
+            let sum = &mut sums[vector % 2][bit];
+            *sum = lambda.mul_add(psi.swap(bit), *sum);
+        }
+    }
+}
+
+/// Im(conj(lambda) psi) summed over the lines of one butterfly, and the differences by its bits.
+#[inline(always)]
+unsafe fn difference_tree<V: Lanes, const J: usize>(
+    [adjoint, state]: [*const V::Real; 2],
+    differences: &mut [V; 3],
+) -> V {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut tree = [V::splat(V::Real::default()); J];
+        for (line, entry) in tree.iter_mut().enumerate() {
+            let place = line * 2 * V::COUNT;
+            let lambda = [V::load(adjoint.add(place)), V::load(adjoint.add(place + V::COUNT))];
+            let psi = [V::load(state.add(place)), V::load(state.add(place + V::COUNT))];
+            *entry = lambda[1].neg_mul_add(psi[0], lambda[0].mul(psi[1]));
+        }
+        let mut bit = 0;
+        while 1 << bit < J {
+            let mut difference = tree[1].sub(tree[0]);
+            for index in 0..J >> (bit + 1) {
+                let (zeros, ones) = (tree[2 * index], tree[2 * index + 1]);
+                if index > 0 {
+                    difference = difference.add(ones.sub(zeros));
+                }
+                tree[index] = zeros.add(ones);
+            }
+            differences[bit] = differences[bit].add(difference);
+            bit += 1;
+        }
+        tree[0]
+    }
+}
+
+/// Sums of lambda_1 psi_0 and of lambda_0 psi_1, by bit of a step.
+struct Chains<V> {
+    plus: [V; 3],
+    minus: [V; 3],
+}
+
+impl<V: Lanes> Chains<V> {
+    /// Adds one part of one butterfly.
+    #[inline(always)]
+    unsafe fn add<const J: usize>(&mut self, [adjoint, state]: [*const V::Real; 2], stride: usize) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let psi: [V; J] = load_group(state, stride);
+            for j in 0..J {
+                let lambda = V::load(adjoint.add(j * stride));
+                let mut bit = 0;
+                while 1 << bit < J {
+                    let other = psi[j ^ (1 << bit)];
+                    if (j >> bit) & 1 == 1 {
+                        self.plus[bit] = lambda.mul_add(other, self.plus[bit]);
+                    } else {
+                        self.minus[bit] = lambda.mul_add(other, self.minus[bit]);
+                    }
+                    bit += 1;
+                }
+            }
+        }
+    }
+
+    /// Adds the sums to those of all qubits.
+    #[inline(always)]
+    fn write(self, step: &Step, ry: &mut [V; 32]) {
+        for bit in 0..step.bits.len().min(3) {
+            let sum = &mut ry[step.bits.start + bit];
+            *sum = sum.add(self.plus[bit].sub(self.minus[bit]));
+        }
+    }
+}
+
+/// J on the bits of one step.
 #[inline(always)]
 unsafe fn lines<V: Lanes, const J: usize>(
-    adjoint: *const V::Real,
-    state: *const V::Real,
+    [adjoint, state]: [*const V::Real; 2],
     step: &Step,
     ry: &mut [V; 32],
 ) {
     // SAFETY: the caller's promise.
     unsafe {
         let zero = V::splat(V::Real::default());
-        let (mut plus, mut minus) = ([zero; 3], [zero; 3]);
+        let mut chains = Chains { plus: [zero; 3], minus: [zero; 3] };
         let advance = if step.bits.start == 0 { 2 * V::COUNT * J } else { 2 * V::COUNT };
         for &run in &step.runs.places {
             for index in 0..step.run {
                 for part in [0, V::COUNT] {
                     let place = run + index * advance + part;
-                    let psi: [V; J] = load_group(state.add(place), step.stride);
-                    for j in 0..J {
-                        let lambda = V::load(adjoint.add(place + j * step.stride));
-                        let mut bit = 0;
-                        while 1 << bit < J {
-                            if (j >> bit) & 1 == 1 {
-                                plus[bit] = lambda.mul_add(psi[j ^ (1 << bit)], plus[bit]);
-                            } else {
-                                minus[bit] = lambda.mul_add(psi[j ^ (1 << bit)], minus[bit]);
-                            }
-                            bit += 1;
-                        }
-                    }
+                    chains.add::<J>([adjoint.add(place), state.add(place)], step.stride);
                 }
             }
         }
-        for bit in 0..step.bits.len().min(3) {
-            let sum = &mut ry[step.bits.start + bit];
-            *sum = sum.add(plus[bit].sub(minus[bit]));
-        }
+        chains.write(step, ry);
     }
 }
 

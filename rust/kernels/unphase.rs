@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::gather::{Gather, Packed};
 use crate::kernels::read::{Source, gather_block};
 use crate::layer::Phases;
 use crate::schedule::Pass;
@@ -36,9 +37,52 @@ impl<R: Real> Kernel<R> for Unphase<'_, R> {
                 unsafe {
                     let state = self.state.add(start);
                     let from = gather.tiles[tile] ^ gather.blocks[block];
-                    gather_block::<V>(state, &self.source, from);
-                    multiply::<V>(state, number, gather.lines.len(), self.phases);
+                    if gather.sources.len() == 1 {
+                        read_and_multiply::<V>(state, &self.source, from, number, self.phases);
+                    } else {
+                        gather_block::<V>(state, &self.source, from);
+                        multiply::<V>(state, number, gather.lines.len(), self.phases);
+                    }
                 }
+            }
+        }
+    }
+}
+
+/// Reads the lines of a block through the CNOTs and multiplies them by their phases.
+#[inline(always)]
+unsafe fn read_and_multiply<V: Lanes>(
+    block: *mut V::Real,
+    source: &Source<'_, V::Real>,
+    start: Packed,
+    number: usize,
+    phases: &Phases<V::Real>,
+) {
+    let Gather { lines, rows, permutations, .. } = source.gather;
+    let row_lines = lines.len().min(1 << phases.low_bits);
+    // SAFETY: the caller's promise; the tables cover all lines.
+    unsafe {
+        let mut to = block;
+        for (row, lines) in lines.chunks_exact(row_lines).enumerate() {
+            let line = number + row * row_lines;
+            let [row_cos, row_sin] = phases.middle[line >> phases.low_bits];
+            let (row_cos, row_sin) = (V::splat(row_cos), V::splat(row_sin));
+            let first = line & ((1 << phases.low_bits) - 1);
+            let mut low = phases.low.as_ptr().add(first << (V::BITS + 1));
+            for &line in lines {
+                let line = start ^ line;
+                let from =
+                    source.state.add(rows.get_unchecked(line.row as usize) + line.low as usize);
+                let index = V::load_index(permutations.get_unchecked(line.control as usize));
+                let re = V::load(from).permute(index);
+                let im = V::load(from.add(V::COUNT)).permute(index);
+                let (cos, sin) = (V::load(low), V::load(low.add(V::COUNT)));
+                let (cos, sin) = V::turn(cos, sin, row_cos, row_sin);
+                let (re, im) = V::turn(re, im, cos, sin);
+                re.store(to);
+                im.store(to.add(V::COUNT));
+                low = low.add(2 * V::COUNT);
+                to = to.add(2 * V::COUNT);
             }
         }
     }
