@@ -16,7 +16,7 @@ const LARGE_TILE_BITS: usize = 4;
 /// The bits of each pass. `tile_bits` is log2 of the lines that fit in the first-level cache.
 pub fn passes(line_bits: usize, tile_bits: usize) -> Vec<Range<usize>> {
     if line_bits <= tile_bits {
-        return vec![0..line_bits];
+        return std::iter::once(0..line_bits).collect();
     }
     let large = tile_bits + LARGE_TILE_BITS;
     // Two passes, the second in tiles of the first-level cache if it can be.

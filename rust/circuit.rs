@@ -31,8 +31,14 @@ impl Plan {
         Self {
             layout,
             last_bits: schedule.last_bits().len(),
-            forward: entanglers.iter().map(|e| Gather::new::<R>(&schedule, &e.sources, level)).collect(),
-            backward: entanglers.iter().map(|e| Gather::new::<R>(&schedule, &e.targets, level)).collect(),
+            forward: entanglers
+                .iter()
+                .map(|e| Gather::new::<R>(&schedule, &e.sources, level))
+                .collect(),
+            backward: entanglers
+                .iter()
+                .map(|e| Gather::new::<R>(&schedule, &e.targets, level))
+                .collect(),
             products: Schedule::for_two_states(layout),
             schedule,
         }

@@ -4,8 +4,8 @@ use num_complex::Complex;
 
 use crate::circuit::{Circuit, Plan};
 use crate::error::Result;
-use crate::kernels::read::Source;
 use crate::kernels::output::Probabilities;
+use crate::kernels::read::Source;
 use crate::kernels::start::{ProductState, Start};
 use crate::kernels::sweep::{Finish, Sweep};
 use crate::layer::{Layer, LayerAngles};
@@ -146,10 +146,7 @@ pub fn evolve<R: Real>(
         turns += workspace.layer.quarter_turns;
         let finish = if layer < circuit.reps() { Finish::Phases } else { Finish::Rotations };
         let kept = keep.map(|keep| Pointer::new(keep.layer(layer)));
-        let source = Source {
-            state: workspace.state.as_ptr(),
-            gather: plan.forward(layer - 1),
-        };
+        let source = Source { state: workspace.state.as_ptr(), gather: plan.forward(layer - 1) };
         let state = workspace.scratch.as_mut_ptr();
         rotate(plan, &workspace.layer, source, Pointer::new(state), finish, kept, run)?;
         workspace.swap();
@@ -196,7 +193,12 @@ fn start<R: Real>(
     keep: Option<Keep<R>>,
 ) -> Result<()> {
     let layer_angles = LayerAngles::new(&workspace.angles, 0, circuit.num_qubits());
-    workspace.layer.fill_phases(plan.layout, plan.last_bits, layer_angles, run.level);
+    if circuit.reps() == 0 {
+        // The last layer's phases change no probability; the state vector gets them as it is written.
+        workspace.layer.fill_no_phases(plan.layout, plan.last_bits, run.level);
+    } else {
+        workspace.layer.fill_phases(plan.layout, plan.last_bits, layer_angles, run.level);
+    }
     let product = ProductState::new(plan.layout, layer_angles);
     let state = Pointer::new(workspace.state.as_mut_ptr());
     let kept = keep.map(|keep| Pointer::new(keep.layer(0)));
@@ -209,7 +211,11 @@ fn start<R: Real>(
             kept: kept.map(Pointer::get),
             lines,
         });
-    })
+    })?;
+    if circuit.reps() == 0 {
+        workspace.layer.fill_phases(plan.layout, plan.last_bits, layer_angles, run.level);
+    }
+    Ok(())
 }
 
 /// Writes the probabilities of the state in `workspace`.
@@ -269,16 +275,12 @@ fn write_statevector<R: Real>(
             unsafe {
                 let re = (*state.get().add(place)).to_f64();
                 let im = (*state.get().add(place + (1 << layout.lane_bits))).to_f64();
-                let phase = if circuit.reps() == 0 {
-                    [1.0, 0.0]
-                } else {
-                    layer.phases.at(layout, line, lane)
-                };
+                let phase = layer.phases.at(layout, line, lane);
                 let value = Complex::new(re, im) * Complex::new(phase[0], phase[1]) * global;
-                out_pointer.get().add(basis).write(Complex::new(
-                    R::from_f64(value.re),
-                    R::from_f64(value.im),
-                ));
+                out_pointer
+                    .get()
+                    .add(basis)
+                    .write(Complex::new(R::from_f64(value.re), R::from_f64(value.im)));
             }
         }
     })

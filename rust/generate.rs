@@ -42,15 +42,21 @@ pub fn generate_weights<R: Kept>(
     cancel: &Cancel,
 ) -> Result<()> {
     check_qubits(circuit, map)?;
-    evolve::for_each_set(circuit, angles, weights, cancel, |set, workspace, angles, weights, run| {
-        let gamma = gammas[set % gammas.len()];
-        evolve::with_probabilities(circuit, angles, workspace, run, |probabilities| {
-            if let Some(shots) = shots {
-                measure_frequencies(probabilities, shots, set as u64, cancel)?;
-            }
-            map.apply(run.level, probabilities, gamma, weights, cancel)
-        })
-    })
+    evolve::for_each_set(
+        circuit,
+        angles,
+        weights,
+        cancel,
+        |set, workspace, angles, weights, run| {
+            let gamma = gammas[set % gammas.len()];
+            evolve::with_probabilities(circuit, angles, workspace, run, |probabilities| {
+                if let Some(shots) = shots {
+                    measure_frequencies(probabilities, shots, set as u64, cancel)?;
+                }
+                map.apply(run.level, probabilities, gamma, weights, cancel)
+            })
+        },
+    )
 }
 
 /// Replaces probabilities by counts / shots.
@@ -132,8 +138,7 @@ pub fn weights_back<R: Real>(
 ) -> Result<()> {
     let (angles, gamma_gradient) = gradient.split_at_mut(circuit.num_parameters());
     let mut back = vec![R::default(); probabilities.len()];
-    let by_gamma =
-        map.vjp(run.level, probabilities, gamma, cotangent, &mut back, run.cancel)?;
+    let by_gamma = map.vjp(run.level, probabilities, gamma, cotangent, &mut back, run.cancel)?;
     gamma_gradient[0] = R::from_f64(by_gamma);
     tape.backward(circuit, &back, angles, run)
 }

@@ -12,8 +12,8 @@ use crate::kernels::sweep::{Finish, Sweep};
 use crate::kernels::unphase::Unphase;
 use crate::layer::{Layer, LayerAngles};
 use crate::parallel::Pointer;
-use crate::simd::{Level, Real};
 use crate::simd::math::HalfAngles;
+use crate::simd::{Level, Real};
 use crate::state::Workspace;
 
 /// Largest state whose layers are all kept for the way back.
@@ -63,11 +63,10 @@ impl<R: Real> Tape<R> {
     ) -> Result<Self> {
         let plan = circuit.plan::<R>(run.level);
         let stride = plan.layout.length().next_multiple_of(64);
-        let mut kept = keeps::<R>(circuit, plan)
-            .then(|| Buffer::<R>::new(stride * (circuit.reps() + 1)));
-        let keep = kept
-            .as_mut()
-            .map(|states| Keep { states: Pointer::new(states.as_mut_ptr()), stride });
+        let mut kept =
+            keeps::<R>(circuit, plan).then(|| Buffer::<R>::new(stride * (circuit.reps() + 1)));
+        let keep =
+            kept.as_mut().map(|states| Keep { states: Pointer::new(states.as_mut_ptr()), stride });
         evolve::evolve(circuit, angles, workspace, run, keep)?;
         let states = match kept {
             Some(states) => States::Kept { states, stride },
@@ -148,7 +147,13 @@ impl<R: Real> Tape<R> {
             layer.fill_inverse_rotations(plan.layout, angles, self.frames[index][0]);
             let scale = layer.scale;
             let before = LayerAngles::new(&self.angles, index - 1, circuit.num_qubits());
-            layer.fill_inverse_phases(plan.layout, before, self.frames[index - 1], scale, run.level);
+            layer.fill_inverse_phases(
+                plan.layout,
+                before,
+                self.frames[index - 1],
+                scale,
+                run.level,
+            );
             back(plan, index, &layer, &mut adjoint, &mut scratch, run)?;
             missing = match &mut self.states {
                 States::Kept { .. } => self.kept_scale(index - 1),

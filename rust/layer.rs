@@ -151,6 +151,13 @@ impl<R: Real> Layer<R> {
         self.phases.fill(layout, last_bits, 1.0, |qubit| angles.rz(qubit), level);
     }
 
+    /// Takes on no phases at all: those of a circuit that ends with its first layer.
+    pub fn fill_no_phases(&mut self, layout: Layout, last_bits: usize, level: Level) {
+        self.scale = 1.0;
+        (self.frame_before, self.frame, self.quarter_turns) = (0, 0, 0);
+        self.phases.fill(layout, last_bits, 1.0, |_| (1.0, 0.0), level);
+    }
+
     fn fill_rotations(&mut self, layout: Layout, angles: LayerAngles<'_>, frame: usize) {
         self.scale = 1.0;
         (self.frame_before, self.frame, self.quarter_turns) = (frame, frame, 0);

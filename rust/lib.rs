@@ -4,8 +4,9 @@
 //! order); angles are radians, layer by layer, RY of qubits 0 … N-1, then RZ of qubits 0 … N-1;
 //! batches are rows of one contiguous slice; results do not depend on the number of threads.
 //!
-//! Imports go down only: `error`, `rng` → `ansatz`, `parallel`, `memory`, `simd`, `state` →
-//! `kernels` → `evolve`, `sampling`, `weights` → `generate` → `python`.
+//! Imports go down only: `error`, `rng` → `simd`, `ansatz`, `parallel`, `memory`, `buffer` →
+//! `blocking`, `layout`, `schedule`, `gather` → `circuit`, `layer`, `state` → `kernels` → `evolve`,
+//! `gradient`, `sampling`, `weights` → `generate`, `pullback` → `python`.
 
 pub mod ansatz;
 pub mod binomial;
@@ -30,6 +31,8 @@ mod python;
 pub mod rng;
 pub mod sampling;
 pub mod schedule;
+#[cfg(test)]
+mod shapes;
 pub mod simd;
 pub mod state;
 pub mod weights;

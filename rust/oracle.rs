@@ -45,7 +45,10 @@ pub mod strategies {
     use crate::ansatz::{EfficientSu2, Entanglement};
 
     /// Circuits of up to `max_qubits` qubits with a set of angles, special values among them.
-    pub fn circuits(max_qubits: usize, max_reps: usize) -> impl Strategy<Value = (EfficientSu2, Vec<f64>)> {
+    pub fn circuits(
+        max_qubits: usize,
+        max_reps: usize,
+    ) -> impl Strategy<Value = (EfficientSu2, Vec<f64>)> {
         (1..=max_qubits, 0..=max_reps, 0..7usize, any::<u64>(), any::<bool>()).prop_map(
             |(qubits, reps, kind, seed, special)| {
                 let mut stream = crate::rng::Stream::new(seed, crate::rng::Domain::Angles, 7, 7);

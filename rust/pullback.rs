@@ -24,20 +24,26 @@ impl<R: Kept> Pullback<R> {
     /// Evolves a batch of angles and writes the probabilities, one row per set.
     pub fn record(
         circuit: &Circuit,
-        angles: Vec<f64>,
+        angles: &[f64],
         probabilities: &mut [R],
         cancel: &Cancel,
     ) -> Result<Self> {
         let sets = angles.len() / circuit.num_parameters();
         let tapes: Vec<OnceLock<Tape<R>>> = (0..sets).map(|_| OnceLock::new()).collect();
-        evolve::for_each_set(circuit, &angles, probabilities, cancel, |set, space, set_angles, out, run| {
-            let tape = record(circuit, set_angles, space, out, run)?;
-            // Every set is recorded once.
-            let _ = tapes[set].set(tape);
-            Ok(())
-        })?;
+        evolve::for_each_set(
+            circuit,
+            angles,
+            probabilities,
+            cancel,
+            |set, space, set_angles, out, run| {
+                let tape = record(circuit, set_angles, space, out, run)?;
+                // Every set is recorded once.
+                let _ = tapes[set].set(tape);
+                Ok(())
+            },
+        )?;
         let tapes = tapes.into_iter().filter_map(OnceLock::into_inner).collect();
-        Ok(Self { angles, tapes, spent: false })
+        Ok(Self { angles: angles.to_vec(), tapes, spent: false })
     }
 
     /// Runs `back(set, tape, gradient, run)` for every set, one row of `gradients` each.
@@ -50,7 +56,7 @@ impl<R: Kept> Pullback<R> {
     ) -> Result<()> {
         if self.spent {
             let mut probabilities = vec![R::default(); circuit.dimension() * self.tapes.len()];
-            *self = Self::record(circuit, std::mem::take(&mut self.angles), &mut probabilities, cancel)?;
+            *self = Self::record(circuit, &self.angles, &mut probabilities, cancel)?;
         }
         let sets = self.tapes.len();
         if sets == 0 {

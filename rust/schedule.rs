@@ -87,7 +87,7 @@ impl Schedule {
         Self::with_tiles(layout, layout.tile_bits, STEP_BITS)
     }
 
-    /// The schedule of a layout in smaller tiles, for work on two states at once.
+    /// The schedule of a layout for work on two states at once.
     pub fn for_two_states(layout: Layout) -> Self {
         // Two states in a step of three bits are more vectors than AVX2 has registers.
         Self::with_tiles(layout, layout.tile_bits, 2)
@@ -116,8 +116,11 @@ impl Schedule {
 /// The step that turns the lane qubits: one between the first and the last that has little else to
 /// do, or the last.
 fn lane_step(passes: &mut [Pass]) -> &mut bool {
-    let mut steps: Vec<_> =
-        passes.iter_mut().flat_map(|pass| &mut pass.stages).flat_map(|stage| &mut stage.steps).collect();
+    let mut steps: Vec<_> = passes
+        .iter_mut()
+        .flat_map(|pass| &mut pass.stages)
+        .flat_map(|stage| &mut stage.steps)
+        .collect();
     let last = steps.len() - 1;
     let light = (1..last).find(|&step| steps[step].bits.len() < STEP_BITS);
     &mut steps.swap_remove(light.unwrap_or(last)).lanes
@@ -138,7 +141,10 @@ impl Pass {
                 .filter(|bit| active.contains(bit) || *bit < taken)
                 .collect();
             let blocks = (0..line_bits).filter(|bit| tile(bit) && !block.contains(bit));
-            let steps = layout.even_ranges(&active).into_iter().flat_map(|bits| blocking::steps(&bits, step_bits));
+            let steps = layout
+                .even_ranges(&active)
+                .into_iter()
+                .flat_map(|bits| blocking::steps(&bits, step_bits));
             stages.push(Stage {
                 blocks: Lines::span(layout, blocks),
                 steps: steps.map(|bits| Step::new(layout, bits, &block)).collect(),
@@ -173,7 +179,8 @@ mod tests {
     /// Every line that a step of a pass touches, in order.
     fn visited(layout: Layout, pass: &Pass, stage: &Stage, step: &Step) -> Vec<usize> {
         let mut places = vec![];
-        let unit = layout.line_length() * if step.bits.start == 0 { 1 << step.bits.len() } else { 1 };
+        let unit =
+            layout.line_length() * if step.bits.start == 0 { 1 << step.bits.len() } else { 1 };
         for tile in &pass.tiles.places {
             for block in &stage.blocks.places {
                 for start in &step.runs.places {

@@ -88,10 +88,7 @@ kept!(f32);
 kept!(f64);
 
 /// Runs `work` with a workspace for states of a layout, this thread's own where it is small.
-pub fn with_workspace<R: Kept, T>(
-    layout: Layout,
-    work: impl FnOnce(&mut Workspace<R>) -> T,
-) -> T {
+pub fn with_workspace<R: Kept, T>(layout: Layout, work: impl FnOnce(&mut Workspace<R>) -> T) -> T {
     // Taken out while in use, so that a task which steals work on this thread finds none, not ours.
     let mut workspace = R::take();
     workspace.reserve(layout);

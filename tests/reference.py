@@ -64,6 +64,40 @@ def probabilities(num_qubits: int, reps: int, entanglement, angles) -> np.ndarra
     return np.abs(statevector(num_qubits, reps, entanglement, angles)) ** 2
 
 
+def derivative_states(num_qubits: int, reps: int, entanglement, angles) -> np.ndarray:
+    """d psi / d angles_k, one row per angle: half the state with the angle moved by pi."""
+    angles = np.asarray(angles, dtype=np.float64)
+    rows = [
+        statevector(num_qubits, reps, entanglement, row)
+        for row in angles + np.pi * np.eye(angles.size)
+    ]
+    return np.array(rows) / 2
+
+
+def jacobian(num_qubits: int, reps: int, entanglement, angles) -> np.ndarray:
+    """d p_i / d angles_k, from the amplitudes and their derivatives."""
+    state = statevector(num_qubits, reps, entanglement, angles)
+    moved = derivative_states(num_qubits, reps, entanglement, angles)
+    return 2 * (state.conj() * moved).real.T
+
+
+def fisher(num_qubits: int, reps: int, entanglement, angles) -> np.ndarray:
+    """Quantum Fisher information of all angles."""
+    state = statevector(num_qubits, reps, entanglement, angles)
+    moved = derivative_states(num_qubits, reps, entanglement, angles)
+    along = moved.conj() @ state
+    return 4 * (moved.conj() @ moved.T - np.outer(along, along.conj())).real
+
+
+def shift_rule(probabilities, angles, cotangent, indices=None) -> np.ndarray:
+    """d(cotangent . p) / d angles[indices]; `probabilities` is a function of batches."""
+    indices = np.arange(angles.size) if indices is None else np.asarray(indices)
+    shifts = np.zeros((len(indices), angles.size))
+    shifts[np.arange(len(indices)), indices] = np.pi / 2
+    values = probabilities(np.concatenate([angles + shifts, angles - shifts])) @ cotangent
+    return (values[: len(indices)] - values[len(indices) :]) / 2
+
+
 def weights(probabilities, first, second, signs, mapping: str, gamma: float) -> np.ndarray:
     """Eqs. 8 and 9, and the centred map, one weight after another."""
     bases = probabilities.shape[-1]
@@ -77,3 +111,22 @@ def weights(probabilities, first, second, signs, mapping: str, gamma: float) -> 
         else:
             result[j] = gamma * np.tanh(signs[j] * gamma * (bases * q - 1))
     return result
+
+
+def weights_vjp(
+    probabilities, first, second, signs, mapping: str, gamma: float, cotangent
+) -> tuple[np.ndarray, float]:
+    """Gradient of cotangent . weights by the probabilities and by gamma."""
+    bases = probabilities.shape[-1]
+    by_probabilities, by_gamma = np.zeros(bases), 0.0
+    for j in range(len(first)):
+        fed_by = {int(first[j]), int(second[j])}
+        q = sum(probabilities[basis] for basis in fed_by) / len(fed_by)
+        slope, x = (bases / 2, bases / 2 * q) if mapping == "paper" else (bases, bases * q - 1)
+        derivative = np.cosh(gamma * x) ** -2
+        by_gamma += cotangent[j] * signs[j] * (np.tanh(gamma * x) + gamma * x * derivative)
+        for basis in fed_by:
+            by_probabilities[basis] = (
+                cotangent[j] * signs[j] * gamma**2 * derivative * slope / len(fed_by)
+            )
+    return by_probabilities, by_gamma

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 import qnnw
 
 ENTANGLEMENTS = ["linear", "reverse_linear", "circular", "full", "pairwise", "sca"]
+WITH_PAIRS = [*ENTANGLEMENTS, "pairs"]
 
 
 @st.composite
@@ -15,7 +16,7 @@ def ansatzes(draw, max_qubits: int = 10, max_reps: int = 6):
     """Circuits of every entanglement, pair lists among them."""
     num_qubits = draw(st.integers(1, max_qubits))
     reps = draw(st.integers(0, max_reps))
-    entanglement = draw(st.sampled_from([*ENTANGLEMENTS, "pairs"]))
+    entanglement = draw(st.sampled_from(WITH_PAIRS))
     if entanglement == "pairs":
         qubits = st.integers(0, num_qubits - 1)
         pair = st.tuples(qubits, qubits).filter(lambda pair: pair[0] != pair[1])
@@ -24,15 +25,34 @@ def ansatzes(draw, max_qubits: int = 10, max_reps: int = 6):
     return qnnw.EfficientSU2(num_qubits, reps, entanglement)
 
 
+def spread_angles(rng, shape, special: float = 0.3):
+    """Angles far beyond one turn, a share of them special values."""
+    angles = rng.uniform(-20, 20, shape)
+    chosen = rng.random(shape) < special
+    values = [0.0, np.pi / 2, -np.pi / 2, np.pi, -np.pi, 2 * np.pi]
+    angles[chosen] = rng.choice(values, chosen.sum())
+    return angles
+
+
 @st.composite
 def angles_for(draw, ansatz, batch=None):
-    """Angles far beyond one turn, special values among them."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     shape = (ansatz.num_parameters,) if batch is None else (batch, ansatz.num_parameters)
-    angles = rng.uniform(-20, 20, shape)
-    special = rng.random(shape) < draw(st.sampled_from([0.0, 0.3]))
-    angles[special] = rng.choice([0.0, np.pi, -np.pi, np.pi / 2, 2 * np.pi], special.sum())
-    return angles
+    return spread_angles(rng, shape, draw(st.sampled_from([0.0, 0.3])))
+
+
+def random_ansatz(rng, entanglement: str, max_qubits: int, max_reps: int):
+    """A circuit of this entanglement, or of random pairs."""
+    num_qubits, reps = int(rng.integers(1, max_qubits + 1)), int(rng.integers(0, max_reps + 1))
+    return qnnw.EfficientSU2(num_qubits, reps, random_pattern(rng, entanglement, num_qubits))
+
+
+def random_pattern(rng, entanglement: str, num_qubits: int):
+    """The name itself, or for "pairs" random pairs, of which one qubit has none."""
+    if entanglement != "pairs":
+        return entanglement
+    count = int(rng.integers(0, 12)) if num_qubits > 1 else 0
+    return tuple(tuple(rng.permutation(num_qubits)[:2].tolist()) for _ in range(count))
 
 
 @st.composite

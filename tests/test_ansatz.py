@@ -99,8 +99,9 @@ def test_probabilities_sum_to_one(num_qubits):
     assert abs(ansatz.probabilities(ansatz.random_angles(0)).sum() - 1) <= 1e-12
 
 
-def test_last_rz_layer_changes_no_probability():
-    ansatz = qnnw.EfficientSU2(6, 2)
+@pytest.mark.parametrize("reps", [0, 1, 2])
+def test_last_rz_layer_changes_no_probability(reps):
+    ansatz = qnnw.EfficientSU2(6, reps)
     angles = ansatz.random_angles(0)
     other = angles.copy()
     other[-6:] += 1.0

@@ -11,6 +11,23 @@ ANSATZ = qnnw.EfficientSU2(3, 1)
 MAP = qnnw.WeightMap(7)
 GOOD_ANGLES = ANSATZ.random_angles(0)
 GOOD_PROBABILITIES = ANSATZ.probabilities(GOOD_ANGLES)
+COTANGENT = np.linspace(-1, 1, 8)
+WEIGHTS_COTANGENT = np.linspace(-1, 1, 7)
+
+
+def rows(good, like):
+    """One `good` per row where `like` has a batch axis."""
+    shape = np.shape(like)
+    return np.broadcast_to(good, (*shape[:1], good.size)) if len(shape) == 2 else good
+
+
+def pullback(angles):
+    return ANSATZ.probabilities_with_vjp(angles)[1]
+
+
+def weights_pullback(angles):
+    return qnnw.generate_weights_with_vjp(ANSATZ, angles, MAP, 0.3)[1]
+
 
 # (what is called with the array, the argument's name, an array that it takes)
 CALLS = {
@@ -33,8 +50,46 @@ CALLS = {
         "probabilities",
         GOOD_PROBABILITIES,
     ),
+    "probabilities_vjp": (
+        lambda a: ANSATZ.probabilities_vjp(a, rows(COTANGENT, a)),
+        "angles",
+        GOOD_ANGLES,
+    ),
+    "probabilities_vjp, cotangent": (
+        lambda c: ANSATZ.probabilities_vjp(rows(GOOD_ANGLES, c), c),
+        "cotangent",
+        COTANGENT,
+    ),
+    "probabilities_with_vjp": (
+        lambda a: ANSATZ.probabilities_with_vjp(a)[0],
+        "angles",
+        GOOD_ANGLES,
+    ),
+    "pullback": (lambda c: pullback(rows(GOOD_ANGLES, c))(c), "cotangent", COTANGENT),
+    "generate_weights_vjp": (
+        lambda a: qnnw.generate_weights_vjp(ANSATZ, a, MAP, 0.3, rows(WEIGHTS_COTANGENT, a))[0],
+        "angles",
+        GOOD_ANGLES,
+    ),
+    "generate_weights_vjp, cotangent": (
+        lambda c: qnnw.generate_weights_vjp(ANSATZ, rows(GOOD_ANGLES, c), MAP, 0.3, c)[0],
+        "cotangent",
+        WEIGHTS_COTANGENT,
+    ),
+    "generate_weights_with_vjp": (
+        lambda a: qnnw.generate_weights_with_vjp(ANSATZ, a, MAP, 0.3)[0],
+        "angles",
+        GOOD_ANGLES,
+    ),
+    "weights_pullback": (
+        lambda c: weights_pullback(rows(GOOD_ANGLES, c))(c)[0],
+        "cotangent",
+        WEIGHTS_COTANGENT,
+    ),
+    "jacobian": (ANSATZ.jacobian, "angles", GOOD_ANGLES),
+    "fisher": (ANSATZ.fisher, "angles", GOOD_ANGLES),
 }
-ONE_SET_ONLY = {"to_qiskit", "to_openqasm3"}
+ONE_SET_ONLY = {"to_qiskit", "to_openqasm3", "jacobian", "fisher"}
 
 
 def with_entry(array, entry):
@@ -146,8 +201,17 @@ def test_inputs_are_left_alone():
     qnnw.generate_weights(ANSATZ, angles, MAP, 0.3, shots=10, seed=0)
     qnnw.probs_to_weights(probabilities, MAP, 0.3)
     qnnw.sample_counts(probabilities, 10, 0)
+    cotangent, weights_cotangent = COTANGENT.copy(), WEIGHTS_COTANGENT.copy()
+    ANSATZ.probabilities_vjp(angles, cotangent)
+    pullback(angles)(cotangent)
+    qnnw.generate_weights_vjp(ANSATZ, angles, MAP, 0.3, weights_cotangent)
+    weights_pullback(angles)(weights_cotangent)
+    ANSATZ.jacobian(angles)
+    ANSATZ.fisher(angles)
     assert np.array_equal(angles, GOOD_ANGLES)
     assert np.array_equal(probabilities, GOOD_PROBABILITIES)
+    assert np.array_equal(cotangent, COTANGENT)
+    assert np.array_equal(weights_cotangent, WEIGHTS_COTANGENT)
 
 
 @pytest.mark.parametrize(
@@ -170,6 +234,8 @@ def test_gamma(bad, error):
     for call in (
         lambda: qnnw.probs_to_weights(GOOD_PROBABILITIES, MAP, bad),
         lambda: qnnw.generate_weights(ANSATZ, GOOD_ANGLES, MAP, bad),
+        lambda: qnnw.generate_weights_vjp(ANSATZ, GOOD_ANGLES, MAP, bad, WEIGHTS_COTANGENT),
+        lambda: qnnw.generate_weights_with_vjp(ANSATZ, GOOD_ANGLES, MAP, bad),
     ):
         with pytest.raises(error, match="`gamma`"):
             call()
@@ -238,6 +304,10 @@ def test_what_does_not_fit_says_how_much_it_needs():
         ansatz.statevector(np.zeros(64))
     with pytest.raises(MemoryError, match="state vector of 32 qubits needs"):
         ansatz.probabilities(np.zeros(64))
+    with pytest.raises(MemoryError, match="state vector of 32 qubits needs"):
+        ansatz.probabilities_with_vjp(np.zeros(64))
+    with pytest.raises(MemoryError, match="20 qubits for 100000 sets of angles"):
+        qnnw.EfficientSU2(20, 1).probabilities_with_vjp(np.zeros((100_000, 80)))
     with pytest.raises(MemoryError, match="a map of 4294967296 weights needs"):
         qnnw.WeightMap(2**32)
     with pytest.raises(MemoryError, match="20 qubits for 100000 sets of angles"):
@@ -290,6 +360,57 @@ def test_objects_of_the_wrong_class():
         qnnw.generate_weights(ANSATZ, GOOD_ANGLES, None, 0.3)
     with pytest.raises(TypeError, match="`ansatz` is of type str"):
         qnnw.generate_weights("ansatz", GOOD_ANGLES, MAP, 0.3)
+    for function, more in (
+        (qnnw.generate_weights_vjp, (0.3, WEIGHTS_COTANGENT)),
+        (qnnw.generate_weights_with_vjp, (0.3,)),
+    ):
+        with pytest.raises(TypeError, match="`weight_map` is of type list"):
+            function(ANSATZ, GOOD_ANGLES, [], *more)
+        with pytest.raises(TypeError, match="`ansatz` is of type NoneType"):
+            function(None, GOOD_ANGLES, MAP, *more)
+
+
+DTYPES = {
+    "statevector": lambda d: ANSATZ.statevector(GOOD_ANGLES, dtype=d),
+    "probabilities": lambda d: ANSATZ.probabilities(GOOD_ANGLES, dtype=d),
+    "probabilities_vjp": lambda d: ANSATZ.probabilities_vjp(GOOD_ANGLES, COTANGENT, dtype=d),
+    "probabilities_with_vjp": lambda d: ANSATZ.probabilities_with_vjp(GOOD_ANGLES, dtype=d),
+    "jacobian": lambda d: ANSATZ.jacobian(GOOD_ANGLES, dtype=d),
+    "probs_to_weights": lambda d: qnnw.probs_to_weights(GOOD_PROBABILITIES, MAP, 0.3, dtype=d),
+    "generate_weights": lambda d: qnnw.generate_weights(ANSATZ, GOOD_ANGLES, MAP, 0.3, dtype=d),
+    "generate_weights_vjp": lambda d: qnnw.generate_weights_vjp(
+        ANSATZ, GOOD_ANGLES, MAP, 0.3, WEIGHTS_COTANGENT, dtype=d
+    ),
+    "generate_weights_with_vjp": lambda d: qnnw.generate_weights_with_vjp(
+        ANSATZ, GOOD_ANGLES, MAP, 0.3, dtype=d
+    ),
+}
+BAD_DTYPES = [
+    np.float16, int, bool, complex, np.complex64, None, "float128", object, "double?", ">f4",
+    "f4,f4", [], {}, 3, 1.5,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("call", DTYPES)
+@pytest.mark.parametrize("bad", BAD_DTYPES)
+def test_dtype(call, bad):
+    with pytest.raises(TypeError, match=r"`dtype` is .*; it must be float32 or float64"):
+        DTYPES[call](bad)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("shape", [(2, 8), (1, 8), (7,), (8, 1), (), (0,), (0, 8)])
+def test_a_cotangent_has_the_shape_of_the_result(shape, dtype):
+    bad, length = np.zeros(shape), qnnw.WeightMap(8)
+    for call in (
+        lambda: ANSATZ.probabilities_vjp(GOOD_ANGLES, bad, dtype=dtype),
+        lambda: ANSATZ.probabilities_with_vjp(GOOD_ANGLES, dtype=dtype)[1](bad),
+        lambda: qnnw.generate_weights_vjp(ANSATZ, GOOD_ANGLES, length, 0.3, bad, dtype=dtype),
+    ):
+        with pytest.raises(ValueError, match=r"`cotangent` has shape .*\[8\] is needed"):
+            call()
+    with pytest.raises(ValueError, match=r"`cotangent` has shape .*\[3, 8\] is needed"):
+        ANSATZ.probabilities_vjp(rows(GOOD_ANGLES, np.zeros((3, 1))), bad, dtype=dtype)
 
 
 def test_messages_say_what_came_and_what_is_needed():

@@ -29,6 +29,29 @@ ansatz = qnnw.EfficientSU2(21, 2000)
 weight_map = qnnw.WeightMap(2**21)
 call = lambda: qnnw.generate_weights(ansatz, ansatz.random_angles(0), weight_map, 0.3)
 """,
+    "a gradient": """
+ansatz = qnnw.EfficientSU2(20, 2000)
+cotangent = np.ones(2**20)
+call = lambda: ansatz.probabilities_vjp(ansatz.random_angles(0), cotangent)
+""",
+    "a gradient of weights": """
+ansatz = qnnw.EfficientSU2(8, 20)
+weight_map = qnnw.WeightMap(131)
+angles, cotangents = np.zeros((100_000, ansatz.num_parameters)), np.ones((100_000, 131))
+call = lambda: qnnw.generate_weights_vjp(ansatz, angles, weight_map, 0.3, cotangents)
+""",
+    "probabilities with a pullback": """
+ansatz = qnnw.EfficientSU2(20, 3000)
+call = lambda: ansatz.probabilities_with_vjp(ansatz.random_angles(0))
+""",
+    "a pullback": """
+ansatz = qnnw.EfficientSU2(20, 20)
+cotangent = np.ones(2**20)
+_, pullback = ansatz.probabilities_with_vjp(ansatz.random_angles(0))
+def call():
+    while True:
+        pullback(cotangent)
+""",
 }
 
 
@@ -52,6 +75,34 @@ except KeyboardInterrupt:
         answer = process.stdout.readline().split()
     assert answer[0] == "interrupted"
     assert float(answer[1]) - sent < 1.0
+
+
+def test_an_interrupted_pullback_may_be_called_again():
+    """Whether the interruption comes in the sweep back, or while states are computed again."""
+    script = """
+import numpy as np, qnnw, signal
+signal.signal(signal.SIGALRM, signal.default_int_handler)
+ansatz = qnnw.EfficientSU2(19, 60)
+cotangent = np.random.default_rng(0).normal(size=2**19)
+_, pullback = ansatz.probabilities_with_vjp(ansatz.random_angles(0))
+expected = pullback(cotangent)
+interrupted = 0
+for delay in (0.03, 0.03, 0.25):
+    try:
+        signal.setitimer(signal.ITIMER_REAL, delay)
+        pullback(cotangent)
+    except KeyboardInterrupt:
+        interrupted += 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    assert np.array_equal(pullback(cotangent), expected)
+print(interrupted)
+"""
+    finished = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert int(finished.stdout) >= 1
 
 
 def test_the_gil_is_released():
@@ -119,4 +170,4 @@ def test_threads():
     info = qnnw.build_info()
     assert info["version"] == qnnw.__version__
     assert info["profile"] == "release"
-    assert info["simd"] in {"portable", "avx2"}
+    assert info["simd"] in {"portable", "avx2", "avx512"}

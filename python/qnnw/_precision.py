@@ -14,7 +14,7 @@ def is_single(dtype: DTypeLike) -> bool:
         return False
     try:
         found = np.dtype(dtype)
-    except TypeError:
+    except (TypeError, ValueError):
         raise TypeError(f"`dtype` is {dtype!r}; it must be float32 or float64") from None
     if found == np.float32:
         return True

@@ -36,9 +36,8 @@ pub unsafe fn last_step<V: Lanes, const J: usize, const PHASES: bool, const KEEP
         for (&run, &run_number) in step.runs.places.iter().zip(&step.runs.numbers) {
             let line = number + run_number;
             let mut low = phases.low.as_ptr().add((line & low_mask) << (V::BITS + 1));
-            let [row_cos, row_sin] = *phases.middle.get_unchecked(
-                (line >> phases.low_bits) & (phases.middle.len() - 1),
-            );
+            let [row_cos, row_sin] =
+                *phases.middle.get_unchecked((line >> phases.low_bits) & (phases.middle.len() - 1));
             let (row_cos, row_sin) = (V::splat(row_cos), V::splat(row_sin));
             let advance = if step.bits.start == 0 { 2 * V::COUNT * J } else { 2 * V::COUNT };
             for index in 0..step.run {

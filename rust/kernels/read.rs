@@ -35,19 +35,14 @@ pub unsafe fn gather_block<V: Lanes>(
 
 /// Every new line is an old one with its lanes permuted.
 #[inline(always)]
-unsafe fn renamed<V: Lanes>(
-    block: *mut V::Real,
-    source: &Source<'_, V::Real>,
-    start: Packed,
-) {
+unsafe fn renamed<V: Lanes>(block: *mut V::Real, source: &Source<'_, V::Real>, start: Packed) {
     let Gather { lines, rows, permutations, .. } = source.gather;
     // SAFETY: the caller's promise; the tables cover all lines.
     unsafe {
         let mut to = block;
         for &line in lines {
             let line = start ^ line;
-            let from =
-                source.state.add(rows.get_unchecked(line.row as usize) + line.low as usize);
+            let from = source.state.add(rows.get_unchecked(line.row as usize) + line.low as usize);
             let index = V::load_index(permutations.get_unchecked(line.control as usize));
             V::load(from).permute(index).store(to);
             V::load(from.add(V::COUNT)).permute(index).store(to.add(V::COUNT));
@@ -58,11 +53,7 @@ unsafe fn renamed<V: Lanes>(
 
 /// A new line takes its lanes from several old ones: masks pick them.
 #[inline(always)]
-unsafe fn scattered<V: Lanes>(
-    block: *mut V::Real,
-    source: &Source<'_, V::Real>,
-    start: Packed,
-) {
+unsafe fn scattered<V: Lanes>(block: *mut V::Real, source: &Source<'_, V::Real>, start: Packed) {
     let Gather { lines, rows, permutations, sources, .. } = source.gather;
     // SAFETY: the caller's promise; the tables cover all lines.
     unsafe {

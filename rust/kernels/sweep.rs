@@ -141,8 +141,7 @@ impl<R: Real> Sweep<'_, R> {
     #[inline(always)]
     unsafe fn last<V: Lanes<Real = R>, const J: usize>(&self, place: Place<'_>) {
         let (start, step, layer) = (self.start(place), place.step, self.layer);
-        let number =
-            self.pass.tiles.numbers[place.tile] + place.stage.blocks.numbers[place.block];
+        let number = self.pass.tiles.numbers[place.tile] + place.stage.blocks.numbers[place.block];
         // SAFETY: the caller's promise; without `kept` nothing is written there.
         unsafe {
             let block = self.state.add(start);

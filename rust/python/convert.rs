@@ -188,7 +188,7 @@ pub fn shape(batch: Option<usize>, length: usize) -> Vec<usize> {
 }
 
 /// gamma: a positive number, or with a batch axis one per set.
-pub fn gammas(object: &Bound<'_, PyAny>, batch: Option<usize>) -> PyResult<Vec<f64>> {
+pub fn gammas<R: Precision>(object: &Bound<'_, PyAny>, batch: Option<usize>) -> PyResult<Vec<f64>> {
     let array = floats::<f64>(object, "gamma")?;
     let fits = match (array.shape(), batch) {
         ([], _) => true,
@@ -206,6 +206,14 @@ pub fn gammas(object: &Bound<'_, PyAny>, batch: Option<usize>) -> PyResult<Vec<f
     check_finite(&gammas, "gamma")?;
     if let Some(gamma) = gammas.iter().find(|&&gamma| gamma <= 0.0) {
         return Err(Error::value("gamma", format!("is {gamma}"), "it must be positive").into());
+    }
+    let fits = |gamma: f64| {
+        let gamma = R::from_f64(gamma).to_f64();
+        gamma > 0.0 && gamma.is_finite()
+    };
+    if let Some(gamma) = gammas.iter().find(|&&gamma| !fits(gamma)) {
+        let need = format!("it must be within the range of {}", R::DTYPE);
+        return Err(Error::value("gamma", format!("is {gamma}"), need).into());
     }
     Ok(gammas)
 }

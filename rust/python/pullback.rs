@@ -145,7 +145,7 @@ fn probabilities<'py, R: Precision>(
     let mut borrow = out.readwrite();
     let slice = borrow.as_slice_mut()?;
     let pullback = run(py, ansatz.get().steps(batch), move |cancel| {
-        Pullback::record(circuit, values, slice, cancel)
+        Pullback::record(circuit, &values, slice, cancel)
     })?;
     drop(borrow);
     let circuit = ansatz.clone().unbind();
@@ -162,7 +162,7 @@ fn weights<'py, R: Precision>(
     let (circuit, map) = (&ansatz.get().0, &weight_map.get().0);
     check_qubits(circuit, map)?;
     let Angles { values, batch } = ansatz.get().angles(angles)?;
-    let gammas = gammas(gamma, batch)?;
+    let gammas = gammas::<R>(gamma, batch)?;
     require_memory::<R>(circuit, batch)?;
     let sets = batch.unwrap_or(1);
     let mut probabilities = vec![R::default(); sets * circuit.dimension()];
@@ -172,7 +172,7 @@ fn weights<'py, R: Precision>(
     let slice = borrow.as_slice_mut()?;
     let (scales, exact) = (&gammas, &mut probabilities);
     let pullback = run(py, ansatz.get().steps(batch), move |cancel| {
-        let pullback = Pullback::record(circuit, values, exact, cancel)?;
+        let pullback = Pullback::record(circuit, &values, exact, cancel)?;
         let rows = exact.chunks(circuit.dimension()).zip(slice.chunks_mut(map.num_weights()));
         parallel::with_team(exact.len(), |team| {
             let rows: Vec<_> = rows.enumerate().collect();

@@ -43,7 +43,7 @@ fn mapped<'py, R: Precision>(
         let (weights, qubits) = (map.num_weights(), map.num_qubits());
         format!("a map of {weights} weights needs 2**{qubits} = {bases}")
     })?;
-    let gammas = gammas(gamma, batch)?;
+    let gammas = gammas::<R>(gamma, batch)?;
     let values = array.as_slice()?;
     let weights = map.num_weights();
     let total = weights as u128 * batch.unwrap_or(1) as u128;
@@ -107,7 +107,7 @@ fn generated<'py, R: Precision>(
     let (circuit, map) = (&ansatz.get().0, &weight_map.get().0);
     check_qubits(circuit, map)?;
     let Angles { values, batch } = ansatz.get().angles(angles)?;
-    let gammas = gammas(gamma, batch)?;
+    let gammas = gammas::<R>(gamma, batch)?;
     let sets = batch.unwrap_or(1);
     let counts_bytes = if shots.is_some() { circuit.dimension() as u128 * 16 } else { 0 };
     let result_bytes = map.num_weights() as u128 * size_of::<R>() as u128 + counts_bytes;
@@ -154,7 +154,7 @@ fn vjp<'py, R: Precision>(
     let (circuit, map) = (&ansatz.get().0, &weight_map.get().0);
     check_qubits(circuit, map)?;
     let Angles { values, batch } = ansatz.get().angles(angles)?;
-    let gammas = gammas(gamma, batch)?;
+    let gammas = gammas::<R>(gamma, batch)?;
     let cotangent = floats::<R>(cotangent, "cotangent")?;
     check_cotangent(cotangent.shape(), &shape(batch, map.num_weights()))?;
     let cotangents = cotangent.as_slice()?;
