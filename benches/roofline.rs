@@ -44,34 +44,50 @@ fn least(rounds: usize, calls: usize, mut work: impl FnMut()) -> f64 {
     (0..rounds).map(round).fold(f64::INFINITY, f64::min)
 }
 
-/// Chains of fused multiply-adds without memory.
-struct Peak(usize);
+/// Chains of fused multiply-adds: as many as hide their latency.
+const CHAINS: usize = 12;
 
-impl<R: Real> Kernel<R> for Peak {
-    type Output = R;
+struct Peak<'a, R> {
+    links: usize,
+    /// Factor, summand, and where every chain starts and ends.
+    numbers: &'a mut [R; 2 + 16 * CHAINS],
+}
+
+impl<R: Real> Kernel<R> for Peak<'_, R> {
+    type Output = ();
 
     #[inline(always)]
-    unsafe fn run<V: Lanes<Real = R>>(self) -> R {
-        // SAFETY: the caller's promise.
+    unsafe fn run<V: Lanes<Real = R>>(self) {
+        // SAFETY: the caller's promise; there are 16 numbers per chain.
         unsafe {
-            let (factor, summand) = (V::splat(R::from_f64(0.999)), V::splat(R::from_f64(1e-3)));
-            let mut chains = [V::splat(R::from_f64(1.0)); 10];
-            for _ in 0..self.0 {
+            let (factor, summand) = (V::splat(self.numbers[0]), V::splat(self.numbers[1]));
+            let place = self.numbers.as_mut_ptr().add(2);
+            let mut chains = [factor; CHAINS];
+            for (index, chain) in chains.iter_mut().enumerate() {
+                *chain = V::load(place.add(index * V::COUNT));
+            }
+            for _ in 0..self.links {
                 for chain in &mut chains {
                     *chain = chain.mul_add(factor, summand);
                 }
             }
-            chains.into_iter().reduce(V::add).map_or(R::default(), V::sum)
+            for (index, chain) in chains.into_iter().enumerate() {
+                chain.store(place.add(index * V::COUNT));
+            }
         }
     }
 }
 
 fn machine<R: Kept>(name: &str, level: Level, qubits: usize) {
     let lanes = (1usize << level.lane_bits::<R>()) as f64;
+    let mut numbers: [R; 2 + 16 * CHAINS] =
+        std::array::from_fn(|place| R::from_f64(0.9 + 1e-4 * place as f64));
+    const LINKS: usize = 100_000;
     let seconds = least(50, 1, || {
-        black_box(level.run::<R, _>(Peak(black_box(100_000))));
+        let numbers = black_box(&mut numbers);
+        level.run(Peak { links: black_box(LINKS), numbers });
     });
-    let peak = 100_000.0 * 10.0 * 2.0 * lanes / seconds;
+    let peak = (LINKS * CHAINS * 2) as f64 * lanes / seconds;
     let circuit = Circuit::from(EfficientSu2::new(qubits, REPS, Entanglement::Linear).unwrap());
     let angles = circuit.random_angles(0);
     let cancel = Cancel::default();
@@ -238,18 +254,25 @@ impl<R: Kept> Layers<R> {
     }
 }
 
-/// Bytes per second, read and written, of a copy and of a multiplication in place.
+/// Bytes per second, read and written, of a multiplication out of place and in place.
 fn bandwidth() {
     for kib in [16usize, 128, 256, 4096, 262_144] {
         let length = kib << 7;
         let (from, mut to) = (vec![1.0f64; length], vec![1.0f64; length]);
         let rounds = if kib > 8192 { 10 } else { 300 };
         let calls = (1024 / kib).max(1);
-        let copy = least(rounds, calls, || black_box(&mut to).copy_from_slice(black_box(&from)));
+        let copy = least(rounds, calls, || {
+            let pairs = black_box(&mut to).iter_mut().zip(black_box(&from));
+            pairs.for_each(|(to, from)| *to = from * 1.5);
+        });
         let scale = least(rounds, calls, || {
             black_box(&mut to).iter_mut().for_each(|value| *value *= 1.000_000_1);
         });
         let rate = |seconds: f64| 2.0 * (length * 8) as f64 / seconds / 1e9;
-        println!("{kib} KiB: copy {:.1} GB/s, in place {:.1} GB/s", rate(copy), rate(scale));
+        println!(
+            "{kib} KiB: out of place {:.1} GB/s, in place {:.1} GB/s",
+            rate(copy),
+            rate(scale)
+        );
     }
 }

@@ -12,7 +12,7 @@ BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
 
 def test_there_are_examples():
-    assert len(BLOCKS) == 2
+    assert len(BLOCKS) == 3
 
 
 @pytest.mark.parametrize("block", range(len(BLOCKS)))
@@ -23,6 +23,10 @@ def test_the_example_runs(block, tmp_path, monkeypatch):
     if "same" in names:
         assert (names["same"] == names["weights"]).all()
         assert names["counts"].sum() == 81920
+    elif "pullback" in names:
+        assert names["angles_gradient"].shape == names["gradient"].shape == (702,)
+        assert names["gamma_gradient"] > 0
+        assert abs(names["gradient"]).max() < 1e-5  # the probabilities' sum is 1
     else:
         assert names["result"]["num_angles"] == 112
 

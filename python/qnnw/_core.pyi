@@ -75,6 +75,7 @@ def generate_weights_vjp(
     cotangent: ArrayLike,
     single: bool,
 ) -> tuple[NDArray[Any], NDArray[Any]]: ...
+
 @final
 class Pullback:
     def __call__(self, cotangent: ArrayLike) -> Any: ...

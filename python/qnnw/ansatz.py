@@ -137,7 +137,7 @@ class EfficientSU2:
         Returns
         -------
         ndarray of ``dtype``, shape (2**N,) or (B, 2**N)
-            Each row sums to 1.
+            Each row sums to 1, to rounding: float32 rows may be off by some 1e-6.
 
         Raises
         ------
@@ -241,7 +241,8 @@ class EfficientSU2:
             shifted[2 * np.arange(len(chunk)) + 1, chunk] -= np.pi / 2
             both = self._core.probabilities(shifted, single)
             columns[chunk] = (both[0::2] - both[1::2]) / 2
-        return columns.T
+        by_basis: NDArray[np.floating[Any]] = columns.T
+        return by_basis
 
     def fisher(self, angles: ArrayLike, *, block: str = "layer") -> NDArray[np.float64]:
         """Quantum Fisher information, in blocks of one rotation layer.

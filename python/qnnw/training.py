@@ -127,7 +127,7 @@ class Trainer:
             threads=self.threads,
         )
 
-    def weights(self, angles: NDArray[np.float64], gamma: float, draw: int) -> NDArray[np.float64]:
+    def weights(self, angles: NDArray[np.float64], gamma: float, draw: int) -> NDArray[Any]:
         """The network's weights; with shots, those of the measurement number ``draw``."""
         shots = self.config.shots
         seed = None if shots is None else derived_seed(self.config.seed, draw)
