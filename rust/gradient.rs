@@ -72,6 +72,8 @@ impl<R: Real> Tape<R> {
             Some(states) => States::Kept { states, stride },
             None => {
                 let last = std::mem::replace(&mut workspace.state, Buffer::empty());
+                // The way back needs its own: four states at once are the most that there are.
+                workspace.scratch = Buffer::empty();
                 States::Last(last)
             }
         };
