@@ -239,7 +239,25 @@ pub fn write_probabilities<R: Real>(
     out: &mut [R],
     run: Run<'_>,
 ) -> Result<()> {
-    let out = Pointer::new(out.as_mut_ptr());
+    assert_eq!(out.len(), 1 << layout.num_qubits);
+    // SAFETY: there is room for every basis.
+    unsafe {
+        write_probabilities_at(layout, state, scale, frame, Pointer::new(out.as_mut_ptr()), run)
+    }
+}
+
+/// [`write_probabilities`] to memory that need not be written yet.
+///
+/// # Safety
+/// `out` may be written for every basis.
+unsafe fn write_probabilities_at<R: Real>(
+    layout: Layout,
+    state: Pointer<R>,
+    scale: f64,
+    frame: usize,
+    out: Pointer<R>,
+    run: Run<'_>,
+) -> Result<()> {
     // Ranges of whole vectors: lines come in powers of two.
     run.each_range(1 << layout.line_bits, |lines| {
         run.level.run(Probabilities {
@@ -260,6 +278,7 @@ fn write_statevector<R: Real>(
     out: &mut [Complex<R>],
     run: Run<'_>,
 ) -> Result<()> {
+    assert_eq!(out.len(), circuit.dimension());
     let layout = circuit.plan::<R>(run.level).layout;
     let layer = &workspace.layer;
     let state = Pointer::new(workspace.state.as_ptr().cast_mut());
@@ -318,10 +337,16 @@ pub fn with_probabilities<R: Real, T>(
     work: impl FnOnce(&mut [R]) -> Result<T>,
 ) -> Result<T> {
     evolve(circuit, angles, workspace, run, None)?;
-    let length = circuit.dimension();
-    // SAFETY: the scratch space is at least twice as long, and `measure` writes all entries.
-    let out = unsafe { std::slice::from_raw_parts_mut(workspace.scratch.as_mut_ptr(), length) };
-    measure(circuit, workspace, out, run)?;
+    let layout = circuit.plan::<R>(run.level).layout;
+    let state = Pointer::new(workspace.state.as_mut_ptr());
+    let (scale, frame) = (workspace.layer.scale, workspace.layer.frame);
+    let out = workspace.scratch.as_mut_ptr();
+    // SAFETY: the scratch space is at least twice as long as needed; a slice is made of it once all
+    // entries are written.
+    let out = unsafe {
+        write_probabilities_at(layout, state, scale, frame, Pointer::new(out), run)?;
+        std::slice::from_raw_parts_mut(out, circuit.dimension())
+    };
     work(out)
 }
 

@@ -126,6 +126,9 @@ impl<R: Real> Tape<R> {
         gradient: &mut [R],
         run: Run<'_>,
     ) -> Result<()> {
+        assert_eq!(cotangent.len(), circuit.dimension());
+        assert_eq!(gradient.len(), circuit.num_parameters());
+        assert_eq!(self.angles.cos.len(), circuit.num_parameters(), "another circuit's tape");
         let run = Run { level: self.level, ..run };
         let plan = circuit.plan::<R>(self.level);
         let length = plan.layout.length();
