@@ -8,12 +8,13 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use qnnw::buffer::Buffer;
+use qnnw::kernels::butterfly::{Tangents, butterfly, load_group, store_group};
 use qnnw::kernels::products::{CHUNK, Products, Sums};
 use qnnw::kernels::read::Source;
 use qnnw::kernels::sweep::{Finish, Sweep};
 use qnnw::kernels::unphase::Unphase;
 use qnnw::layer::{Layer, LayerAngles};
-use qnnw::parallel::{Cancel, set_num_threads};
+use qnnw::parallel::{Cancel, Pointer, set_num_threads};
 use qnnw::schedule::{Pass, Stage};
 use qnnw::simd::math::HalfAngles;
 use qnnw::simd::{Kernel, Lanes, Level, Real};
@@ -78,6 +79,66 @@ impl<R: Real> Kernel<R> for Peak<'_, R> {
     }
 }
 
+/// Three qubits of eight neighbouring lines, over and over, in the first-level cache.
+struct Butterflies<'a, R, const FUSED: bool> {
+    lines: &'a mut [R],
+    rounds: usize,
+}
+
+impl<R: Real, const FUSED: bool> Kernel<R> for Butterflies<'_, R, FUSED> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<V: Lanes<Real = R>>(self) {
+        // SAFETY: the caller's promise; the lines are whole groups of eight.
+        unsafe {
+            let small = V::splat(R::from_f64(1e-3));
+            let tangents = Tangents { step: [small; 3], lanes: [small; 4] };
+            let group = 16 * V::COUNT;
+            for _ in 0..self.rounds {
+                for lines in self.lines.chunks_exact_mut(group) {
+                    for part in [lines.as_mut_ptr(), lines.as_mut_ptr().add(V::COUNT)] {
+                        let mut x = load_group::<V, 8>(part, 2 * V::COUNT);
+                        butterfly::<V, 8, FUSED>(&mut x, &tangents);
+                        store_group(part, 2 * V::COUNT, &x);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Time of three qubits of eight lines, beside that of their multiply-adds at the peak.
+fn report_butterflies<R: Kept>(level: Level, peak: f64) {
+    const GROUPS: usize = 8;
+    let numbers = (16 << level.lane_bits::<R>()) * GROUPS;
+    let mut lines = vec![R::from_f64(0.01); numbers];
+    let rounds = 20;
+    let mut time = |fused: bool| {
+        let mut best = f64::INFINITY;
+        for _ in 0..500 {
+            lines.fill(R::from_f64(0.01));
+            let lines = black_box(&mut lines[..]);
+            let start = Instant::now();
+            if fused {
+                level.run(Butterflies::<R, true> { lines, rounds });
+            } else {
+                level.run(Butterflies::<R, false> { lines, rounds });
+            }
+            best = best.min(start.elapsed().as_secs_f64());
+        }
+        best / (rounds * GROUPS) as f64 * 1e9
+    };
+    let arithmetic = (2 * 3 * numbers / GROUPS) as f64 / peak * 1e9;
+    println!(
+        "  three qubits of eight lines: {:.2} ns fused, {:.2} ns in the level's own form, {:.2} ns \
+         of arithmetic",
+        time(true),
+        time(false),
+        arithmetic
+    );
+}
+
 fn machine<R: Kept>(name: &str, level: Level, qubits: usize) {
     let lanes = (1usize << level.lane_bits::<R>()) as f64;
     let mut numbers: [R; 2 + 16 * CHAINS] =
@@ -104,6 +165,7 @@ fn machine<R: Kept>(name: &str, level: Level, qubits: usize) {
     // The tangent form's own work: one multiply-add per number and qubit, eight for the phases.
     let work = 2.0 * (2 * qubits + 8) as f64 * REPS as f64 * (1u64 << qubits) as f64;
     println!("{name}: peak {:.1} GFLOP/s", peak / 1e9);
+    report_butterflies::<R>(level, peak);
     println!(
         "  forward {:.1} us = {:.1} GFLOP/s, {:.0} % of the peak; forward and backward {:.1} us, {:.2} times",
         forward * 1e6,
@@ -160,7 +222,8 @@ impl<R: Kept> Layers<R> {
 
     fn sweep(&mut self, circuit: &Circuit, pass: &Pass, first: bool, finish: Finish, layer: bool) {
         let plan = circuit.plan::<R>(self.level);
-        let source = Source { state: self.from.as_ptr(), gather: plan.forward(0) };
+        let source =
+            Source { state: Pointer::new(self.from.as_mut_ptr()), gather: plan.forward(0) };
         self.level.run(Sweep {
             pass,
             layer: if layer { &self.layer } else { &self.inverse },
@@ -230,7 +293,8 @@ impl<R: Kept> Layers<R> {
         println!("  back, rotations: {:.2} us a layer", seconds * 1e6);
         let seconds = self.time(|this| {
             let pass = &schedule[0];
-            let source = Source { state: this.from.as_ptr(), gather: plan.backward(0) };
+            let source =
+                Source { state: Pointer::new(this.from.as_mut_ptr()), gather: plan.backward(0) };
             let phases = &this.inverse.phases;
             let state = this.to.as_mut_ptr();
             this.level.run(Unphase { pass, source, phases, state, tiles: 0..pass.tiles.len() });

@@ -51,6 +51,7 @@ pub fn statevectors<R: Kept>(
 ) -> Result<()> {
     for_each_set(circuit, angles, out, cancel, |_, workspace, angles, out, run| {
         let turns = evolve(circuit, angles, workspace, run, None)?;
+        workspace.free_scratch();
         write_statevector(circuit, workspace, turns, out, run)
     })
 }
@@ -126,8 +127,8 @@ pub fn for_each_set<R: Kept, T: Send>(
 }
 
 /// Leaves in `workspace` the state before the last RZ layer, which changes no probability, without
-/// the last layer's scale and with the bits of its frame flipped (both are in the workspace's layer). Returns the quarter turns
-/// of the global phase.
+/// the last layer's scale and with the bits of its frame flipped; both are in the workspace's layer.
+/// Returns the quarter turns of the global phase.
 pub fn evolve<R: Real>(
     circuit: &Circuit,
     angles: &[f64],
@@ -146,35 +147,37 @@ pub fn evolve<R: Real>(
         turns += workspace.layer.quarter_turns;
         let finish = if layer < circuit.reps() { Finish::Phases } else { Finish::Rotations };
         let kept = keep.map(|keep| Pointer::new(keep.layer(layer)));
-        let source = Source { state: workspace.state.as_ptr(), gather: plan.forward(layer - 1) };
+        let source = Source {
+            state: Pointer::new(workspace.state.as_mut_ptr()),
+            gather: plan.forward(layer - 1),
+        };
         let state = workspace.scratch.as_mut_ptr();
-        rotate(plan, &workspace.layer, source, Pointer::new(state), finish, kept, run)?;
+        rotate(plan, &workspace.layer, Some(source), Pointer::new(state), finish, kept, run)?;
         workspace.swap();
     }
     Ok(turns)
 }
 
-/// CNOTs and one rotation layer: the passes of the schedule, from `source` to `state`.
+/// One rotation layer: the passes of the schedule, through the CNOTs from `source` to `state`, or
+/// in place.
 pub fn rotate<R: Real>(
     plan: &Plan,
     layer: &Layer<R>,
-    source: Source<'_, R>,
+    source: Option<Source<'_, R>>,
     state: Pointer<R>,
     finish: Finish,
     kept: Option<Pointer<R>>,
     run: Run<'_>,
 ) -> Result<()> {
     let passes = &plan.schedule.passes;
-    let from = Pointer::new(source.state.cast_mut());
     for (index, pass) in passes.iter().enumerate() {
         let last = index + 1 == passes.len();
         run.each_range(pass.tiles.len(), |tiles| {
-            let source = (index == 0).then_some(Source { state: from.get(), ..source });
             run.level.run(Sweep {
                 pass,
                 layer,
                 state: state.get(),
-                source,
+                source: source.filter(|_| index == 0),
                 finish: if last { finish } else { Finish::Open },
                 kept: kept.filter(|_| last).map(Pointer::get),
                 tiles,
@@ -264,7 +267,7 @@ unsafe fn write_probabilities_at<R: Real>(
             layout,
             state: state.get(),
             scale: R::from_f64(scale * scale),
-            flips: frame,
+            frame,
             out: out.get(),
             lines,
         });

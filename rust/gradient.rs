@@ -8,7 +8,7 @@ use crate::evolve::{self, Keep, Run};
 use crate::kernels::cotangent::Cotangent;
 use crate::kernels::products::{CHUNK, Products, Sums};
 use crate::kernels::read::Source;
-use crate::kernels::sweep::{Finish, Sweep};
+use crate::kernels::sweep::Finish;
 use crate::kernels::unphase::Unphase;
 use crate::layer::{Layer, LayerAngles};
 use crate::parallel::Pointer;
@@ -87,22 +87,11 @@ impl<R: Real> Tape<R> {
         })
     }
 
-    /// The state after the last layer's rotations.
-    fn last_state(&self, circuit: &Circuit) -> *const R {
-        match &self.states {
-            // SAFETY: there is a state for every layer.
-            States::Kept { states, stride } => unsafe {
-                states.as_ptr().add(stride * circuit.reps())
-            },
-            States::Last(state) => state.as_ptr(),
-        }
-    }
-
     /// Writes the probabilities.
     pub fn measure(&self, circuit: &Circuit, out: &mut [R], run: Run<'_>) -> Result<()> {
         let layout = circuit.plan::<R>(self.level).layout;
         let (scale, frame) = self.last_scale();
-        let state = Pointer::new(self.last_state(circuit).cast_mut());
+        let state = Pointer::new(self.state(circuit.reps()).cast_mut());
         let run = Run { level: self.level, ..run };
         evolve::write_probabilities(layout, state, scale, frame, out, run)
     }
@@ -117,8 +106,7 @@ impl<R: Real> Tape<R> {
         matches!(self.states, States::Kept { .. })
     }
 
-    /// Adds up dL/dangles for L = sum(cotangent * probabilities) into `gradient`, which is
-    /// overwritten.
+    /// Writes dL/dangles for L = sum(cotangent * probabilities).
     pub fn backward(
         &mut self,
         circuit: &Circuit,
@@ -148,36 +136,33 @@ impl<R: Real> Tape<R> {
             if index == 0 {
                 break;
             }
-            let angles = LayerAngles::new(&self.angles, index, circuit.num_qubits());
-            layer.fill_inverse_rotations(plan.layout, angles, self.frames[index][0]);
-            let scale = layer.scale;
-            let before = LayerAngles::new(&self.angles, index - 1, circuit.num_qubits());
-            layer.fill_inverse_phases(
-                plan.layout,
-                before,
-                self.frames[index - 1],
-                scale,
-                run.level,
-            );
+            self.fill_inverse(circuit, plan, index, &mut layer, run.level);
             back(plan, index, &layer, &mut adjoint, &mut scratch, run)?;
             missing = match &mut self.states {
                 States::Kept { .. } => self.kept_scale(index - 1),
                 States::Last(state) => {
-                    // The last state lacked its scale already: it is not taken off twice.
-                    let scale = if index == circuit.reps() { self.scale * scale } else { scale };
-                    layer.fill_inverse_phases(
-                        plan.layout,
-                        before,
-                        self.frames[index - 1],
-                        scale,
-                        run.level,
-                    );
                     back(plan, index, &layer, state, &mut state_scratch, run)?;
-                    1.0
+                    // The last state lacked its scale from the start; the states before follow.
+                    missing
                 }
             };
         }
         Ok(())
+    }
+
+    /// Prepares the way from one layer's rotations back to those of the layer before.
+    fn fill_inverse(
+        &self,
+        circuit: &Circuit,
+        plan: &Plan,
+        index: usize,
+        layer: &mut Layer<R>,
+        level: Level,
+    ) {
+        let angles = |index| LayerAngles::new(&self.angles, index, circuit.num_qubits());
+        layer.fill_inverse_rotations(plan.layout, angles(index), self.frames[index][0]);
+        let (frames, scale) = (self.frames[index - 1], layer.scale);
+        layer.fill_inverse_phases(plan.layout, angles(index - 1), frames, scale, level);
     }
 
     /// The state of a layer before its phases.
@@ -208,7 +193,7 @@ impl<R: Real> Tape<R> {
         run: Run<'_>,
     ) -> Result<()> {
         let (scale, frame) = self.last_scale();
-        let state = Pointer::new(self.last_state(circuit).cast_mut());
+        let state = Pointer::new(self.state(circuit.reps()).cast_mut());
         let adjoint = Pointer::new(adjoint.as_mut_ptr());
         run.each_range(1 << plan.layout.line_bits, |lines| {
             run.level.run(Cotangent {
@@ -277,19 +262,11 @@ fn back<R: Real>(
     scratch: &mut Buffer<R>,
     run: Run<'_>,
 ) -> Result<()> {
-    let from = Pointer::new(state.as_mut_ptr());
-    let to = Pointer::new(scratch.as_mut_ptr());
-    let passes = &plan.schedule.passes;
-    for (number, pass) in passes.iter().enumerate() {
-        let finish = if number + 1 == passes.len() { Finish::Rotations } else { Finish::Open };
-        run.each_range(pass.tiles.len(), |tiles| {
-            let state = from.get();
-            run.level.run(Sweep { pass, layer, state, source: None, finish, kept: None, tiles });
-        })?;
-    }
-    let pass = &passes[0];
+    let (from, to) = (Pointer::new(state.as_mut_ptr()), Pointer::new(scratch.as_mut_ptr()));
+    evolve::rotate(plan, layer, None, from, Finish::Rotations, None, run)?;
+    let pass = &plan.schedule.passes[0];
+    let source = Source { state: from, gather: plan.backward(index - 1) };
     run.each_range(pass.tiles.len(), |tiles| {
-        let source = Source { state: from.get().cast_const(), gather: plan.backward(index - 1) };
         run.level.run(Unphase { pass, source, phases: &layer.phases, state: to.get(), tiles });
     })?;
     std::mem::swap(state, scratch);
@@ -358,7 +335,7 @@ mod tests {
                 let mut last = Buffer::<R>::new(layout.length());
                 // SAFETY: both have room for a state.
                 unsafe {
-                    let from = tape.last_state(circuit);
+                    let from = tape.state(circuit.reps());
                     last.as_mut_ptr().copy_from_nonoverlapping(from, layout.length());
                 }
                 tape.states = States::Last(last);

@@ -52,6 +52,8 @@ pub struct Step {
     /// Butterflies of a run: they start at neighbouring lines (in a layer's first step, whose bits
     /// are the lowest, at every eighth).
     pub run: usize,
+    /// Numbers from one of them to the next.
+    pub advance: usize,
 }
 
 /// Steps over blocks that fit in the first-level cache.
@@ -166,6 +168,7 @@ impl Step {
             stride: layout.strides[bits.start],
             runs: Lines::span(layout, others[in_run..].iter().copied()),
             run: 1 << in_run,
+            advance: layout.line_length() << lowest,
             bits,
         }
     }
@@ -177,15 +180,13 @@ mod tests {
     use crate::simd::Level;
 
     /// Every line that a step of a pass touches, in order.
-    fn visited(layout: Layout, pass: &Pass, stage: &Stage, step: &Step) -> Vec<usize> {
+    fn visited(pass: &Pass, stage: &Stage, step: &Step) -> Vec<usize> {
         let mut places = vec![];
-        let unit =
-            layout.line_length() * if step.bits.start == 0 { 1 << step.bits.len() } else { 1 };
         for tile in &pass.tiles.places {
             for block in &stage.blocks.places {
                 for start in &step.runs.places {
                     for index in 0..step.run {
-                        let start = tile + block + start + index * unit;
+                        let start = tile + block + start + index * step.advance;
                         places.extend((0..1 << step.bits.len()).map(|j| start + j * step.stride));
                     }
                 }
@@ -206,7 +207,7 @@ mod tests {
                     for stage in &pass.stages {
                         for step in &stage.steps {
                             bits.extend(step.bits.clone());
-                            let mut places = visited(layout, pass, stage, step);
+                            let mut places = visited(pass, stage, step);
                             places.sort_unstable();
                             assert_eq!(places, lines);
                         }

@@ -84,6 +84,17 @@ def some_indices(rng, ansatz):
     return np.array([start + rng.integers(ansatz.num_qubits) for start in starts])
 
 
+def check_some_angles(rng, ansatz, angles):
+    """Hold the gradients of a few angles against the shift rule, and all of float32's."""
+    cotangent = rng.normal(size=2**ansatz.num_qubits)
+    indices = some_indices(rng, ansatz)
+    expected = reference.shift_rule(ansatz.probabilities, angles, cotangent, indices)
+    double = ansatz.probabilities_vjp(angles, cotangent)
+    assert_relative(double[indices], expected, 1e-9)
+    single = ansatz.probabilities_vjp(angles, cotangent, dtype=np.float32)
+    assert np.abs(single - double).max() <= 1e-4 * np.abs(double).max()
+
+
 @pytest.mark.parametrize(
     ("entanglement", "reps"), [*[(name, 2) for name in ENTANGLEMENTS], ("linear", 0), ("full", 1)]
 )
@@ -92,26 +103,14 @@ def test_large_states_agree_with_the_shift_rule(num_qubits, entanglement, reps):
     rng = np.random.default_rng(num_qubits)
     ansatz = qnnw.EfficientSU2(num_qubits, reps, entanglement)
     angles = spread_angles(rng, ansatz.num_parameters, special=0.1)
-    cotangent = rng.normal(size=2**num_qubits)
-    indices = some_indices(rng, ansatz)
-    expected = reference.shift_rule(ansatz.probabilities, angles, cotangent, indices)
-    double = ansatz.probabilities_vjp(angles, cotangent)
-    assert_relative(double[indices], expected, 1e-9)
-    single = ansatz.probabilities_vjp(angles, cotangent, dtype=np.float32)
-    assert np.abs(single - double).max() <= 1e-4 * np.abs(double).max()
+    check_some_angles(rng, ansatz, angles)
 
 
 def test_deep_circuits_whose_states_are_not_kept():
     rng = np.random.default_rng(3)
     ansatz = qnnw.EfficientSU2(16, 260, "linear")
     angles = spread_angles(rng, ansatz.num_parameters)
-    cotangent = rng.normal(size=2**16)
-    indices = some_indices(rng, ansatz)
-    expected = reference.shift_rule(ansatz.probabilities, angles, cotangent, indices)
-    double = ansatz.probabilities_vjp(angles, cotangent)
-    assert_relative(double[indices], expected, 1e-9)
-    single = ansatz.probabilities_vjp(angles, cotangent, dtype=np.float32)
-    assert np.abs(single - double).max() <= 1e-4 * np.abs(double).max()
+    check_some_angles(rng, ansatz, angles)
 
 
 def test_the_papers_deep_circuit():

@@ -68,7 +68,7 @@ pub fn butterfly<V: Lanes, const J: usize, const FUSED: bool>(
 pub fn lane_butterfly<V: Lanes, const J: usize>(x: &mut [V; J], tangents: &Tangents<V>) {
     for bit in 0..V::BITS {
         for vector in x.iter_mut() {
-            *vector = vector.rotate_lanes(vector.swap(bit), tangents.lanes[bit]);
+            *vector = vector.swap(bit).mul_add(tangents.lanes[bit], *vector);
         }
     }
 }
@@ -115,7 +115,6 @@ pub unsafe fn middle_step<V: Lanes, const J: usize, const LANES: bool>(
     unsafe {
         let tangents = Tangents::<V>::new(layer, step);
         let stride = step.stride;
-        let advance = if step.bits.start == 0 { 2 * V::COUNT * J } else { 2 * V::COUNT };
         for &run in &step.runs.places {
             let mut start = block.add(run);
             for _ in 0..step.run {
@@ -129,7 +128,7 @@ pub unsafe fn middle_step<V: Lanes, const J: usize, const LANES: bool>(
                     }
                     store_group(part, stride, &x);
                 }
-                start = start.add(advance);
+                start = start.add(step.advance);
             }
         }
     }

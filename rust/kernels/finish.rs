@@ -39,10 +39,9 @@ pub unsafe fn last_step<V: Lanes, const J: usize, const PHASES: bool, const KEEP
             let [row_cos, row_sin] =
                 *phases.middle.get_unchecked((line >> phases.low_bits) & (phases.middle.len() - 1));
             let (row_cos, row_sin) = (V::splat(row_cos), V::splat(row_sin));
-            let advance = if step.bits.start == 0 { 2 * V::COUNT * J } else { 2 * V::COUNT };
             for index in 0..step.run {
-                let start = block.add(run + index * advance);
-                let kept = kept.add(run + index * advance);
+                let start = block.add(run + index * step.advance);
+                let kept = kept.add(run + index * step.advance);
                 let mut re = load_group::<V, J>(start, stride);
                 butterfly::<V, J, true>(&mut re, &tangents);
                 if step.lanes {

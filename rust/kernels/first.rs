@@ -54,7 +54,7 @@ unsafe fn butterflies<V: Lanes, const J: usize, const IS_LADDER: bool>(
             let control = (start.control ^ first.control) as usize;
             let index = V::load_index(permutations.get_unchecked(control));
             let lows = &*lows.as_ptr().add(group * J).cast::<[u32; J]>();
-            let from = source.state.add(row);
+            let from = source.state.get().cast_const().add(row);
             if !IS_LADDER {
                 one_row::<V, J, ANY>(to, from, lows, index, &tangents);
             } else if control == 0 {

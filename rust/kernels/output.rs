@@ -13,16 +13,13 @@ pub struct Probabilities<R> {
     pub state: *const R,
     /// Square of the last layer's scale.
     pub scale: R,
-    /// Flipped bits of the basis index.
-    pub flips: usize,
+    /// Flipped bits of the stored basis indices.
+    pub frame: usize,
     /// Where basis 0 goes.
     pub out: *mut R,
     /// The lines of the result; a multiple of `V::COUNT` of them where there are that many.
     pub lines: Range<usize>,
 }
-
-// SAFETY: the pointers are used as the kernel's maker promises.
-unsafe impl<R: Send> Send for Probabilities<R> {}
 
 impl<R: Real> Kernel<R> for Probabilities<R> {
     type Output = ();
@@ -30,8 +27,8 @@ impl<R: Real> Kernel<R> for Probabilities<R> {
     #[inline(always)]
     unsafe fn run<V: Lanes<Real = R>>(self) {
         let Layout { num_qubits, line_bits, .. } = self.layout;
-        let line_flips = self.flips & ((1 << line_bits) - 1);
-        let lane_flips = self.flips >> line_bits;
+        let line_flips = self.frame & ((1 << line_bits) - 1);
+        let lane_flips = self.frame >> line_bits;
         // SAFETY: the promises of this kernel's maker and of the caller.
         unsafe {
             let scale = V::splat(self.scale);

@@ -278,11 +278,10 @@ unsafe fn lines<V: Lanes, const J: usize>(
     unsafe {
         let zero = V::splat(V::Real::default());
         let mut chains = Chains { plus: [zero; 3], minus: [zero; 3] };
-        let advance = if step.bits.start == 0 { 2 * V::COUNT * J } else { 2 * V::COUNT };
         for &run in &step.runs.places {
             for index in 0..step.run {
                 for part in [0, V::COUNT] {
-                    let place = run + index * advance + part;
+                    let place = run + index * step.advance + part;
                     chains.add::<J>([adjoint.add(place), state.add(place)], step.stride);
                 }
             }

@@ -7,12 +7,12 @@ use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
 
 use super::classes::{Angles, PyEfficientSu2, PyWeightMap, check_cotangent};
-use super::convert::{Precision, check_finite, floats, gammas, shape};
+use super::convert::{Precision, check_finite, floats, shape};
 use super::interrupt::run;
-use super::weights::split_gradients;
+use super::weights::{Inputs, split_gradients};
 use crate::error::Result;
 use crate::evolve;
-use crate::generate::{check_qubits, weights_back};
+use crate::generate::weights_back;
 use crate::gradient::states_needed;
 use crate::parallel;
 use crate::pullback::Pullback;
@@ -160,19 +160,17 @@ fn weights<'py, R: Precision>(
 ) -> PyResult<Outcome<'py, R>> {
     let py = angles.py();
     let (circuit, map) = (&ansatz.get().0, &weight_map.get().0);
-    check_qubits(circuit, map)?;
-    let Angles { values, batch } = ansatz.get().angles(angles)?;
-    let gammas = gammas::<R>(gamma, batch)?;
+    let inputs = Inputs::new::<R>(ansatz.get(), angles, weight_map.get(), gamma)?;
+    let (sets, batch) = (inputs.sets(), inputs.batch);
     require_memory::<R>(circuit, batch)?;
-    let sets = batch.unwrap_or(1);
     let mut probabilities = vec![R::default(); sets * circuit.dimension()];
     let level = Level::current()?;
     let out = PyArrayDyn::<R>::zeros(py, shape(batch, map.num_weights()), false);
     let mut borrow = out.readwrite();
     let slice = borrow.as_slice_mut()?;
-    let (scales, exact) = (&gammas, &mut probabilities);
+    let (Inputs { angles, gammas: scales, .. }, exact) = (&inputs, &mut probabilities);
     let pullback = run(py, ansatz.get().steps(batch), move |cancel| {
-        let pullback = Pullback::record(circuit, &values, exact, cancel)?;
+        let pullback = Pullback::record(circuit, angles, exact, cancel)?;
         let rows = exact.chunks(circuit.dimension()).zip(slice.chunks_mut(map.num_weights()));
         parallel::with_team(exact.len(), |team| {
             let rows: Vec<_> = rows.enumerate().collect();
@@ -183,7 +181,7 @@ fn weights<'py, R: Precision>(
         Ok(pullback)
     })?;
     drop(borrow);
-    let map = MapEnd { map: weight_map.clone().unbind(), gammas, probabilities };
+    let map = MapEnd { map: weight_map.clone().unbind(), gammas: inputs.gammas, probabilities };
     let circuit = ansatz.clone().unbind();
     Ok((out, Recorded { circuit, batch, pullback, map: Some(map) }))
 }

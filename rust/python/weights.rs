@@ -96,6 +96,32 @@ pub fn generate_weights<'py>(
     Ok(generated::<f64>(ansatz, angles, weight_map, gamma, shots)?.into_any())
 }
 
+/// What the chain from angles to weights starts from.
+pub struct Inputs {
+    pub angles: Vec<f64>,
+    pub batch: Option<usize>,
+    pub gammas: Vec<f64>,
+}
+
+impl Inputs {
+    /// Checks that circuit, map, angles and gamma fit.
+    pub fn new<R: Precision>(
+        ansatz: &PyEfficientSu2,
+        angles: &Bound<'_, PyAny>,
+        weight_map: &PyWeightMap,
+        gamma: &Bound<'_, PyAny>,
+    ) -> PyResult<Self> {
+        check_qubits(&ansatz.0, &weight_map.0)?;
+        let Angles { values: angles, batch } = ansatz.angles(angles)?;
+        Ok(Self { angles, batch, gammas: gammas::<R>(gamma, batch)? })
+    }
+
+    /// Sets of angles.
+    pub fn sets(&self) -> usize {
+        self.batch.unwrap_or(1)
+    }
+}
+
 fn generated<'py, R: Precision>(
     ansatz: &Bound<'py, PyEfficientSu2>,
     angles: &Bound<'py, PyAny>,
@@ -105,10 +131,8 @@ fn generated<'py, R: Precision>(
 ) -> PyResult<Bound<'py, PyArrayDyn<R>>> {
     let py = angles.py();
     let (circuit, map) = (&ansatz.get().0, &weight_map.get().0);
-    check_qubits(circuit, map)?;
-    let Angles { values, batch } = ansatz.get().angles(angles)?;
-    let gammas = gammas::<R>(gamma, batch)?;
-    let sets = batch.unwrap_or(1);
+    let inputs = Inputs::new::<R>(ansatz.get(), angles, weight_map.get(), gamma)?;
+    let (sets, batch) = (inputs.sets(), inputs.batch);
     let counts_bytes = if shots.is_some() { circuit.dimension() as u128 * 16 } else { 0 };
     let result_bytes = map.num_weights() as u128 * size_of::<R>() as u128 + counts_bytes;
     evolve::require_memory::<R>(circuit, sets, result_bytes, 2)?;
@@ -119,7 +143,8 @@ fn generated<'py, R: Precision>(
     let steps =
         ansatz.get().steps(batch) + (8 + drawn) * circuit.dimension() as u128 * sets as u128;
     run(py, steps, move |cancel| {
-        generate::generate_weights(circuit, &values, map, &gammas, shots, slice, cancel)
+        let Inputs { angles, gammas, .. } = &inputs;
+        generate::generate_weights(circuit, angles, map, gammas, shots, slice, cancel)
     })?;
     drop(borrow);
     Ok(out)
@@ -152,21 +177,20 @@ fn vjp<'py, R: Precision>(
 ) -> PyResult<Gradients<'py>> {
     let py = angles.py();
     let (circuit, map) = (&ansatz.get().0, &weight_map.get().0);
-    check_qubits(circuit, map)?;
-    let Angles { values, batch } = ansatz.get().angles(angles)?;
-    let gammas = gammas::<R>(gamma, batch)?;
+    let inputs = Inputs::new::<R>(ansatz.get(), angles, weight_map.get(), gamma)?;
+    let (sets, batch) = (inputs.sets(), inputs.batch);
     let cotangent = floats::<R>(cotangent, "cotangent")?;
     check_cotangent(cotangent.shape(), &shape(batch, map.num_weights()))?;
     let cotangents = cotangent.as_slice()?;
     check_finite(cotangents, "cotangent")?;
-    let sets = batch.unwrap_or(1);
     let result_bytes = circuit.dimension() as u128 * 2 * size_of::<R>() as u128;
     let states = states_needed::<R>(circuit, Level::current()?);
     evolve::require_memory::<R>(circuit, sets, result_bytes, states)?;
     let mut rows = vec![R::default(); sets * (circuit.num_parameters() + 1)];
     let out = &mut rows;
     run(py, 3 * ansatz.get().steps(batch), move |cancel| {
-        generate::generate_weights_vjp(circuit, &values, map, &gammas, cotangents, out, cancel)
+        let Inputs { angles, gammas, .. } = &inputs;
+        generate::generate_weights_vjp(circuit, angles, map, gammas, cotangents, out, cancel)
     })?;
     split_gradients(py, &rows, batch, circuit.num_parameters())
 }

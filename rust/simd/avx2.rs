@@ -3,6 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::Lanes;
+use super::x86::{instructions, memory};
 
 /// Four double-precision lanes.
 #[derive(Clone, Copy)]
@@ -31,20 +32,9 @@ fn swap_halves(x: __m256d) -> __m256d {
     swapped
 }
 
-/// Methods that are one instruction each.
-macro_rules! instructions {
-    ($($name:ident($($argument:ident),*) = $intrinsic:ident;)*) => {$(
-        #[inline(always)]
-        fn $name(self, $($argument: Self),*) -> Self {
-            // SAFETY: a value of this type is proof of the instructions.
-            unsafe { Self($intrinsic(self.0, $($argument.0),*)) }
-        }
-    )*};
-}
-
 impl Lanes for F64x4 {
-    type Real = f64;
-    type Index = __m256i;
+    memory!(f64, __m256i, _mm256_set1_pd, _mm256_loadu_pd, _mm256_storeu_pd, _mm256_loadu_si256);
+
     const BITS: usize = 2;
 
     instructions! {
@@ -58,29 +48,9 @@ impl Lanes for F64x4 {
     }
 
     #[inline(always)]
-    unsafe fn splat(value: f64) -> Self {
-        // SAFETY: the caller's promise.
-        unsafe { Self(_mm256_set1_pd(value)) }
-    }
-    #[inline(always)]
-    unsafe fn load(from: *const f64) -> Self {
-        // SAFETY: the caller's promise.
-        unsafe { Self(_mm256_loadu_pd(from)) }
-    }
-    #[inline(always)]
-    unsafe fn store(self, to: *mut f64) {
-        // SAFETY: the caller's promise.
-        unsafe { _mm256_storeu_pd(to, self.0) }
-    }
-    #[inline(always)]
     fn index_words(sources: &[u8]) -> [u32; 16] {
         // Lanes move as pairs of 32 bits: AVX2 has no run-time permutation of 64-bit lanes.
         std::array::from_fn(|half| 2 * u32::from(sources[half / 2 % 4]) + half as u32 % 2)
-    }
-    #[inline(always)]
-    unsafe fn load_index(words: &[u32; 16]) -> __m256i {
-        // SAFETY: the caller's promise; the words have 512 bits.
-        unsafe { _mm256_loadu_si256(words.as_ptr().cast()) }
     }
     #[inline(always)]
     fn rotate(a: Self, b: Self, tangent: Self) -> (Self, Self) {
@@ -88,15 +58,6 @@ impl Lanes for F64x4 {
         // fused multiply-add (measured on Zen 3: 35 cycles for a step of eight lines, 25 like this).
         (a.sub(b.mul(tangent)), a.mul_add(tangent, b))
     }
-    #[inline(always)]
-    fn rotate_lanes(self, swapped: Self, signed_tangents: Self) -> Self {
-        swapped.mul_add(signed_tangents, self)
-    }
-    #[inline(always)]
-    fn turn(re: Self, im: Self, cos: Self, sin: Self) -> (Self, Self) {
-        (im.neg_mul_add(sin, re.mul(cos)), re.mul_add(sin, im.mul(cos)))
-    }
-
     #[inline(always)]
     fn permute(self, index: __m256i) -> Self {
         // SAFETY: a value of this type is proof of the instructions.
@@ -163,8 +124,8 @@ impl Lanes for F64x4 {
 }
 
 impl Lanes for F32x8 {
-    type Real = f32;
-    type Index = __m256i;
+    memory!(f32, __m256i, _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_loadu_si256);
+
     const BITS: usize = 3;
 
     instructions! {
@@ -178,43 +139,14 @@ impl Lanes for F32x8 {
     }
 
     #[inline(always)]
-    unsafe fn splat(value: f32) -> Self {
-        // SAFETY: the caller's promise.
-        unsafe { Self(_mm256_set1_ps(value)) }
-    }
-    #[inline(always)]
-    unsafe fn load(from: *const f32) -> Self {
-        // SAFETY: the caller's promise.
-        unsafe { Self(_mm256_loadu_ps(from)) }
-    }
-    #[inline(always)]
-    unsafe fn store(self, to: *mut f32) {
-        // SAFETY: the caller's promise.
-        unsafe { _mm256_storeu_ps(to, self.0) }
-    }
-    #[inline(always)]
     fn index_words(sources: &[u8]) -> [u32; 16] {
         std::array::from_fn(|lane| u32::from(sources[lane % 8]))
-    }
-    #[inline(always)]
-    unsafe fn load_index(words: &[u32; 16]) -> __m256i {
-        // SAFETY: the caller's promise; the words have 512 bits.
-        unsafe { _mm256_loadu_si256(words.as_ptr().cast()) }
     }
     #[inline(always)]
     fn rotate(a: Self, b: Self, tangent: Self) -> (Self, Self) {
         // As in double precision.
         (a.sub(b.mul(tangent)), a.mul_add(tangent, b))
     }
-    #[inline(always)]
-    fn rotate_lanes(self, swapped: Self, signed_tangents: Self) -> Self {
-        swapped.mul_add(signed_tangents, self)
-    }
-    #[inline(always)]
-    fn turn(re: Self, im: Self, cos: Self, sin: Self) -> (Self, Self) {
-        (im.neg_mul_add(sin, re.mul(cos)), re.mul_add(sin, im.mul(cos)))
-    }
-
     #[inline(always)]
     fn permute(self, index: __m256i) -> Self {
         // SAFETY: a value of this type is proof of the instructions.

@@ -3,6 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::Lanes;
+use super::x86::{instructions, memory};
 
 /// Eight double-precision lanes.
 #[derive(Clone, Copy)]
@@ -12,20 +13,9 @@ pub struct F64x8(__m512d);
 #[derive(Clone, Copy)]
 pub struct F32x16(__m512);
 
-/// Methods that are one instruction each.
-macro_rules! instructions {
-    ($($name:ident($($argument:ident),*) = $intrinsic:ident;)*) => {$(
-        #[inline(always)]
-        fn $name(self, $($argument: Self),*) -> Self {
-            // SAFETY: a value of this type is proof of the instructions.
-            unsafe { Self($intrinsic(self.0, $($argument.0),*)) }
-        }
-    )*};
-}
-
 impl Lanes for F64x8 {
-    type Real = f64;
-    type Index = __m512i;
+    memory!(f64, __m512i, _mm512_set1_pd, _mm512_loadu_pd, _mm512_storeu_pd, _mm512_loadu_si512);
+
     const BITS: usize = 3;
 
     instructions! {
@@ -40,29 +30,9 @@ impl Lanes for F64x8 {
     }
 
     #[inline(always)]
-    unsafe fn splat(value: f64) -> Self {
-        // SAFETY: the caller's promise.
-        unsafe { Self(_mm512_set1_pd(value)) }
-    }
-    #[inline(always)]
-    unsafe fn load(from: *const f64) -> Self {
-        // SAFETY: the caller's promise.
-        unsafe { Self(_mm512_loadu_pd(from)) }
-    }
-    #[inline(always)]
-    unsafe fn store(self, to: *mut f64) {
-        // SAFETY: the caller's promise.
-        unsafe { _mm512_storeu_pd(to, self.0) }
-    }
-    #[inline(always)]
     fn index_words(sources: &[u8]) -> [u32; 16] {
         // 64-bit lane numbers, the lower half first.
         std::array::from_fn(|half| if half % 2 == 0 { u32::from(sources[half / 2]) } else { 0 })
-    }
-    #[inline(always)]
-    unsafe fn load_index(words: &[u32; 16]) -> __m512i {
-        // SAFETY: the caller's promise; the words have 512 bits.
-        unsafe { _mm512_loadu_si512(words.as_ptr().cast()) }
     }
     #[inline(always)]
     fn permute(self, index: __m512i) -> Self {
@@ -73,7 +43,8 @@ impl Lanes for F64x8 {
     fn round(self) -> Self {
         // SAFETY: a value of this type is proof of the instructions.
         unsafe {
-            let nearest = _mm512_roundscale_pd::<{ _MM_FROUND_TO_NEAREST_INT }>(self.0);
+            let nearest =
+                _mm512_roundscale_pd::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(self.0);
             Self(nearest)
         }
     }
@@ -120,8 +91,8 @@ impl Lanes for F64x8 {
 }
 
 impl Lanes for F32x16 {
-    type Real = f32;
-    type Index = __m512i;
+    memory!(f32, __m512i, _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_loadu_si512);
+
     const BITS: usize = 4;
 
     instructions! {
@@ -136,28 +107,8 @@ impl Lanes for F32x16 {
     }
 
     #[inline(always)]
-    unsafe fn splat(value: f32) -> Self {
-        // SAFETY: the caller's promise.
-        unsafe { Self(_mm512_set1_ps(value)) }
-    }
-    #[inline(always)]
-    unsafe fn load(from: *const f32) -> Self {
-        // SAFETY: the caller's promise.
-        unsafe { Self(_mm512_loadu_ps(from)) }
-    }
-    #[inline(always)]
-    unsafe fn store(self, to: *mut f32) {
-        // SAFETY: the caller's promise.
-        unsafe { _mm512_storeu_ps(to, self.0) }
-    }
-    #[inline(always)]
     fn index_words(sources: &[u8]) -> [u32; 16] {
         std::array::from_fn(|lane| u32::from(sources[lane]))
-    }
-    #[inline(always)]
-    unsafe fn load_index(words: &[u32; 16]) -> __m512i {
-        // SAFETY: the caller's promise; the words have 512 bits.
-        unsafe { _mm512_loadu_si512(words.as_ptr().cast()) }
     }
     #[inline(always)]
     fn permute(self, index: __m512i) -> Self {
@@ -168,7 +119,8 @@ impl Lanes for F32x16 {
     fn round(self) -> Self {
         // SAFETY: a value of this type is proof of the instructions.
         unsafe {
-            let nearest = _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT }>(self.0);
+            let nearest =
+                _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(self.0);
             Self(nearest)
         }
     }

@@ -10,6 +10,8 @@ mod avx2;
 mod avx512;
 pub mod math;
 mod portable;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
 use std::fmt::Debug;
 use std::ops::{Add, AddAssign, Mul, MulAssign, Neg, Sub};
@@ -132,11 +134,6 @@ pub trait Lanes: Copy {
     fn rotate(a: Self, b: Self, tangent: Self) -> (Self, Self) {
         (b.neg_mul_add(tangent, a), a.mul_add(tangent, b))
     }
-    /// RY in tangent form within a vector: `self + signed * swapped`.
-    #[inline(always)]
-    fn rotate_lanes(self, swapped: Self, signed_tangents: Self) -> Self {
-        swapped.mul_add(signed_tangents, self)
-    }
     /// The complex product `(re + i im)(cos + i sin)`.
     #[inline(always)]
     fn turn(re: Self, im: Self, cos: Self, sin: Self) -> (Self, Self) {
@@ -170,18 +167,6 @@ pub trait Lanes: Copy {
         unsafe { self.store(first.as_mut_ptr()) };
         first[0]
     }
-}
-
-/// Asks for a cache line that will be used soon.
-#[inline(always)]
-pub fn prefetch<T>(address: *const T) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a prefetch reads nothing, whatever the address.
-    unsafe {
-        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(address.cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = address;
 }
 
 /// A piece of work that is compiled once per level.
