@@ -116,7 +116,7 @@ fn report_butterflies<R: Kept>(level: Level, peak: f64) {
     let rounds = 20;
     let mut time = |fused: bool| {
         let mut best = f64::INFINITY;
-        for _ in 0..500 {
+        for _ in 0..20_000 {
             lines.fill(R::from_f64(0.01));
             let lines = black_box(&mut lines[..]);
             let start = Instant::now();
@@ -155,7 +155,7 @@ fn machine<R: Kept>(name: &str, level: Level, qubits: usize) {
     let mut out = vec![R::default(); circuit.dimension()];
     let cotangent = vec![R::from_f64(0.5); circuit.dimension()];
     let mut gradient = vec![R::default(); circuit.num_parameters()];
-    let rounds = if qubits <= 13 { 500 } else { 20 };
+    let rounds = if qubits <= 13 { 5000 } else { 20 };
     let forward = least(rounds, 1, || {
         evolve::probabilities(&circuit, &angles, &mut out, &cancel).unwrap();
     });
