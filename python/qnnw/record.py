@@ -15,7 +15,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +22,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from qnnw.files import write_atomically
 
 __all__ = ["RecordError", "RunFolder"]
 
@@ -70,7 +71,7 @@ class RunFolder:
                 number += 1
             except OSError as error:
                 raise RecordError(f"{str(path)!r} cannot be made: {error}") from error
-        _write(path / "config.json", _json({"format": FORMAT, **config}, indent=2))
+        write_atomically(path / "config.json", _json({"format": FORMAT, **config}, indent=2))
         return cls(path)
 
     @property
@@ -120,8 +121,8 @@ class RunFolder:
         packed = io.BytesIO()
         text = _json({"format": FORMAT, "state": state, "history": history})
         np.savez(packed, allow_pickle=False, json=np.frombuffer(text, dtype=np.uint8), **arrays)
-        _write(self.checkpoint_path, packed.getvalue())
-        _write(self.history_path, b"".join(_json(line) for line in history))
+        write_atomically(self.checkpoint_path, packed.getvalue())
+        write_atomically(self.history_path, b"".join(_json(line) for line in history))
 
     def read_checkpoint(
         self,
@@ -152,11 +153,11 @@ class RunFolder:
 
     def write_bytes(self, path: Path, content: bytes) -> None:
         """Write one of the folder's files."""
-        _write(path, content)
+        write_atomically(path, content)
 
     def write_result(self, result: dict[str, Any]) -> None:
         """Write ``result.json``: the run is finished."""
-        _write(self.result_path, _json(result, indent=2))
+        write_atomically(self.result_path, _json(result, indent=2))
 
     def read_result(self) -> dict[str, Any] | None:
         """The result, or ``None`` while the run is not finished."""
@@ -195,17 +196,3 @@ class RunFolder:
 
 def _json(content: dict[str, Any], indent: int | None = None) -> bytes:
     return (json.dumps(content, indent=indent, allow_nan=False) + "\n").encode()
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file so that it is never seen half done, not even after a loss of power."""
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with beside.open("wb") as handle:
-            handle.write(content)
-            handle.flush()
-            os.fsync(handle.fileno())
-        beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
