@@ -60,7 +60,7 @@ pub fn generate_weights<R: Kept>(
 }
 
 /// Replaces probabilities by counts / shots.
-fn measure_frequencies<R: Real>(
+pub fn measure_frequencies<R: Real>(
     probabilities: &mut [R],
     Shots { shots, seed }: Shots,
     row: u64,

@@ -88,6 +88,8 @@ def record_weights(
     angles: ArrayLike,
     weight_map: WeightMap,
     gamma: ArrayLike,
+    shots: int | None,
+    seed: int | None,
     single: bool,
 ) -> tuple[NDArray[Any], Pullback]: ...
 def set_num_threads(num_threads: int) -> None: ...

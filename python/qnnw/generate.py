@@ -112,6 +112,8 @@ def generate_weights_with_vjp(
     angles: ArrayLike,
     weight_map: WeightMap,
     gamma: ArrayLike,
+    shots: int | None = None,
+    seed: Seed | None = None,
     *,
     dtype: DTypeLike = np.float64,
 ) -> tuple[
@@ -126,22 +128,25 @@ def generate_weights_with_vjp(
 
     Parameters
     ----------
-    ansatz, angles, weight_map, gamma, dtype
-        As for :func:`generate_weights_vjp`.
+    ansatz, angles, weight_map, gamma, shots, seed, dtype
+        As for :func:`generate_weights`.
 
     Returns
     -------
     weights : ndarray of ``dtype``, shape (M,) or (B, M)
     pullback : callable
-        ``pullback(cotangent)`` is ``(angles_gradient, gamma_gradient)``.
+        ``pullback(cotangent)`` is ``(angles_gradient, gamma_gradient)``. With ``shots`` it is a
+        straight-through estimator: the map's derivative is taken at the measured frequencies
+        counts / shots, and the circuit's is the exact one of the probabilities.
 
     Raises
     ------
     TypeError, ValueError, MemoryError
         As for :func:`generate_weights`.
     """
+    core, number = _core_ansatz(ansatz), None if seed is None else seed_to_int(seed)
     return _core.record_weights(
-        _core_ansatz(ansatz), angles, _core_of(weight_map), gamma, is_single(dtype)
+        core, angles, _core_of(weight_map), gamma, shots, number, is_single(dtype)
     )
 
 

@@ -9,10 +9,10 @@ use pyo3::sync::MutexExt;
 use super::classes::{Angles, PyEfficientSu2, PyWeightMap, check_cotangent};
 use super::convert::{Precision, check_finite, floats, shape};
 use super::interrupt::run;
-use super::weights::{Inputs, split_gradients};
+use super::weights::{Inputs, shots_or_exact, split_gradients};
 use crate::error::Result;
 use crate::evolve;
-use crate::generate::weights_back;
+use crate::generate::{Shots, measure_frequencies, weights_back};
 use crate::gradient::states_needed;
 use crate::parallel;
 use crate::pullback::Pullback;
@@ -22,6 +22,7 @@ use crate::simd::Level;
 struct MapEnd<R> {
     map: Py<PyWeightMap>,
     gammas: Vec<f64>,
+    /// With shots, the measured frequencies.
     probabilities: Vec<R>,
 }
 
@@ -115,19 +116,25 @@ pub fn record_probabilities<'py>(
     Ok((out.into_any(), PyPullback(Mutex::new(Inner::Double(recorded)))))
 }
 
+/// With shots, the map and its derivative are taken at the measured frequencies, and the way back
+/// through the circuit is the exact one: a straight-through estimator of the gradient.
 #[pyfunction]
+#[pyo3(signature = (ansatz, angles, weight_map, gamma, shots, seed, single))]
 pub fn record_weights<'py>(
     ansatz: &Bound<'py, PyEfficientSu2>,
     angles: &Bound<'py, PyAny>,
     weight_map: &Bound<'py, PyWeightMap>,
     gamma: &Bound<'py, PyAny>,
+    shots: Option<&Bound<'py, PyAny>>,
+    seed: Option<&Bound<'py, PyAny>>,
     single: bool,
 ) -> PyResult<WithPullback<'py>> {
+    let shots = shots_or_exact(shots, seed)?;
     if single {
-        let (out, recorded) = weights::<f32>(ansatz, angles, weight_map, gamma)?;
+        let (out, recorded) = weights::<f32>(ansatz, angles, weight_map, gamma, shots)?;
         return Ok((out.into_any(), PyPullback(Mutex::new(Inner::Single(recorded)))));
     }
-    let (out, recorded) = weights::<f64>(ansatz, angles, weight_map, gamma)?;
+    let (out, recorded) = weights::<f64>(ansatz, angles, weight_map, gamma, shots)?;
     Ok((out.into_any(), PyPullback(Mutex::new(Inner::Double(recorded)))))
 }
 
@@ -157,6 +164,7 @@ fn weights<'py, R: Precision>(
     angles: &Bound<'py, PyAny>,
     weight_map: &Bound<'py, PyWeightMap>,
     gamma: &Bound<'py, PyAny>,
+    shots: Option<Shots>,
 ) -> PyResult<Outcome<'py, R>> {
     let py = angles.py();
     let (circuit, map) = (&ansatz.get().0, &weight_map.get().0);
@@ -168,13 +176,17 @@ fn weights<'py, R: Precision>(
     let out = PyArrayDyn::<R>::zeros(py, shape(batch, map.num_weights()), false);
     let mut borrow = out.readwrite();
     let slice = borrow.as_slice_mut()?;
-    let (Inputs { angles, gammas: scales, .. }, exact) = (&inputs, &mut probabilities);
+    let (Inputs { angles, gammas: scales, .. }, bases) = (&inputs, &mut probabilities);
     let pullback = run(py, ansatz.get().steps(batch), move |cancel| {
-        let pullback = Pullback::record(circuit, angles, exact, cancel)?;
-        let rows = exact.chunks(circuit.dimension()).zip(slice.chunks_mut(map.num_weights()));
-        parallel::with_team(exact.len(), |team| {
+        let pullback = Pullback::record(circuit, angles, bases, cancel)?;
+        let amplitudes = bases.len();
+        let rows = bases.chunks_mut(circuit.dimension()).zip(slice.chunks_mut(map.num_weights()));
+        parallel::with_team(amplitudes, |team| {
             let rows: Vec<_> = rows.enumerate().collect();
             team.for_each(rows, |(set, (probabilities, weights))| {
+                if let Some(shots) = shots {
+                    measure_frequencies(probabilities, shots, set as u64, cancel)?;
+                }
                 map.apply(level, probabilities, scales[set % scales.len()], weights, cancel)
             })
         })?;

@@ -80,20 +80,28 @@ pub fn generate_weights<'py>(
     seed: Option<&Bound<'py, PyAny>>,
     single: bool,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let shots = match (shots, seed) {
-        (None, _) => None,
-        (Some(shots), Some(seed)) => {
-            Some(Shots { shots: shots_from(shots)?, seed: unsigned(seed, "seed")? })
-        }
-        (Some(_), None) => {
-            let need = "with `shots` the outcomes are drawn from a seed: an integer is needed";
-            return Err(Error::value("seed", "is missing", need).into());
-        }
-    };
+    let shots = shots_or_exact(shots, seed)?;
     if single {
         return Ok(generated::<f32>(ansatz, angles, weight_map, gamma, shots)?.into_any());
     }
     Ok(generated::<f64>(ansatz, angles, weight_map, gamma, shots)?.into_any())
+}
+
+/// Shots and their seed, or none.
+pub fn shots_or_exact(
+    shots: Option<&Bound<'_, PyAny>>,
+    seed: Option<&Bound<'_, PyAny>>,
+) -> PyResult<Option<Shots>> {
+    match (shots, seed) {
+        (None, _) => Ok(None),
+        (Some(shots), Some(seed)) => {
+            Ok(Some(Shots { shots: shots_from(shots)?, seed: unsigned(seed, "seed")? }))
+        }
+        (Some(_), None) => {
+            let need = "with `shots` the outcomes are drawn from a seed: an integer is needed";
+            Err(Error::value("seed", "is missing", need).into())
+        }
+    }
 }
 
 /// What the chain from angles to weights starts from.
