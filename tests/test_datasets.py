@@ -43,6 +43,27 @@ def test_mnist(mnist_dir):
     assert torch.equal(subset.test_inputs, data.test_inputs)
 
 
+def test_fashion_mnist(mnist_dir):
+    data = load("fashion-mnist", seed=0, data_dir=mnist_dir)
+    assert data.train_inputs.shape == (60_000, 1, 28, 28)
+    assert data.train_inputs.mean().item() == pytest.approx(0, abs=1e-3)
+    assert data.train_inputs.std().item() == pytest.approx(1, abs=1e-3)
+    # The first labels of the original files.
+    assert data.train_labels[:10].tolist() == [9, 0, 0, 3, 0, 2, 7, 2, 5, 5]
+    assert data.test_labels[:10].tolist() == [9, 2, 1, 1, 6, 1, 4, 6, 5, 7]
+
+
+def test_digits():
+    data = load("digits", seed=0)
+    assert data.train_inputs.shape == (1347, 1, 8, 8)
+    assert data.test_inputs.shape == (450, 1, 8, 8)
+    assert data.train_inputs.mean().item() == pytest.approx(0, abs=1e-6)
+    assert data.train_inputs.std().item() == pytest.approx(1, abs=1e-3)
+    labels = torch.cat([data.train_labels, data.test_labels])
+    assert np.bincount(labels).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
+    assert data.checksums != load("digits", seed=1).checksums
+
+
 @pytest.mark.parametrize("train_samples", [3, 50, 97, 98, 99, 100])
 def test_subsets(train_samples):
     subset = load("iris", seed=2, train_samples=train_samples)
@@ -63,7 +84,7 @@ def test_large_seeds():
 
 
 def test_unknown_names():
-    with pytest.raises(ValueError, match="`name` is 'cifar'; it must be one of 'iris', 'mnist'"):
+    with pytest.raises(ValueError, match="`name` is 'cifar'; it must be one of 'iris', 'digits'"):
         load("cifar", seed=0)
 
 
@@ -74,8 +95,11 @@ def test_files_that_cannot_be_had_are_named(tmp_path, monkeypatch):
         raise OSError("no route to host")
 
     monkeypatch.setattr(torchvision.datasets.MNIST, "download", offline)
-    with pytest.raises(DatasetError, match=r"MNIST cannot be read .* --data-dir or QNNW_DATA"):
-        load("mnist", seed=0, data_dir=tmp_path)
+    for name, kind in (("mnist", "MNIST"), ("fashion-mnist", "FashionMNIST")):
+        with pytest.raises(
+            DatasetError, match=rf"^{kind} cannot be read .* --data-dir or QNNW_DATA"
+        ):
+            load(name, seed=0, data_dir=tmp_path)
 
 
 def test_damaged_files_are_named(tmp_path, mnist_dir):

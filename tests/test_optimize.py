@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from qnnw.optimize import Cobyla, NelderMead, NonFiniteLossError
+from qnnw.optimize import Cobyla, NelderMead, NonFiniteLossError, Spsa
 
 
 def bowl(point):
@@ -20,7 +20,7 @@ def test_finds_a_minimum(optimizer):
     assert outcome.evaluations <= 400
 
 
-@pytest.mark.parametrize("optimizer", [Cobyla(), Cobyla(rotation=1), NelderMead()])
+@pytest.mark.parametrize("optimizer", [Cobyla(), Cobyla(rotation=1), NelderMead(), Spsa()])
 @pytest.mark.parametrize("budget", [1, 2, 5, 31, 32, 33, 34, 35, 100])
 def test_the_budget_is_kept_and_nothing_warns(optimizer, budget, capfd):
     """COBYLA with fewer evaluations than n + 2 = 34 among them."""
@@ -38,7 +38,7 @@ def test_the_budget_is_kept_and_nothing_warns(optimizer, budget, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("optimizer", [Cobyla(), NelderMead()])
+@pytest.mark.parametrize("optimizer", [Cobyla(), NelderMead(), Spsa()])
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 @pytest.mark.parametrize("after", [0, 7])
 def test_a_loss_that_is_not_finite_stops_it(optimizer, bad, after):
@@ -86,13 +86,16 @@ def test_bad_arguments():
         lambda: Cobyla(rhobeg=np.nan),
         lambda: Cobyla(tol=-1.0),
         lambda: NelderMead(step=np.inf),
+        lambda: Spsa(step=0.0),
+        lambda: Spsa(perturbation=-1.0),
     ):
         with pytest.raises(ValueError, match="must be positive and finite"):
             make()
-    with pytest.raises(ValueError, match="`max_evaluations` is 0"):
-        Cobyla().minimize(bowl, np.zeros(2), 0)
-    with pytest.raises(ValueError, match="`start` has shape"):
-        Cobyla().minimize(bowl, np.zeros((2, 2)), 5)
+    for optimizer in (Cobyla(), Spsa()):
+        with pytest.raises(ValueError, match="`max_evaluations` is 0"):
+            optimizer.minimize(bowl, np.zeros(2), 0)
+        with pytest.raises(ValueError, match="`start` has shape"):
+            optimizer.minimize(bowl, np.zeros((2, 2)), 5)
 
 
 def test_the_overhead_is_measured():
@@ -117,3 +120,43 @@ def test_the_turn_is_orthogonal_seeded_and_starts_at_the_start(size):
     Cobyla(rhobeg=0.5, rotation=5).minimize(objective, start, 3)
     assert np.array_equal(seen[0], start)
     assert np.linalg.norm(seen[1] - start) == pytest.approx(0.5)
+
+
+def test_spsa_finds_a_minimum_through_noise():
+    rng = np.random.default_rng(0)
+
+    def noisy(point):
+        return bowl(point) + rng.normal(0, 0.05)
+
+    start = np.full(20, 2.0)
+    outcome = Spsa(step=1.0, seed=1).minimize(noisy, start, 3000)
+    assert bowl(outcome.point) < 0.02 * bowl(start)
+    assert outcome.evaluations == 2999  # pairs, and the point that was reached
+
+
+def test_spsas_first_step_has_the_length_that_was_asked_for():
+    """Where every slope is the same, the first step is exactly as long as `step`."""
+    seen = []
+
+    def vee(point):
+        # |x+ - x-| is the same for every direction: f depends on the sign pattern's first entry.
+        seen.append(point.copy())
+        return float(point[0])
+
+    Spsa(step=0.7, seed=2).minimize(vee, np.zeros(16), 7)
+    # Evaluations: one calibration pair, two iterations of a pair, the end point.
+    assert len(seen) == 7
+    first = (seen[4] + seen[5]) / 2  # the second pair is around the point after the first step
+    assert np.linalg.norm(first) == pytest.approx(0.7)
+    assert first[0] < 0
+
+
+def test_spsa_repeats_itself_by_seed():
+    runs = [Spsa(seed=seed).minimize(bowl, np.zeros(9), 60) for seed in (4, 4, 5)]
+    assert np.array_equal(runs[0].point, runs[1].point)
+    assert not np.array_equal(runs[0].point, runs[2].point)
+
+
+def test_spsa_stays_on_a_plateau():
+    outcome = Spsa().minimize(lambda _: 1.0, np.arange(4.0), 40)
+    assert outcome.value == 1.0

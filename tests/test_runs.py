@@ -17,11 +17,12 @@ import safetensors.torch
 import torch
 
 import qnnw
-from qnnw import networks, training
+from qnnw import evaluation, networks
 from qnnw.config import TrainConfig
 from qnnw.datasets import load
 from qnnw.optimize import NonFiniteLossError
 from qnnw.paper import PRESETS
+from qnnw.periods import PeriodTrainer
 from qnnw.record import RecordError, RunFolder
 from qnnw.runs import evaluate_run, resume, train
 from qnnw.training import Reporter
@@ -128,7 +129,7 @@ class StopAfter(Reporter):
     def __init__(self, evaluations):
         self.left = evaluations
 
-    def evaluated(self, period, evaluations, loss):
+    def advanced(self, done, loss):
         self.left -= 1
         if self.left == 0:
             raise KeyboardInterrupt
@@ -191,7 +192,7 @@ def test_resuming_a_finished_run_only_reports(finished):
 
 def test_shots_are_drawn_afresh_and_the_winner_is_kept(tmp_path):
     config = dataclasses.replace(SHORT, periods=2, shots=300)
-    trainer = training.Trainer(config)
+    trainer = PeriodTrainer(config)
     angles = trainer.best.angles
     losses = {trainer.evaluate(angles, 0.3) for _ in range(5)}
     assert len(losses) == 5
@@ -203,13 +204,13 @@ def test_shots_are_drawn_afresh_and_the_winner_is_kept(tmp_path):
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_its_periods(tmp_path, monkeypatch):
     class Poison(Reporter):
-        def period_finished(self, line):
-            original = training.Evaluator.__call__
+        def round_finished(self, line):
+            original = evaluation.Evaluator.__call__
 
             def broken(self, weights):
                 return dataclasses.replace(original(self, weights), loss=float("nan"))
 
-            monkeypatch.setattr(training.Evaluator, "__call__", broken)
+            monkeypatch.setattr(evaluation.Evaluator, "__call__", broken)
 
     with pytest.raises(NonFiniteLossError, match="the objective is nan at evaluation 1"):
         train(SHORT, tmp_path, Poison())
@@ -282,6 +283,12 @@ def test_a_damaged_model_is_refused(finished, tmp_path):
         ({"entanglement": "ring"}, '`entanglement` is "ring"'),
         ({"signs": "odd"}, "`signs` is"),
         ({"mapping": "best"}, "`mapping` is"),
+        ({"optimizer": "sgd"}, "`optimizer` is 'sgd'"),
+        ({"scale": "big"}, "`scale` is 'big'"),
+        ({"epochs": 0}, "`epochs` is 0"),
+        ({"batch_size": 0}, "`batch_size` is 0"),
+        ({"lr": -1.0}, "`lr` is -1.0"),
+        ({"warmup": 1.0}, "`warmup` is 1.0"),
         ({"activation": "gelu"}, "`activation` is 'gelu'"),
         ({"loss": "mse"}, "`loss` is 'mse'"),
         ({"periods": 0}, "`periods` is 0"),
@@ -313,7 +320,7 @@ def test_presets_are_the_papers():
 
 
 def test_rhobeg_falls_geometrically():
-    trainer = training.Trainer(dataclasses.replace(SHORT, periods=3, rhobeg=1.0, rhobeg_decay=0.01))
+    trainer = PeriodTrainer(dataclasses.replace(SHORT, periods=3, rhobeg=1.0, rhobeg_decay=0.01))
     steps = [trainer.angle_optimizer(period).rhobeg for period in (1, 2, 3)]
     assert steps == pytest.approx([1.0, 0.1, 0.01])
 

@@ -8,6 +8,11 @@ Importing this package needs NumPy and SciPy only. Networks, datasets, training 
 line are in submodules that need ``pip install 'qnnw[train]'``.
 """
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from qnnw._extras import MissingExtraError
 from qnnw.ansatz import EfficientSU2
 from qnnw.generate import (
@@ -18,6 +23,10 @@ from qnnw.generate import (
 from qnnw.mapping import WeightMap, probs_to_weights
 from qnnw.runtime import build_info, get_num_threads, set_num_threads
 from qnnw.sampling import sample_counts
+
+if TYPE_CHECKING:
+    from qnnw import nn, sklearn
+    from qnnw.pretrained import load_recipe
 
 __version__: str = build_info()["version"]
 
@@ -31,7 +40,23 @@ __all__ = [
     "generate_weights_vjp",
     "generate_weights_with_vjp",
     "get_num_threads",
+    "load_recipe",
+    "nn",
     "probs_to_weights",
     "sample_counts",
     "set_num_threads",
+    "sklearn",
 ]
+
+# What needs torch or scikit-learn is imported when it is first used.
+_LAZY = {"nn": ("qnnw.nn", None), "sklearn": ("qnnw.sklearn", None)} | {
+    "load_recipe": ("qnnw.pretrained", "load_recipe")
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'qnnw' has no attribute {name!r}")
+    module, member = _LAZY[name]
+    found = import_module(module)
+    return found if member is None else getattr(found, member)

@@ -1,4 +1,4 @@
-"""The command line: ``qnnw train | resume | eval | info``."""
+"""The command line: ``qnnw train | resume | eval | export | info``."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import qnnw
-from qnnw._extras import needs
+from qnnw._extras import MissingExtraError, needs
 from qnnw.config import TrainConfig
 from qnnw.datasets import DatasetError
+from qnnw.export import export_run
 from qnnw.optimize import NonFiniteLossError
-from qnnw.paper import PRESETS
+from qnnw.presets import preset
 from qnnw.progress import reporter
 from qnnw.record import RecordError
 from qnnw.runs import evaluate_run, resume, train, versions
+from qnnw.tensorfile import ModelFileError
 from qnnw.training import Reporter
 
 with needs("train", "The qnnw command"):
@@ -45,7 +47,9 @@ MISUSED = 2
 
 class _Dataset(str, Enum):
     iris = "iris"
+    digits = "digits"
     mnist = "mnist"
+    fashion_mnist = "fashion-mnist"
 
 
 class _Split(str, Enum):
@@ -60,7 +64,8 @@ _Threads = Annotated[int | None, typer.Option(help="Threads; results do not depe
 _DataDir = Annotated[
     Path | None,
     typer.Option(
-        help="Where MNIST/raw lies or is downloaded to; else $QNNW_DATA, else ~/.cache/qnnw."
+        help="Where MNIST/raw and FashionMNIST/raw lie or are downloaded to; else $QNNW_DATA, "
+        "else ~/.cache/qnnw."
     ),
 ]
 _Device = Annotated[str | None, typer.Option(help="Where the network runs: cpu or cuda.")]
@@ -74,13 +79,28 @@ def train_command(
         str | None,
         typer.Option(help="linear, reverse_linear, circular, full, pairwise or sca."),
     ] = None,
-    periods: Annotated[int | None, typer.Option(help="Training periods.")] = None,
-    angle_evals: Annotated[int | None, typer.Option(help="COBYLA evaluations a period.")] = None,
+    optimizer: Annotated[
+        str | None,
+        typer.Option(
+            help="adam: exact gradients; cobyla: the paper's periods; spsa: the same for shots. "
+            "Default: cobyla for iris, adam for the others."
+        ),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Adam: passes over the data.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Adam: samples of a step.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Adam: peak learning rate.")] = None,
+    warmup: Annotated[
+        float | None, typer.Option(help="Adam: share of the run until that peak.")
+    ] = None,
+    periods: Annotated[int | None, typer.Option(help="COBYLA, SPSA: training periods.")] = None,
+    angle_evals: Annotated[
+        int | None, typer.Option(help="COBYLA, SPSA: evaluations a period.")
+    ] = None,
     gamma_evals: Annotated[
         int | None, typer.Option(help="Nelder-Mead evaluations a period.")
     ] = None,
     rhobeg: Annotated[
-        float | None, typer.Option(help="COBYLA's first step in the first period, radians.")
+        float | None, typer.Option(help="COBYLA, SPSA: first step in the first period, radians.")
     ] = None,
     rhobeg_decay: Annotated[
         float | None, typer.Option(help="That step in the last period, relative to the first.")
@@ -93,6 +113,7 @@ def train_command(
     ] = None,
     signs: Annotated[str | None, typer.Option(help="parity or random.")] = None,
     mapping: Annotated[str | None, typer.Option(help="paper or centered.")] = None,
+    scale: Annotated[str | None, typer.Option(help="none or fan_in.")] = None,
     gamma: Annotated[float | None, typer.Option(help="Initial scale.")] = None,
     activation: Annotated[str | None, typer.Option(help="relu, tanh or identity.")] = None,
     loss: Annotated[str | None, typer.Option(help="cross-entropy or binary.")] = None,
@@ -107,9 +128,13 @@ def train_command(
     as_json: _Json = False,
     quiet: _Quiet = False,
 ) -> None:
-    """Train as in the paper; without options, the paper's run of the dataset."""
+    """Train; iris as in the paper, the others by exact gradients, unless --optimizer says else."""
     changed = {
         "reps": reps,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "lr": lr,
+        "warmup": warmup,
         "entanglement": entanglement,
         "periods": periods,
         "angle_evals": angle_evals,
@@ -120,6 +145,7 @@ def train_command(
         "shots": shots,
         "signs": signs,
         "mapping": mapping,
+        "scale": scale,
         "gamma": gamma,
         "activation": activation,
         "loss": loss,
@@ -132,7 +158,7 @@ def train_command(
     given: dict[str, Any] = {name: value for name, value in changed.items() if value is not None}
     listener = reporter(quiet)
     with _errors(listener):
-        config: TrainConfig = dataclasses.replace(PRESETS[dataset.value], **given)
+        config: TrainConfig = dataclasses.replace(preset(dataset.value, optimizer), **given)
         _use_threads(threads)
         result = train(config, out, listener)
     _show_result(result, as_json)
@@ -182,6 +208,18 @@ def eval_command(
     )
 
 
+@app.command("export")
+def export_command(
+    run: _Run,
+    to: Annotated[str, typer.Option(help="safetensors, onnx, pt2 or recipe.")],
+    out: Annotated[Path | None, typer.Option(help="The file; else in the run's folder.")] = None,
+) -> None:
+    """Write a run's network for use elsewhere; a recipe is the compressed network."""
+    with _errors(Reporter()):
+        path = export_run(run, to, out)
+    print(f"{path}: {path.stat().st_size:,d} bytes")
+
+
 @app.command("info")
 def info_command(as_json: _Json = False) -> None:
     """Tell versions, build, instruction set, threads and devices."""
@@ -213,16 +251,34 @@ def _errors(listener: Reporter) -> Iterator[None]:
     except KeyboardInterrupt:
         run = listener.run_dir
         remedy = (
-            "" if run is None else f"; to go on from its last finished period: qnnw resume {run}"
+            "" if run is None else f"; to go on from its last finished round: qnnw resume {run}"
         )
         print(f"interrupted{remedy}", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from None
     except (ValueError, TypeError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(MISUSED) from error
-    except (RecordError, DatasetError, NonFiniteLossError, MemoryError, OSError) as error:
+    except (
+        RecordError,
+        ModelFileError,
+        DatasetError,
+        NonFiniteLossError,
+        MissingExtraError,
+        MemoryError,
+        OSError,
+    ) as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(FAILED) from error
+
+
+def _work(result: dict[str, Any]) -> str:
+    if "steps" not in result:
+        return f"{result['evaluations']} evaluations in {result['seconds']:.1f} s"
+    parts = ", ".join(
+        f"{part} {1e3 * result[f'{part}_seconds_per_step']:.1f}"
+        for part in ("circuit", "network", "rest")
+    )
+    return f"{result['steps']} steps in {result['seconds']:.1f} s (ms a step: {parts})"
 
 
 def _show_result(result: dict[str, Any], as_json: bool) -> None:
@@ -238,7 +294,7 @@ def _show_result(result: dict[str, Any], as_json: bool) -> None:
         "angles / weights": f"{result['num_angles']} / {result['num_weights']} = "
         + percent(100 * result["parameter_ratio"]),
         "gamma": f"{result['gamma']:.4f}",
-        "evaluations": f"{result['evaluations']} in {result['seconds']:.1f} s",
+        "work": _work(result),
         "run folder": result["run_dir"],
     }
     for name, value in rows.items():

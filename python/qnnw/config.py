@@ -8,10 +8,17 @@ from dataclasses import dataclass
 
 from qnnw import networks
 from qnnw.evaluation import LOSSES
+from qnnw.targets import SCALES
 
-__all__ = ["NETWORKS", "TrainConfig", "one_of"]
+__all__ = ["NETWORKS", "OPTIMIZERS", "TrainConfig", "one_of"]
 
-NETWORKS = {"iris": networks.iris, "mnist": networks.mnist}
+NETWORKS = {
+    "iris": networks.iris,
+    "digits": networks.digits,
+    "mnist": networks.mnist,
+    "fashion-mnist": networks.mnist,
+}
+OPTIMIZERS = ("cobyla", "spsa", "adam")
 
 
 @dataclass(frozen=True)
@@ -21,30 +28,39 @@ class TrainConfig:
     Attributes
     ----------
     dataset
-        ``"iris"`` or ``"mnist"``; it also names the network.
+        ``"iris"``, ``"digits"``, ``"mnist"`` or ``"fashion-mnist"``; it also names the network.
     reps, entanglement
         The circuit; see :class:`qnnw.EfficientSU2`.
+    optimizer
+        ``"cobyla"``: the paper's periods, see :class:`qnnw.periods.PeriodTrainer`; ``"spsa"``: the
+        same with SPSA on the angles, for shots; ``"adam"``: exact gradients, see
+        :class:`qnnw.epochs.EpochTrainer`.
     signs, mapping
         The map; see :class:`qnnw.WeightMap`.
+    scale
+        ``"none"`` or ``"fan_in"``; see :func:`qnnw.targets.scale_of`.
     gamma
-        Initial scale.
+        Initial scale of the map.
     activation, loss
         See :mod:`qnnw.networks` and :class:`qnnw.evaluation.Evaluator`.
     periods, angle_evals, gamma_evals
-        N_train, N_phi and N_gamma; ``gamma_evals`` may be 0.
+        N_train, N_phi and N_gamma, for COBYLA and SPSA; ``gamma_evals`` may be 0.
     rhobeg, rhobeg_decay
-        COBYLA's first step, radians: ``rhobeg`` in the first period, falling geometrically to
-        ``rhobeg * rhobeg_decay`` in the last. Turned, a step is the length of a change of all
-        angles; else it is the change of a single one.
+        First step of COBYLA and SPSA, radians: ``rhobeg`` in the first period, falling
+        geometrically to ``rhobeg * rhobeg_decay`` in the last. It is the length of a change of all
+        angles; with COBYLA not turned, the change of a single one.
     rotate
         Whether COBYLA works in coordinates that are turned at random, anew in each period.
     gamma_step
         Edge of Nelder-Mead's first simplex relative to gamma: it starts from gamma and
         ``(1 + gamma_step) * gamma``.
+    epochs, batch_size, lr, warmup
+        For Adam: passes over the training set, samples of a step, peak learning rate (radians a
+        step, about), and the share of the run after which it is reached.
     shots
-        Measurements per evaluation, drawn afresh each time; ``None`` is exact.
+        Measurements per evaluation or step, drawn afresh each time; ``None`` is exact.
     seed
-        Of the split, the initial angles, the map and the shots.
+        Of the split, the initial angles, the map, the order of the samples and the shots.
     train_samples
         Train on a stratified subset; ``None`` is the whole training set.
     data_dir
@@ -55,16 +71,22 @@ class TrainConfig:
 
     dataset: str
     reps: int
-    periods: int
-    angle_evals: int
-    gamma_evals: int
+    optimizer: str = "cobyla"
+    periods: int = 21
+    angle_evals: int = 100
+    gamma_evals: int = 10
     rhobeg: float = 3.0
     rhobeg_decay: float = 0.1
     rotate: bool = True
     gamma_step: float = 3.0
+    epochs: int = 20
+    batch_size: int = 128
+    lr: float = 0.015
+    warmup: float = 0.3
     entanglement: str = "linear"
     signs: str = "parity"
     mapping: str = "paper"
+    scale: str = "none"
     gamma: float = 0.3
     activation: str = "relu"
     loss: str = "cross-entropy"
@@ -77,18 +99,30 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         one_of("dataset", self.dataset, NETWORKS)
+        one_of("optimizer", self.optimizer, OPTIMIZERS)
+        one_of("scale", self.scale, SCALES)
         one_of("activation", self.activation, networks.ACTIVATIONS)
         one_of("loss", self.loss, LOSSES)
-        for name, least in (("periods", 1), ("angle_evals", 1), ("gamma_evals", 0), ("seed", 0)):
+        least_values = {
+            "periods": 1,
+            "angle_evals": 1,
+            "gamma_evals": 0,
+            "epochs": 1,
+            "batch_size": 1,
+            "seed": 0,
+        }
+        for name, least in least_values.items():
             value = getattr(self, name)
             if value < least:
                 raise ValueError(f"`{name}` is {value}; it must be at least {least}")
         if self.seed >= 2**64:
             raise ValueError(f"`seed` is {self.seed}; it must be below 2**64")
-        for name in ("rhobeg", "rhobeg_decay", "gamma_step", "gamma"):
+        for name in ("rhobeg", "rhobeg_decay", "gamma_step", "gamma", "lr"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
                 raise ValueError(f"`{name}` is {value}; it must be positive and finite")
+        if not 0 <= self.warmup < 1:
+            raise ValueError(f"`warmup` is {self.warmup}; it must be from 0 to below 1")
         if self.shots is not None and not 1 <= self.shots <= 2**40:
             raise ValueError(f"`shots` is {self.shots}; it must be from 1 to 2**40")
         if self.threads is not None and self.threads < 1:

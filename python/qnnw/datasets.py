@@ -17,9 +17,14 @@ with needs("train", "qnnw.datasets"):
 
 __all__ = ["DATASETS", "Dataset", "DatasetError", "load"]
 
-DATASETS = ("iris", "mnist")
+DATASETS = ("iris", "digits", "mnist", "fashion-mnist")
 IRIS_TRAIN_SAMPLES = 100
-MNIST_MEAN, MNIST_STD = 0.1307, 0.3081
+DIGITS_TRAIN_SAMPLES = 1347
+# torchvision's class, and mean and standard deviation of the training pixels in [0, 1].
+MNIST_FAMILY = {
+    "mnist": ("MNIST", 0.1307, 0.3081),
+    "fashion-mnist": ("FashionMNIST", 0.2860, 0.3530),
+}
 
 
 class DatasetError(RuntimeError):
@@ -62,13 +67,15 @@ def load(
     ----------
     name
         ``"iris"``: 100 training and 50 test flowers, a stratified split drawn from the seed,
-        features standardised by the training split. ``"mnist"``: the standard 60,000 and 10,000
-        images, pixels in [0, 1] normalised by 0.1307 and 0.3081.
+        features standardised by the training split. ``"digits"``: scikit-learn's 8x8 digits, 1,347
+        and 450, a stratified split, pixels standardised by one mean and deviation. ``"mnist"`` and
+        ``"fashion-mnist"``: the standard 60,000 and 10,000 images, pixels in [0, 1] normalised by
+        0.1307 and 0.3081, or 0.2860 and 0.3530.
     seed
         Seed of the split, and of the training subset where ``train_samples`` asks for one.
     data_dir
-        Where MNIST lies in torchvision's layout (``data_dir/MNIST/raw``), or is downloaded to.
-        ``None``: the environment variable ``QNNW_DATA``, else ``~/.cache/qnnw``.
+        Where MNIST and FashionMNIST lie in torchvision's layout (``data_dir/MNIST/raw``), or are
+        downloaded to. ``None``: the environment variable ``QNNW_DATA``, else ``~/.cache/qnnw``.
     train_samples
         Use a stratified subset of this many training samples.
 
@@ -81,8 +88,10 @@ def load(
     """
     if name == "iris":
         dataset = _iris(seed)
-    elif name == "mnist":
-        dataset = _mnist(_root(data_dir))
+    elif name == "digits":
+        dataset = _digits(seed)
+    elif name in MNIST_FAMILY:
+        dataset = _mnist(name, _root(data_dir))
     else:
         known = ", ".join(map(repr, DATASETS))
         raise ValueError(f"`name` is {name!r}; it must be one of {known}")
@@ -125,32 +134,61 @@ def _root(data_dir: str | os.PathLike[str] | None) -> Path:
     return Path(named) if named else Path.home() / ".cache" / "qnnw"
 
 
-def _mnist(root: Path) -> Dataset:
-    with needs("train", "The MNIST dataset"):
-        from torchvision.datasets import MNIST
+def _digits(seed: int) -> Dataset:
+    with needs("train", "The digits dataset"):
+        from sklearn.datasets import load_digits
+        from sklearn.model_selection import train_test_split
+    images, labels = load_digits(return_X_y=True)
+    train_images, test_images, train_labels, test_labels = train_test_split(
+        images,
+        labels,
+        train_size=DIGITS_TRAIN_SAMPLES,
+        stratify=labels,
+        random_state=_sklearn_state(seed),
+    )
+    mean, std = train_images.mean(), train_images.std()
+
+    def inputs(images: NDArray[np.float64]) -> torch.Tensor:
+        scaled = ((images - mean) / std).astype(np.float32)
+        return torch.from_numpy(scaled.reshape(-1, 1, 8, 8))
+
+    return Dataset(
+        "digits",
+        inputs(train_images),
+        torch.from_numpy(train_labels.astype(np.int64)),
+        inputs(test_images),
+        torch.from_numpy(test_labels.astype(np.int64)),
+    )
+
+
+def _mnist(name: str, root: Path) -> Dataset:
+    with needs("train", "The MNIST datasets"):
+        from torchvision import datasets
+    kind, mean, std = MNIST_FAMILY[name]
+    family = getattr(datasets, kind)
 
     def split(train: bool) -> tuple[torch.Tensor, torch.Tensor]:
         try:
             try:
-                data = MNIST(root, train=train, download=False)
+                data = family(root, train=train, download=False)
             except RuntimeError:  # torchvision's word for files that are not there
-                data = MNIST(root, train=train, download=True)
+                data = family(root, train=train, download=True)
         except Exception as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise DatasetError(
-                f"MNIST cannot be read from or downloaded to {str(root)!r}: {reason}; "
-                "name a folder that holds MNIST/raw with --data-dir or QNNW_DATA"
+                f"{kind} cannot be read from or downloaded to {str(root)!r}: {reason}; "
+                f"name a folder that holds {kind}/raw with --data-dir or QNNW_DATA"
             ) from error
         count = 60_000 if train else 10_000
         if data.data.shape != (count, 28, 28) or data.targets.shape != (count,):
             raise DatasetError(
-                f"MNIST in {str(root)!r} has images of shape {tuple(data.data.shape)} and labels "
+                f"{kind} in {str(root)!r} has images of shape {tuple(data.data.shape)} and labels "
                 f"of shape {tuple(data.targets.shape)}; ({count}, 28, 28) and ({count},) are needed"
             )
         images = data.data.unsqueeze(1).to(torch.float32)
-        return images.div_(255.0).sub_(MNIST_MEAN).div_(MNIST_STD), data.targets.to(torch.int64)
+        return images.div_(255.0).sub_(mean).div_(std), data.targets.to(torch.int64)
 
-    return Dataset("mnist", *split(train=True), *split(train=False))
+    return Dataset(name, *split(train=True), *split(train=False))
 
 
 def _subset(dataset: Dataset, train_samples: int, seed: int) -> Dataset:

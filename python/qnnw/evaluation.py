@@ -109,7 +109,7 @@ class Evaluator:
                 f"{len(inputs)}, and not 0"
             )
         self._loss = LOSSES[loss]
-        self._device = _device(device)
+        self._device = as_device(device)
         self._plain = copy.deepcopy(network)
         self._network = _for_evaluation(network).to(self._device)
         if inputs.dim() == 4:
@@ -151,7 +151,7 @@ class Evaluator:
             The number of weights is not the network's.
         """
         self._load(weights)
-        with _one_torch_thread():
+        with one_torch_thread():
             if self._pool is None or len(self._chunks) == 1:
                 parts = [self._evaluate_chunk(chunk) for chunk in self._chunks]
             else:
@@ -222,7 +222,7 @@ class _ConvPool2x2(nn.Module):
         return torch.maximum(two[:, :channels], two[:, channels:])
 
 
-def _device(name: str | torch.device) -> torch.device:
+def as_device(name: str | torch.device) -> torch.device:
     try:
         device = torch.device(name)
         torch.empty(1, device=device)
@@ -300,7 +300,7 @@ def _chunk_size(network: nn.Module, inputs: torch.Tensor) -> int:
 
 
 @contextmanager
-def _one_torch_thread() -> Iterator[None]:
+def one_torch_thread() -> Iterator[None]:
     """Let every operator run on the thread that calls it; parallelism is across chunks."""
     before = torch.get_num_threads()
     if before == 1:

@@ -1,4 +1,4 @@
-"""The paper's two networks, as plain torch modules."""
+"""The paper's two networks, and one for the 8x8 digits, as plain torch modules."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from qnnw._extras import needs
 with needs("train", "qnnw.networks"):
     from torch import nn
 
-__all__ = ["ACTIVATIONS", "iris", "mnist", "num_weights"]
+__all__ = ["ACTIVATIONS", "digits", "iris", "mnist", "num_weights"]
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
@@ -57,6 +57,24 @@ def mnist(activation: str = "relu") -> nn.Sequential:
             flatten=nn.Flatten(),
             fc1=nn.Linear(192, 20),
             act3=_activation(activation),
+            fc2=nn.Linear(20, 10),
+        )
+    )
+
+
+def digits(activation: str = "relu") -> nn.Sequential:
+    """linear(64→20), activation, linear(20→10), on 8x8 images: 1510 weights.
+
+    Parameters
+    ----------
+    activation
+        ``"relu"``, ``"tanh"`` or ``"identity"``.
+    """
+    return nn.Sequential(
+        OrderedDict(
+            flatten=nn.Flatten(),
+            fc1=nn.Linear(64, 20),
+            act1=_activation(activation),
             fc2=nn.Linear(20, 10),
         )
     )

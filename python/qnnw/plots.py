@@ -19,7 +19,7 @@ __all__ = ["plot_history"]
 
 
 def plot_history(path: str | os.PathLike[str]) -> Path:
-    """Draw loss and accuracies per period, as in the paper's figure 2, to ``history.png``.
+    """Draw loss and accuracies per period or epoch, as in the paper's figure 2, to ``history.png``.
 
     Parameters
     ----------
@@ -34,12 +34,12 @@ def plot_history(path: str | os.PathLike[str]) -> Path:
     Raises
     ------
     qnnw.record.RecordError
-        The folder is no run, or has no finished period.
+        The folder is no run, or has no finished period or epoch.
     """
     folder = RunFolder(path)
     history = folder.read_history()
     if not history:
-        raise RecordError(f"{str(folder.path)!r} has no finished period to draw")
+        raise RecordError(f"{str(folder.path)!r} has no finished period or epoch to draw")
     figure = _history_figure(history, _title(folder.read_config()["config"]))
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=150)
@@ -51,17 +51,18 @@ def _history_figure(history: list[dict[str, Any]], title: str) -> Figure:
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     FigureCanvasAgg(figure)
     axis = figure.add_subplot()
-    periods = [line["period"] for line in history]
+    round_name = "epoch" if "epoch" in history[0] else "period"
+    rounds = [line[round_name] for line in history]
     # Line styles and markers, not colours alone, tell the curves apart.
     (loss,) = axis.plot(
-        periods, [line["loss"] for line in history], "k-s", markersize=3, label="Loss"
+        rounds, [line["loss"] for line in history], "k-s", markersize=3, label="Loss"
     )
-    axis.set_xlabel("Training period")
+    axis.set_xlabel(f"Training {round_name}")
     axis.set_ylabel("Loss (CE + fraction failed)")
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     accuracy = axis.twinx()
     (train,) = accuracy.plot(
-        periods,
+        rounds,
         [100 * line["train_accuracy"] for line in history],
         color="tab:blue",
         linestyle="--",
@@ -70,7 +71,7 @@ def _history_figure(history: list[dict[str, Any]], title: str) -> Figure:
         label="Train",
     )
     (test,) = accuracy.plot(
-        periods,
+        rounds,
         [100 * line["test_accuracy"] for line in history],
         color="tab:orange",
         linestyle="-.",
@@ -87,4 +88,8 @@ def _history_figure(history: list[dict[str, Any]], title: str) -> Figure:
 def _title(config: dict[str, Any]) -> str:
     shots = config["shots"]
     measured = "exact probabilities" if shots is None else f"{shots} shots"
-    return f"{config['dataset']}: {config['reps']} reps, {measured}, seed {config['seed']}"
+    optimizer = config.get("optimizer", "cobyla")
+    return (
+        f"{config['dataset']}: {config['reps']} reps, {optimizer}, {measured}, "
+        f"seed {config['seed']}"
+    )

@@ -38,9 +38,9 @@ class Lines(Reporter):
         print(line, file=self._stream or sys.stderr, flush=True)
 
     def started(self, trainer: Trainer, run_dir: Path) -> None:
-        """Describe the run, and say openly what a budget below COBYLA's simplex means."""
+        """Describe the run."""
         super().started(trainer, run_dir)
-        self._periods = trainer.config.periods
+        self._trainer = trainer
         for line in [*describe(trainer), f"run folder: {run_dir}"]:
             self.say(line)
 
@@ -49,9 +49,9 @@ class Lines(Reporter):
         if seconds >= LONG_SECONDS:
             self.say(f"estimated time: {duration(seconds)}")
 
-    def period_finished(self, line: dict[str, Any]) -> None:
-        """Print the period's line."""
-        self.say(summary(line, self._periods))
+    def round_finished(self, line: dict[str, Any]) -> None:
+        """Print the round's line."""
+        self.say(summary(line, self._trainer))
 
 
 class Display(Lines):
@@ -61,7 +61,7 @@ class Display(Lines):
         super().__init__()
         self._console = Console(stderr=True)
         self._progress = Progress(
-            TextColumn("period {task.fields[period]}/{task.fields[periods]}"),
+            TextColumn("{task.fields[name]} {task.fields[number]}/{task.fields[rounds]}"),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[text]}"),
@@ -77,42 +77,44 @@ class Display(Lines):
     def started(self, trainer: Trainer, run_dir: Path) -> None:
         """Describe the run and start the display."""
         super().started(trainer, run_dir)
-        config = trainer.config
-        self._per_period = config.angle_evals + config.gamma_evals
+        self._per_round = trainer.units_per_round
         self._begun, self._shown = time.monotonic(), 0.0
         self._first: int | None = None
         self._accuracies = ""
         self._task = self._progress.add_task(
             "",
-            total=config.periods * self._per_period,
-            completed=len(trainer.history) * self._per_period,
-            period=len(trainer.history) + 1,
-            periods=config.periods,
+            total=trainer.rounds * self._per_round,
+            completed=len(trainer.history) * self._per_round,
+            name=trainer.round_name,
+            number=len(trainer.history) + 1,
+            rounds=trainer.rounds,
             text="",
         )
         self._progress.start()
 
-    def evaluated(self, period: int, evaluations: int, loss: float) -> None:
+    def advanced(self, done: int, loss: float) -> None:
         """Move the bar, at most ten times a second."""
         now = time.monotonic()
         if self._first is None:
-            self._first, self._begun = evaluations - 1, now
+            self._first, self._begun = done - 1, now
         if now - self._shown < REFRESH_SECONDS:
             return
         self._shown = now
-        rate = (evaluations - self._first) / max(now - self._begun, 1e-9)
-        left = (self._periods * self._per_period - evaluations) / max(rate, 1e-9)
-        text = f"loss {loss:.4f}{self._accuracies}  {rate:.1f} evaluations/s  {duration(left)} left"
-        self._progress.update(self._task, completed=evaluations, period=period, text=text)
+        rate = (done - self._first) / max(now - self._begun, 1e-9)
+        left = (self._trainer.rounds * self._per_round - done) / max(rate, 1e-9)
+        units = self._trainer.unit_name
+        text = f"loss {loss:.4f}{self._accuracies}  {rate:.1f} {units}/s  {duration(left)} left"
+        number = min(len(self._trainer.history) + 1, self._trainer.rounds)
+        self._progress.update(self._task, completed=done, number=number, text=text)
         self._progress.refresh()
 
     def stopped(self) -> None:
         """Take the display down."""
         self._progress.stop()
 
-    def period_finished(self, line: dict[str, Any]) -> None:
-        """Print the period's line and remember its accuracies."""
-        super().period_finished(line)
+    def round_finished(self, line: dict[str, Any]) -> None:
+        """Print the round's line and remember its accuracies."""
+        super().round_finished(line)
         train, test = 100 * line["train_accuracy"], 100 * line["test_accuracy"]
         self._accuracies = f"  train {train:.1f} %  test {test:.1f} %"
 
@@ -126,29 +128,25 @@ def describe(trainer: Trainer) -> list[str]:
         f"{config.dataset}: {weight_map.num_weights} weights from {ansatz.num_qubits} qubits, "
         f"reps {config.reps}, {ansatz.num_parameters} angles ({ratio:.1f} %), {shots}, "
         f"seed {config.seed}",
-        f"{config.periods} periods of {config.angle_evals} COBYLA and {config.gamma_evals} "
-        f"Nelder-Mead evaluations on {len(trainer.data.train_labels)} samples, "
-        f"{trainer.threads} thread{'s' if trainer.threads != 1 else ''}, {config.device}",
+        *trainer.describe(),
     ]
-    simplex = ansatz.num_parameters + 2
-    if config.angle_evals < simplex:
-        lines.append(
-            f"note: {config.angle_evals} evaluations are fewer than the {simplex} that "
-            "COBYLA needs for a first model; each period walks along one direction after another"
-        )
     if trainer.history:
-        lines.append(f"resumed after period {len(trainer.history)}")
+        lines.append(f"resumed after {trainer.round_name} {len(trainer.history)}")
     return lines
 
 
-def summary(line: dict[str, Any], periods: int) -> str:
-    """One finished period."""
-    rate = line["evaluations"] / max(line["seconds"], 1e-9)
-    return (
-        f"period {line['period']}/{periods}: loss {line['loss']:.4f}, "
+def summary(line: dict[str, Any], trainer: Trainer) -> str:
+    """One finished round."""
+    name, unit = trainer.round_name, trainer.unit_name
+    rate = line[unit] / max(line["seconds"], 1e-9)
+    text = (
+        f"{name} {line[name]}/{trainer.rounds}: loss {line['loss']:.4f}, "
         f"train {100 * line['train_accuracy']:.2f} %, test {100 * line['test_accuracy']:.2f} %, "
-        f"gamma {line['gamma']:.4f}, {line['evaluations']} evaluations, {rate:.1f}/s"
+        f"gamma {line['gamma']:.4f}, {line[unit]} {unit}, {rate:.1f}/s"
     )
+    if line.get("collapsed"):
+        text += "; fell to chance: back to the best epoch, at half the learning rate"
+    return text
 
 
 def duration(seconds: float) -> str:

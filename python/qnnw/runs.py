@@ -16,17 +16,19 @@ import qnnw
 from qnnw._extras import needs
 from qnnw.config import NETWORKS, TrainConfig, one_of
 from qnnw.datasets import load
+from qnnw.epochs import EpochTrainer
 from qnnw.evaluation import Evaluator
+from qnnw.periods import PeriodTrainer
 from qnnw.plots import plot_history
 from qnnw.record import RecordError, RunFolder
 from qnnw.training import Reporter, Trainer
 
 with needs("train", "qnnw.runs"):
-    import safetensors
-    import safetensors.torch
     import torch
 
-__all__ = ["evaluate_run", "resume", "train", "versions"]
+    from qnnw import tensorfile
+
+__all__ = ["config_of", "evaluate_run", "load_model", "resume", "train", "versions"]
 
 
 def train(
@@ -39,7 +41,7 @@ def train(
     Parameters
     ----------
     config
-        The settings; :data:`qnnw.paper.PRESETS` has the paper's.
+        The settings; :func:`qnnw.presets.preset` has some, :data:`qnnw.paper.PRESETS` the paper's.
     out
         Parent of the run folders.
     reporter
@@ -55,9 +57,9 @@ def train(
     ValueError, qnnw.datasets.DatasetError
         The settings or the data cannot be used; nothing is written.
     qnnw.optimize.NonFiniteLossError
-        The loss became NaN or infinite; finished periods are kept.
+        The loss became NaN or infinite; finished rounds are kept.
     """
-    trainer = Trainer(config)
+    trainer = _trainer(config)
     described = {
         "config": dataclasses.asdict(config),
         "data": trainer.data.checksums,
@@ -101,7 +103,7 @@ def resume(
     result = folder.read_result()
     if result is not None:
         return result
-    trainer = Trainer(_config_of(folder, threads=threads, device=device, data_dir=data_dir))
+    trainer = _trainer(config_of(folder, threads=threads, device=device, data_dir=data_dir))
     if trainer.data.checksums != folder.read_config()["data"]:
         raise RecordError(
             f"the data differ from those that {str(folder.path)!r} was started with (checksums in "
@@ -133,18 +135,14 @@ def evaluate_run(
     """
     one_of("split", split, ("train", "test"))
     folder = RunFolder(path)
-    config = _config_of(folder, threads=None, device=None, data_dir=data_dir)
+    config = config_of(folder, data_dir=data_dir)
     data = load(
         config.dataset,
         seed=config.seed,
         data_dir=config.data_dir,
         train_samples=config.train_samples,
     )
-    network = NETWORKS[config.dataset](config.activation)
-    try:
-        network.load_state_dict(safetensors.torch.load(folder.model_path.read_bytes()))
-    except (OSError, RuntimeError, safetensors.SafetensorError) as error:
-        raise RecordError(f"{str(folder.model_path)!r} cannot be loaded: {error}") from error
+    network = load_model(folder, config)
     inputs, labels = (
         (data.test_inputs, data.test_labels)
         if split == "test"
@@ -177,18 +175,22 @@ def versions() -> dict[str, str]:
     }
 
 
+def _trainer(config: TrainConfig) -> Trainer:
+    return EpochTrainer(config) if config.optimizer == "adam" else PeriodTrainer(config)
+
+
 def _run(trainer: Trainer, folder: RunFolder, reporter: Reporter) -> dict[str, Any]:
     with folder.locked():
         try:
             trainer.restore(folder)
             reporter.started(trainer, folder.path)
             reporter.estimated(trainer.seconds_left())
-            while len(trainer.history) < trainer.config.periods:
-                line = trainer.run_period(reporter)
+            while len(trainer.history) < trainer.rounds:
+                line = trainer.run_round(reporter)
                 trainer.history.append(line)
                 trainer.save(folder)
-                reporter.period_finished(line)
-            # A kill between the last period and here leaves what this writes to the next resume.
+                reporter.round_finished(line)
+            # A kill between the last round and here leaves what this writes to the next resume.
             trainer.save(folder)
             result = trainer.result(folder)
             plot_history(folder.path)
@@ -199,7 +201,14 @@ def _run(trainer: Trainer, folder: RunFolder, reporter: Reporter) -> dict[str, A
     return result
 
 
-def _config_of(folder: RunFolder, **changed: Any) -> TrainConfig:
+def config_of(folder: RunFolder, **changed: Any) -> TrainConfig:
+    """The run's settings, some of them changed where that is not ``None``.
+
+    Raises
+    ------
+    qnnw.record.RecordError
+        The folder's ``config.json`` is damaged.
+    """
     stored = folder.read_config()
     try:
         config = TrainConfig(**stored["config"])
@@ -207,3 +216,20 @@ def _config_of(folder: RunFolder, **changed: Any) -> TrainConfig:
         raise RecordError(f"{str(folder.config_path)!r} is damaged: {error}") from error
     given = {name: value for name, value in changed.items() if value is not None}
     return dataclasses.replace(config, **given)
+
+
+def load_model(folder: RunFolder, config: TrainConfig) -> torch.nn.Module:
+    """The run's plain network with its saved weights.
+
+    Raises
+    ------
+    qnnw.record.RecordError
+        There is none yet, or it is damaged.
+    """
+    network = NETWORKS[config.dataset](config.activation)
+    try:
+        tensors, _ = tensorfile.read(folder.model_path)
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise RecordError(f"{str(folder.model_path)!r} cannot be loaded: {error}") from error
+    return network
