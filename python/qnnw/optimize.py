@@ -138,8 +138,8 @@ class Spsa:
     moves by -a_k (f_plus - f_minus) / (2 c_k) d, with a_k = a / (k + 1 + A)^0.602 and
     c_k = c / (k + 1)^0.101 (Spall 1998, who names these exponents); A is a tenth of the number of
     iterations. The first evaluations, at most a tenth and 10, measure the mean size of the
-    differences, from which a is set so that the first step has the length ``step``. The last
-    evaluation is spent on the point that was reached.
+    differences, from which a is set so that a step of that size has the length ``step`` at first;
+    no step is longer. The last evaluation is spent on the point that was reached.
 
     Parameters
     ----------
@@ -184,7 +184,8 @@ class Spsa:
         for k in range(iterations):
             along, signs = slope(point, width / (k + 1) ** 0.101)
             share = ((1 + stability) / (k + 1 + stability)) ** 0.602
-            point = point - gain * share * along * signs
+            longest = self.step / math.sqrt(size)
+            point = point - share * min(max(gain * along, -longest), longest) * signs
         if watched.left > 0:
             watched(point)
         return Outcome(watched.best, watched.value, watched.evaluations)
