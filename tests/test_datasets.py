@@ -73,6 +73,22 @@ def test_subsets(train_samples):
     assert len(np.unique(subset.train_labels)) == 3
 
 
+def test_validation_samples_come_out_of_the_training_set():
+    whole = load("digits", seed=3)
+    part = load("digits", seed=3, validation_samples=200, train_samples=600)
+    assert (len(part.train_labels), len(part.test_labels)) == (600, 200)
+    rows = lambda inputs: {row.numpy().tobytes() for row in inputs}  # noqa: E731
+    train, held_out = rows(part.train_inputs), rows(part.test_inputs)
+    assert train | held_out <= rows(whole.train_inputs)
+    assert not train & held_out
+    assert not held_out & rows(whole.test_inputs)
+    share = np.bincount(whole.train_labels) * 200 / 1347
+    assert np.abs(np.bincount(part.test_labels) - share).max() < 1
+    for samples in (9, 1338):
+        with pytest.raises(ValueError, match=f"`validation_samples` is {samples}; digits needs"):
+            load("digits", seed=3, validation_samples=samples)
+
+
 @pytest.mark.parametrize("train_samples", [-1, 0, 2, 101])
 def test_subsets_out_of_range(train_samples):
     with pytest.raises(ValueError, match=f"`train_samples` is {train_samples}; iris needs from 3"):

@@ -20,6 +20,7 @@ import qnnw
 from qnnw import evaluation, networks
 from qnnw.config import TrainConfig
 from qnnw.datasets import load
+from qnnw.export import export_run, model_of
 from qnnw.optimize import NonFiniteLossError
 from qnnw.paper import PRESETS
 from qnnw.periods import PeriodTrainer
@@ -343,3 +344,51 @@ def test_iris_is_learned_as_in_the_paper(tmp_path):
     assert result["loss"] < 0.2
     assert result["train_accuracy"] >= 0.95
     assert result["test_accuracy"] >= 0.85
+
+
+def test_exports_of_a_run(finished, tmp_path):
+    """Every format gives the network's own outputs, without a circuit."""
+    import onnxruntime
+
+    folder, result = finished
+    network = networks.iris().eval()
+    network.load_state_dict(safetensors.torch.load_file(folder.model_path))
+    inputs = load("iris", seed=0).test_inputs
+    with torch.no_grad():
+        expected = network(inputs)
+    path = export_run(folder.path, "safetensors", tmp_path / "plain.safetensors")
+    assert path.read_bytes() == folder.model_path.read_bytes()
+    path = export_run(folder.path, "recipe")
+    assert path == folder.path / "recipe.safetensors"
+    assert path.stat().st_size < 2500
+    assert torch.equal(qnnw.load_recipe(path, networks.iris())(inputs), expected)
+    program = torch.export.load(export_run(folder.path, "pt2", tmp_path / "model.pt2")).module()
+    assert torch.equal(program(inputs), expected)
+    assert torch.equal(program(inputs[:1]), network(inputs[:1]))
+    session = onnxruntime.InferenceSession(export_run(folder.path, "onnx", tmp_path / "m.onnx"))
+    for part in (inputs, inputs[:1]):
+        (logits,) = session.run(None, {"inputs": part.numpy()})
+        np.testing.assert_allclose(logits, network(part).detach(), rtol=1e-5, atol=1e-6)
+    with pytest.raises(ValueError, match="`to` is 'zip'"):
+        export_run(folder.path, "zip")
+    assert evaluate_run(folder.path)["accuracy"] == result["test_accuracy"]
+
+
+def test_a_run_without_a_checkpoint_has_no_recipe(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        train(SHORT, tmp_path, StopAfter(1))
+    (path,) = tmp_path.iterdir()
+    for kind in ("recipe", "safetensors"):
+        with pytest.raises(RecordError, match="no finished period|cannot be loaded"):
+            export_run(path, kind)
+
+
+def test_a_model_goes_on_from_its_run(finished):
+    folder, _ = finished
+    model = model_of(folder.path)
+    inputs = load("iris", seed=0).test_inputs
+    network = networks.iris()
+    network.load_state_dict(safetensors.torch.load_file(folder.model_path))
+    assert torch.equal(model(inputs), network(inputs))
+    model(inputs).sum().backward()
+    assert model.angles.grad.abs().sum() > 0

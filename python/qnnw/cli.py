@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import qnnw
+from qnnw._allocator import keep_freed_memory
 from qnnw._extras import MissingExtraError, needs
 from qnnw.config import TrainConfig
 from qnnw.datasets import DatasetError
@@ -121,6 +122,10 @@ def train_command(
     train_samples: Annotated[
         int | None, typer.Option(help="Train on a stratified subset of this size.")
     ] = None,
+    validation_samples: Annotated[
+        int | None,
+        typer.Option(help="Measure on samples held out of the training set, not on the test set."),
+    ] = None,
     data_dir: _DataDir = None,
     device: _Device = None,
     threads: _Threads = None,
@@ -151,6 +156,7 @@ def train_command(
         "loss": loss,
         "seed": seed,
         "train_samples": train_samples,
+        "validation_samples": validation_samples,
         "data_dir": None if data_dir is None else str(data_dir.resolve()),
         "device": device,
         "threads": threads,
@@ -159,7 +165,7 @@ def train_command(
     listener = reporter(quiet)
     with _errors(listener):
         config: TrainConfig = dataclasses.replace(preset(dataset.value, optimizer), **given)
-        _use_threads(threads)
+        _prepare_process(threads)
         result = train(config, out, listener)
     _show_result(result, as_json)
 
@@ -176,7 +182,7 @@ def resume_command(
     """Go on where a run was cut off; on a finished run, only report."""
     listener = reporter(quiet)
     with _errors(listener):
-        _use_threads(threads)
+        _prepare_process(threads)
         result = resume(
             run,
             listener,
@@ -238,7 +244,8 @@ def info_command(as_json: _Json = False) -> None:
     Console().print(table)
 
 
-def _use_threads(threads: int | None) -> None:
+def _prepare_process(threads: int | None) -> None:
+    keep_freed_memory()
     if threads is not None:
         qnnw.set_num_threads(threads)
 

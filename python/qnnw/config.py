@@ -63,6 +63,8 @@ class TrainConfig:
         Of the split, the initial angles, the map, the order of the samples and the shots.
     train_samples
         Train on a stratified subset; ``None`` is the whole training set.
+    validation_samples
+        Measure on this many samples held out of the training set, instead of on the test set.
     data_dir
         See :func:`qnnw.datasets.load`.
     device, threads
@@ -93,6 +95,7 @@ class TrainConfig:
     shots: int | None = None
     seed: int = 0
     train_samples: int | None = None
+    validation_samples: int | None = None
     data_dir: str | None = None
     device: str = "cpu"
     threads: int | None = None

@@ -60,6 +60,7 @@ def load(
     seed: int,
     data_dir: str | os.PathLike[str] | None = None,
     train_samples: int | None = None,
+    validation_samples: int | None = None,
 ) -> Dataset:
     """Load a dataset.
 
@@ -78,11 +79,14 @@ def load(
         downloaded to. ``None``: the environment variable ``QNNW_DATA``, else ``~/.cache/qnnw``.
     train_samples
         Use a stratified subset of this many training samples.
+    validation_samples
+        Take a stratified set of this many samples out of the training set and put it in the place
+        of the test set: settings are chosen on it, and the test set is never looked at.
 
     Raises
     ------
     ValueError
-        ``name`` or ``train_samples`` is out of range.
+        ``name``, ``train_samples`` or ``validation_samples`` is out of range.
     DatasetError
         The files cannot be read or downloaded.
     """
@@ -95,9 +99,11 @@ def load(
     else:
         known = ", ".join(map(repr, DATASETS))
         raise ValueError(f"`name` is {name!r}; it must be one of {known}")
-    if train_samples is None:
-        return dataset
-    return _subset(dataset, train_samples, seed)
+    if validation_samples is not None:
+        dataset = _validation(dataset, validation_samples, seed)
+    if train_samples is not None:
+        dataset = _subset(dataset, train_samples, seed)
+    return dataset
 
 
 def _iris(seed: int) -> Dataset:
@@ -191,9 +197,41 @@ def _mnist(name: str, root: Path) -> Dataset:
     return Dataset(name, *split(train=True), *split(train=False))
 
 
-def _subset(dataset: Dataset, train_samples: int, seed: int) -> Dataset:
+def _validation(dataset: Dataset, samples: int, seed: int) -> Dataset:
+    """The dataset with part of its training set in the place of its test set."""
+    available = len(dataset.train_labels)
+    classes = len(np.unique(dataset.train_labels.numpy()))
+    if not classes <= samples <= available - classes:
+        raise ValueError(
+            f"`validation_samples` is {samples}; {dataset.name} needs from {classes} (one per "
+            f"class) to {available - classes}"
+        )
+    index = _stratified(dataset.train_labels, samples, seed)
+    rest = torch.ones(available, dtype=torch.bool)
+    rest[index] = False
+    return replace(
+        dataset,
+        train_inputs=dataset.train_inputs[rest],
+        train_labels=dataset.train_labels[rest],
+        test_inputs=dataset.train_inputs[index],
+        test_labels=dataset.train_labels[index],
+    )
+
+
+def _stratified(labels: torch.Tensor, samples: int, seed: int) -> torch.Tensor:
+    """Sorted places of a stratified sample."""
     with needs("train", "A subset of the training samples"):
         from sklearn.model_selection import train_test_split
+    chosen, _ = train_test_split(
+        np.arange(len(labels)),
+        train_size=samples,
+        stratify=labels.numpy(),
+        random_state=_sklearn_state(seed),
+    )
+    return torch.from_numpy(np.sort(chosen))
+
+
+def _subset(dataset: Dataset, train_samples: int, seed: int) -> Dataset:
     available = len(dataset.train_labels)
     classes = len(np.unique(dataset.train_labels.numpy()))
     if not classes <= train_samples <= available:
@@ -204,14 +242,9 @@ def _subset(dataset: Dataset, train_samples: int, seed: int) -> Dataset:
     if train_samples > available - classes:
         # Too few would be left out to stratify them.
         chosen = np.random.default_rng(seed).permutation(available)[:train_samples]
+        index = torch.from_numpy(np.sort(chosen))
     else:
-        chosen, _ = train_test_split(
-            np.arange(available),
-            train_size=train_samples,
-            stratify=dataset.train_labels.numpy(),
-            random_state=_sklearn_state(seed),
-        )
-    index = torch.from_numpy(np.sort(chosen))
+        index = _stratified(dataset.train_labels, train_samples, seed)
     return replace(
         dataset,
         train_inputs=dataset.train_inputs[index],

@@ -141,6 +141,7 @@ def evaluate_run(
         seed=config.seed,
         data_dir=config.data_dir,
         train_samples=config.train_samples,
+        validation_samples=config.validation_samples,
     )
     network = load_model(folder, config)
     inputs, labels = (

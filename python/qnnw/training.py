@@ -105,6 +105,7 @@ class Trainer(ABC):
             seed=config.seed,
             data_dir=config.data_dir,
             train_samples=config.train_samples,
+            validation_samples=config.validation_samples,
         )
         self.network = NETWORKS[config.dataset](config.activation)
         self.weight_map = WeightMap(
@@ -248,6 +249,7 @@ class Trainer(ABC):
             "loss_function": config.loss,
             "train_samples": len(self.data.train_labels),
             "test_samples": len(self.data.test_labels),
+            "validation_samples": config.validation_samples,
             "train_accuracy": train.accuracy,
             "test_accuracy": test.accuracy,
             "loss": self.best.loss,
