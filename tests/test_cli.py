@@ -120,6 +120,8 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
     [
         (["train", "cifar"], 2, "cifar"),
         (["train", "iris", "--reps", "-1"], 2, "error: `reps` is -1"),
+        (["train", "iris", "--optimizer", "sgd"], 2, "error: `optimizer` is 'sgd'"),
+        (["train", "digits", "--epochs", "0"], 2, "error: `epochs` is 0"),
         (["train", "iris", "--shots", "0"], 2, "error: `shots` is 0"),
         (["train", "iris", "--threads", "0"], 2, "error: `threads` is 0"),
         (["train", "iris", "--entanglement", "ring"], 2, "error: `entanglement` is"),
@@ -138,6 +140,43 @@ def test_what_a_user_can_mend_is_one_line(arguments, status, message, tmp_path):
     assert "Traceback" not in finished.stderr
     if message.startswith("error"):
         assert len(finished.stderr.splitlines()) == 1
+
+
+def test_training_by_gradients_and_export(tmp_path):
+    finished = qnnw(
+        "train", "digits", "--epochs", 3, "--batch-size", 64, "--lr", 0.05, "--warmup", 0.2,
+        "--scale", "fan_in", "--reps", 2, "--validation-samples", 200, "--out", tmp_path, "--json",
+    )  # fmt: skip
+    assert finished.returncode == 0, finished.stderr
+    result = json.loads(finished.stdout.splitlines()[-1])
+    assert result["optimizer"] == "adam"
+    assert (result["epochs"], result["steps"]) == (3, 3 * 18)
+    assert (result["test_samples"], result["validation_samples"]) == (200, 200)
+    assert {"circuit_seconds_per_step", "network_seconds_per_step"} <= set(result)
+    lines = finished.stderr.splitlines()
+    assert any(line.startswith("Adam by exact gradients: 3 epochs of 18 steps") for line in lines)
+    assert any(line.startswith("map centered, scale fan_in, signs parity") for line in lines)
+    assert sum(line.startswith("epoch ") for line in lines) == 3
+    again = qnnw("resume", result["run_dir"], "--json")
+    assert json.loads(again.stdout.splitlines()[-1]) == result
+    for kind in ("safetensors", "recipe", "pt2", "onnx"):
+        exported = qnnw("export", result["run_dir"], "--to", kind, "--out", tmp_path / kind)
+        assert exported.returncode == 0, exported.stderr
+        size = (tmp_path / kind).stat().st_size
+        assert exported.stdout == f"{tmp_path / kind}: {size:,d} bytes\n"
+    wrong = qnnw("export", result["run_dir"], "--to", "zip")
+    assert (wrong.returncode, "`to` is 'zip'" in wrong.stderr) == (2, True)
+    missing = qnnw("export", tmp_path / "nothing", "--to", "recipe")
+    assert (missing.returncode, "is no run" in missing.stderr) == (1, True)
+
+
+def test_mnist_says_what_the_papers_protocol_would_take(tmp_path, mnist_dir):
+    finished = qnnw(
+        "train", "mnist", "--data-dir", mnist_dir, "--epochs", 1, "--train-samples", 500,
+        "--reps", 1, "--out", tmp_path,
+    )  # fmt: skip
+    assert finished.returncode == 0, finished.stderr
+    assert "(the paper's own protocol is --optimizer cobyla: 220000 evaluations" in finished.stderr
 
 
 def test_info():

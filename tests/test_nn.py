@@ -141,12 +141,12 @@ def test_the_weights_are_those_of_generate_weights():
         assert np.array_equal(made.detach().numpy(), expected)
 
 
-def test_fan_in_divides_by_the_square_root():
+def test_fan_in_scales_as_he_et_al():
     module = networks.mnist().double()
     plain, scaled = wrap(module).weights(), wrap(module, scale="fan_in").weights()
     fan_in = {"conv1": 25, "conv2": 200, "fc1": 192, "fc2": 20}
     for name in plain:
-        factor = 1 / np.sqrt(fan_in[name.split(".")[0]])
+        factor = np.sqrt(2 / fan_in[name.split(".")[0]])
         assert_close(scaled[name], plain[name] * factor, rtol=1e-15, atol=0.0)
 
 

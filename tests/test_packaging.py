@@ -59,6 +59,11 @@ def test_importing_loads_nothing_else():
         ("networks", "torch"),
         ("datasets", "torch"),
         ("evaluation", "torch"),
+        ("nn", "torch"),
+        ("sklearn", "sklearn"),
+        ("pretrained", "safetensors"),
+        ("epochs", "torch"),
+        ("export", "torch"),
         ("training", "safetensors"),
         ("runs", "matplotlib"),
         ("plots", "matplotlib"),
@@ -85,6 +90,35 @@ def test_datasets_and_qiskit_name_theirs():
     assert "The Iris dataset needs the package 'sklearn'" in finished.stderr
     finished = run_without({"qiskit"}, "import qnnw; qnnw.EfficientSU2(2, 1).to_qiskit()")
     assert "python -m pip install 'qnnw[qiskit]'" in finished.stderr
+
+
+def test_what_needs_torch_is_there_when_it_is_asked_for():
+    script = """
+import qnnw, sys
+from qnnw import *
+assert "torch" not in sys.modules
+assert {"nn", "sklearn", "load_recipe", "EfficientSU2"} <= set(dir(qnnw))
+assert not hasattr(qnnw, "nothing")
+qnnw.nn.QuantumTrain, qnnw.load_recipe, qnnw.sklearn.QuantumTrainClassifier
+assert "torch" in sys.modules
+"""
+    finished = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr
+    finished = run_without({"torch"}, "import qnnw; qnnw.nn")
+    assert "python -m pip install 'qnnw[train]'" in finished.stderr
+
+
+def test_onnx_names_its_extra(tmp_path):
+    script = f"""
+from qnnw.runs import train
+from qnnw.export import export_run
+from qnnw.presets import preset
+import dataclasses
+config = dataclasses.replace(preset("iris", "adam"), epochs=1)
+export_run(train(config, {str(tmp_path)!r})["run_dir"], "onnx")
+"""
+    finished = run_without({"onnxscript"}, script)
+    assert "python -m pip install 'qnnw[export]'" in finished.stderr
 
 
 def test_public_names_are_documented():

@@ -379,7 +379,7 @@ def test_a_run_without_a_checkpoint_has_no_recipe(tmp_path):
         train(SHORT, tmp_path, StopAfter(1))
     (path,) = tmp_path.iterdir()
     for kind in ("recipe", "safetensors"):
-        with pytest.raises(RecordError, match="no finished period|cannot be loaded"):
+        with pytest.raises(RecordError, match=r"no finished period|cannot be loaded"):
             export_run(path, kind)
 
 

@@ -25,8 +25,9 @@ from qnnw.runtime import build_info, get_num_threads, set_num_threads
 from qnnw.sampling import sample_counts
 
 if TYPE_CHECKING:
-    from qnnw import nn, sklearn
-    from qnnw.pretrained import load_recipe
+    from qnnw import nn as nn
+    from qnnw import sklearn as sklearn
+    from qnnw.pretrained import load_recipe as load_recipe
 
 __version__: str = build_info()["version"]
 
@@ -40,15 +41,12 @@ __all__ = [
     "generate_weights_vjp",
     "generate_weights_with_vjp",
     "get_num_threads",
-    "load_recipe",
-    "nn",
     "probs_to_weights",
     "sample_counts",
     "set_num_threads",
-    "sklearn",
 ]
 
-# What needs torch or scikit-learn is imported when it is first used.
+# What needs torch or scikit-learn is imported when it is first used, and not by a star.
 _LAZY = {"nn": ("qnnw.nn", None), "sklearn": ("qnnw.sklearn", None)} | {
     "load_recipe": ("qnnw.pretrained", "load_recipe")
 }
@@ -60,3 +58,7 @@ def __getattr__(name: str) -> Any:
     module, member = _LAZY[name]
     found = import_module(module)
     return found if member is None else getattr(found, member)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, *_LAZY]

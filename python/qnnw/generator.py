@@ -40,7 +40,7 @@ class _Made:
 
 
 class WeightGenerator:
-    """Makes weights theta = offset + scale * t(angles, gamma), t as in :class:`qnnw.WeightMap`.
+    """Makes weights theta = scale * t(angles, gamma), t as in :class:`qnnw.WeightMap`.
 
     The last weights are remembered with what their gradient needs, so that a forward and a
     backward call, or many forward calls between two steps of an optimiser, evolve the circuit
@@ -54,8 +54,8 @@ class WeightGenerator:
         The circuit.
     weight_map
         The map; it must read the circuit's number of qubits.
-    scale, offset
-        Shape (M,), finite; ``None`` is 1 and 0.
+    scale
+        Shape (M,), finite; ``None`` is 1.
     shots
         ``None``: exact probabilities. Otherwise the circuit is measured this often.
     seed
@@ -73,7 +73,6 @@ class WeightGenerator:
         "_lock",
         "ansatz",
         "handle",
-        "offset",
         "scale",
         "seed",
         "shots",
@@ -86,7 +85,6 @@ class WeightGenerator:
         weight_map: WeightMap,
         *,
         scale: ArrayLike | None = None,
-        offset: ArrayLike | None = None,
         shots: int | None = None,
         seed: int = 0,
     ) -> None:
@@ -100,7 +98,6 @@ class WeightGenerator:
         self.ansatz = ansatz
         self.weight_map = weight_map
         self.scale = _per_weight("scale", scale, weight_map.num_weights)
-        self.offset = _per_weight("offset", offset, weight_map.num_weights)
         self.shots = shots
         self.seed = seed
         self._last: _Made | None = None
@@ -219,8 +216,6 @@ class WeightGenerator:
             weights = generate_weights(*chain)
         if self.scale is not None:
             weights *= self.scale
-        if self.offset is not None:
-            weights += self.offset
         self._last = _Made(key, weights, pullback)
         return self._last
 
@@ -232,18 +227,17 @@ class WeightGenerator:
         return _rebuild, self._parts()
 
     def _parts(self) -> tuple[Any, ...]:
-        return (self.ansatz, self.weight_map, self.scale, self.offset, self.shots, self.seed)
+        return (self.ansatz, self.weight_map, self.scale, self.shots, self.seed)
 
 
 def _rebuild(
     ansatz: EfficientSU2,
     weight_map: WeightMap,
     scale: NDArray[np.float64] | None,
-    offset: NDArray[np.float64] | None,
     shots: int | None,
     seed: int,
 ) -> WeightGenerator:
-    return WeightGenerator(ansatz, weight_map, scale=scale, offset=offset, shots=shots, seed=seed)
+    return WeightGenerator(ansatz, weight_map, scale=scale, shots=shots, seed=seed)
 
 
 def _per_weight(

@@ -50,7 +50,8 @@ class QuantumTrain(nn.Module):
     signs, mapping
         The map. ``"paper"`` is the paper's; ``"centered"`` trains better (docs/results.md).
     scale
-        ``"none"``, or ``"fan_in"``: every target is divided by the square root of its fan-in.
+        ``"none"``, or ``"fan_in"``: every target is multiplied by sqrt(2 / fan_in); gamma is then
+        better near 1.
     seed
         Of the map, of the initial angles and of the shots.
     shots

@@ -99,17 +99,18 @@ def find_targets(module: nn.Module, patterns: str | Iterable[str] | None) -> tup
 
 
 def scale_of(targets: Sequence[Target], scale: str) -> list[float]:
-    """One factor per target: 1, or for ``"fan_in"`` the square root of 1 / fan_in.
+    """One factor per target: 1, or for ``"fan_in"`` the square root of 2 / fan_in.
 
-    Weights that feed a unit of ``fan_in`` inputs then leave its output's size independent of their
-    number, as in the usual initialisations (He et al. 2015); a bias takes its layer's factor.
+    Weights that feed a unit of ``fan_in`` inputs then leave the size of its output independent of
+    their number (He et al. 2015, eq. 10, whose factor this is); a bias takes its layer's factor.
+    With it gamma is near 1, not near 0.3.
     """
     if scale not in SCALES:
         known = ", ".join(map(repr, SCALES))
         raise ValueError(f"`scale` is {scale!r}; it must be one of {known}")
     if scale == "none":
         return [1.0] * len(targets)
-    return [1.0 / math.sqrt(target.fan_in) for target in targets]
+    return [math.sqrt(2.0 / target.fan_in) for target in targets]
 
 
 def per_weight(targets: Sequence[Target], factors: Sequence[float]) -> NDArray[np.float64] | None:

@@ -1,0 +1,40 @@
+"""The guide's scripts run as they are, and say what they should."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+GUIDE = Path(__file__).resolve().parent.parent / "docs" / "guide"
+EXPECTED = {
+    "train_your_own_model": r"trainable params: 301 .*test accuracy 0\.(8[3-9]|9\d)\d",
+    "merge_and_ship": "^$",
+    "compress_to_a_recipe": r"^[23]\d\d\d bytes for 6690 weights$",
+    "use_your_own_optimiser": r"AdamW 0\.[01]\d\d, BFGS 0\.[01]\d\d, SPSA with shots 0\.[0-7]",
+}
+
+
+def test_every_script_has_its_page():
+    names = {path.stem for path in GUIDE.glob("*.py")}
+    assert names == set(EXPECTED)
+    assert {path.stem for path in GUIDE.glob("*.md")} == names
+    for path in GUIDE.glob("*.md"):
+        shown = re.findall(r"```python\n(.*?)```", path.read_text(), flags=re.DOTALL)
+        script = path.with_suffix(".py").read_text()
+        assert shown, path
+        for block in shown:
+            assert block in script, f"{path.name} shows what its script does not hold:\n{block}"
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_the_script_runs(name, tmp_path):
+    finished = subprocess.run(
+        [sys.executable, str(GUIDE / f"{name}.py")],
+        capture_output=True, text=True, cwd=tmp_path, timeout=300,
+    )  # fmt: skip
+    assert finished.returncode == 0, finished.stderr
+    assert re.search(EXPECTED[name], finished.stdout.strip(), flags=re.DOTALL), finished.stdout
