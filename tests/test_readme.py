@@ -12,7 +12,7 @@ BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
 
 def test_there_are_examples():
-    assert len(BLOCKS) == 3
+    assert len(BLOCKS) == 4
 
 
 @pytest.mark.parametrize("block", range(len(BLOCKS)))
@@ -27,6 +27,9 @@ def test_the_example_runs(block, tmp_path, monkeypatch):
         assert names["angles_gradient"].shape == names["gradient"].shape == (702,)
         assert names["gamma_gradient"] > 0
         assert abs(names["gradient"]).max() < 1e-5  # the probabilities' sum is 1
+    elif "plain" in names:
+        assert names["model"].num_trainable_parameters == 49
+        assert (tmp_path / "checkpoint" / "model.safetensors").is_file()
     else:
         assert names["result"]["num_angles"] == 112
 
@@ -36,6 +39,6 @@ def test_the_commands_exist():
 
     from qnnw.cli import app
 
-    for command in ("train", "resume", "eval", "info"):
+    for command in ("train", "resume", "eval", "export", "info"):
         assert f"qnnw {command}" in README
         assert CliRunner().invoke(app, [command, "--help"]).exit_code == 0
