@@ -44,6 +44,7 @@ from qnnw.config import NETWORKS, TrainConfig
 from qnnw.datasets import load
 from qnnw.epochs import ORDERS, EpochTrainer
 from qnnw.evaluation import Evaluator
+from qnnw.optim import EigenAdam
 from qnnw.presets import preset
 from qnnw.runs import train
 from qnnw.schedules import one_cycle
@@ -51,7 +52,13 @@ from qnnw.targets import find_targets
 
 KINDS = ("circuit", "subspace", "gamma", "direct")
 OPTIONS = {"mapping": str, "signs": str, "scale": str, "gamma": float, "lr": float}
-OPTIONS |= {"epochs": int, "batch_size": int, "entanglement": str, "warmup": float}
+OPTIONS |= {
+    "preconditioning": str,
+    "epochs": int,
+    "batch_size": int,
+    "entanglement": str,
+    "warmup": float,
+}
 
 
 def usual_weights(network: torch.nn.Module, rng: np.random.Generator) -> np.ndarray:
@@ -87,7 +94,10 @@ def control(config: TrainConfig, kind: str) -> dict[str, Any]:
     evaluate = lambda inputs, labels: Evaluator(network, inputs, labels, loss=config.loss)  # noqa: E731
     train_set = evaluate(data.train_inputs, data.train_labels)
     test_set = evaluate(data.test_inputs, data.test_labels)
-    optimizer = torch.optim.Adam([point], lr=config.lr)
+    if config.lr is None:
+        raise SystemExit(f"--kind {kind} needs --lr")
+    full = config.preconditioning == "full" and kind != "direct"
+    optimizer = (EigenAdam if full else torch.optim.Adam)([point], lr=config.lr)
     inputs, labels = data.train_inputs, data.train_labels
     if inputs.dim() == 4:
         inputs = inputs.contiguous(memory_format=torch.channels_last)
@@ -112,14 +122,15 @@ def control(config: TrainConfig, kind: str) -> dict[str, Any]:
         "train_accuracy": best[1],
         "test_accuracy": best[2],
         "seconds": time.perf_counter() - start,
+        "peak_lr": config.lr,
     }
 
 
 class FrozenAngles(EpochTrainer):
     """The same training, but only gamma moves."""
 
-    def _new_optimizer(self) -> torch.optim.Adam:
-        return torch.optim.Adam([self._gamma], lr=self.config.lr)
+    def _trained(self) -> list[torch.Tensor]:
+        return [self._gamma]
 
 
 def gamma_alone(config: TrainConfig) -> dict[str, Any]:
@@ -138,6 +149,7 @@ def gamma_alone(config: TrainConfig) -> dict[str, Any]:
         "train_accuracy": on_train.accuracy,
         "test_accuracy": on_test.accuracy,
         "seconds": time.perf_counter() - start,
+        "peak_lr": trainer.peak_lr,
     }
 
 
@@ -151,7 +163,7 @@ def one_run(config: TrainConfig, kind: str) -> dict[str, Any]:
             result = train(config, out)
         found = {name: result[name] for name in ("loss", "train_accuracy", "test_accuracy")}
         found |= {"parameters": result["num_angles"] + 1, "seconds": result["seconds"]}
-        found["final_gamma"] = result["gamma"]
+        found |= {"final_gamma": result["gamma"], "peak_lr": result["lr"]}
     elif kind == "gamma":
         found = gamma_alone(config)
     else:
@@ -161,7 +173,7 @@ def one_run(config: TrainConfig, kind: str) -> dict[str, Any]:
 
 def identity(config: TrainConfig, kind: str) -> dict[str, Any]:
     """What tells a run from others."""
-    names = ("dataset", "reps", "seed", "epochs", "batch_size", "lr", "warmup")
+    names = ("dataset", "reps", "seed", "epochs", "batch_size", "lr", "warmup", "preconditioning")
     chosen = {name: getattr(config, name) for name in names}
     chosen["validation_samples"] = config.validation_samples
     if kind in ("circuit", "gamma"):
@@ -176,7 +188,7 @@ def print_table(path: Path) -> None:
     for line in path.read_text().splitlines():
         run = json.loads(line)
         hidden = ("seed", "loss", "train_accuracy", "test_accuracy", "seconds", "parameters")
-        key = json.dumps({k: v for k, v in run.items() if k not in (*hidden, "final_gamma")})
+        key = json.dumps({k: v for k, v in run.items() if k not in (*hidden, "final_gamma", "lr")})
         groups.setdefault(key, []).append(run)
     print("| run | parameters | seeds | train % | test % | seconds a run |")
     print("|---|---|---|---|---|---|")

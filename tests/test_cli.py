@@ -154,7 +154,7 @@ def test_training_by_gradients_and_export(tmp_path):
     assert (result["test_samples"], result["validation_samples"]) == (200, 200)
     assert {"circuit_seconds_per_step", "network_seconds_per_step"} <= set(result)
     lines = finished.stderr.splitlines()
-    assert any(line.startswith("Adam by exact gradients: 3 epochs of 18 steps") for line in lines)
+    assert any("by exact gradients: 3 epochs of 18 steps" in line for line in lines)
     assert any(line.startswith("map centered, scale fan_in, signs parity") for line in lines)
     assert sum(line.startswith("epoch ") for line in lines) == 3
     again = qnnw("resume", result["run_dir"], "--json")

@@ -215,7 +215,7 @@ def test_a_damaged_checkpoint_is_refused(tmp_path):
     (path,) = tmp_path.iterdir()
     folder = RunFolder(path)
     arrays, state, history = folder.read_checkpoint()
-    for name in ("angles_now", "adam.angles.exp_avg"):
+    for name in ("angles_now", "angles.exp_avg"):
         missing = {key: value for key, value in arrays.items() if key != name}
         folder.write_checkpoint(missing, state, history)
         with pytest.raises(RecordError, match="is damaged"):
@@ -228,6 +228,7 @@ def test_a_damaged_checkpoint_is_refused(tmp_path):
 def test_the_schedule_is_one_cycle():
     assert one_cycle(0.0, 0.3) == pytest.approx(0.04)
     assert one_cycle(0.3, 0.3) == 1.0
+    assert one_cycle(0.65, 0.3) == pytest.approx(0.25)
     assert one_cycle(1.0, 0.3) == pytest.approx(0.0)
     assert one_cycle(0.0, 0.0) == 1.0
     shares = np.linspace(0, 1, 200)

@@ -93,6 +93,9 @@ def train_command(
     warmup: Annotated[
         float | None, typer.Option(help="Adam: share of the run until that peak.")
     ] = None,
+    preconditioning: Annotated[
+        str | None, typer.Option(help="Adam: full (in the gradients' eigenbasis) or diagonal.")
+    ] = None,
     periods: Annotated[int | None, typer.Option(help="COBYLA, SPSA: training periods.")] = None,
     angle_evals: Annotated[
         int | None, typer.Option(help="COBYLA, SPSA: evaluations a period.")
@@ -140,6 +143,7 @@ def train_command(
         "batch_size": batch_size,
         "lr": lr,
         "warmup": warmup,
+        "preconditioning": preconditioning,
         "entanglement": entanglement,
         "periods": periods,
         "angle_evals": angle_evals,

@@ -19,6 +19,7 @@ NETWORKS = {
     "fashion-mnist": networks.mnist,
 }
 OPTIMIZERS = ("cobyla", "spsa", "adam")
+PRECONDITIONING = ("full", "diagonal")
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,11 @@ class TrainConfig:
         ``(1 + gamma_step) * gamma``.
     epochs, batch_size, lr, warmup
         For Adam: passes over the training set, samples of a step, peak learning rate (radians a
-        step, about), and the share of the run after which it is reached.
+        step, about; ``None``: 15 / number of angles, at most 0.1), and the share of the run after
+        which it is reached.
+    preconditioning
+        For Adam: ``"full"``, in the eigenbasis of the gradients (:class:`qnnw.optim.EigenAdam`), or
+        ``"diagonal"``, Adam itself.
     shots
         Measurements per evaluation or step, drawn afresh each time; ``None`` is exact.
     seed
@@ -83,8 +88,9 @@ class TrainConfig:
     gamma_step: float = 3.0
     epochs: int = 20
     batch_size: int = 128
-    lr: float = 0.015
-    warmup: float = 0.3
+    lr: float | None = None
+    warmup: float = 0.05
+    preconditioning: str = "full"
     entanglement: str = "linear"
     signs: str = "parity"
     mapping: str = "paper"
@@ -103,6 +109,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         one_of("dataset", self.dataset, NETWORKS)
         one_of("optimizer", self.optimizer, OPTIMIZERS)
+        one_of("preconditioning", self.preconditioning, PRECONDITIONING)
         one_of("scale", self.scale, SCALES)
         one_of("activation", self.activation, networks.ACTIVATIONS)
         one_of("loss", self.loss, LOSSES)
@@ -122,6 +129,8 @@ class TrainConfig:
             raise ValueError(f"`seed` is {self.seed}; it must be below 2**64")
         for name in ("rhobeg", "rhobeg_decay", "gamma_step", "gamma", "lr"):
             value = getattr(self, name)
+            if value is None and name == "lr":
+                continue
             if not (math.isfinite(value) and value > 0):
                 raise ValueError(f"`{name}` is {value}; it must be positive and finite")
         if not 0 <= self.warmup < 1:

@@ -24,11 +24,10 @@ _IMAGES = TrainConfig(
     reps=26,
     optimizer="adam",
     mapping="centered",
-    scale="none",
-    gamma=0.3,
+    scale="fan_in",
+    gamma=1.2,
     epochs=20,
     batch_size=128,
-    lr=0.015,
 )
 _ADAM = {
     "iris": replace(_IMAGES, dataset="iris", reps=1, epochs=200, batch_size=25, lr=0.05),

@@ -191,7 +191,7 @@ class QuantumTrainClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
             order = torch.from_numpy(rng.permutation(len(labels)))
             for batch in order.split(self.batch_size):  # type: ignore[no-untyped-call]
                 for group in optimizer.param_groups:
-                    group["lr"] = self.learning_rate * one_cycle(done / steps, 0.3)
+                    group["lr"] = self.learning_rate * one_cycle(done / steps, 0.05)
                 optimizer.zero_grad()
                 functional.cross_entropy(model(inputs[batch]), labels[batch]).backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
