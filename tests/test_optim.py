@@ -30,7 +30,7 @@ def quadratic(size, condition, turned, seed=0):
 def run(kind, turned, steps=1000, lr=0.02, dtype=torch.float64):
     matrix, gradient = quadratic(30, 3, turned)
     point = torch.nn.Parameter(torch.ones(30, dtype=dtype))
-    optimizer = kind([point], lr=lr)
+    optimizer = kind([point], lr=lr, betas=(0.9, 0.99))
     for step in range(steps):
         point.grad = gradient(point.detach().double()).to(dtype)
         optimizer.param_groups[0]["lr"] = lr * (1 - step / steps)
@@ -69,7 +69,7 @@ def test_the_first_steps_are_adams():
 def test_the_basis_stays_orthogonal_and_diagonalises():
     _, gradient = quadratic(12, 2, turned=True)
     point = torch.nn.Parameter(torch.ones(12, dtype=torch.float64))
-    optimizer = EigenAdam([point], lr=1e-3)
+    optimizer = EigenAdam([point], lr=1e-3, basis_decay=0.999)
     for _ in range(20 * EVERY):
         point.grad = gradient(point.detach())
         optimizer.step()
@@ -116,7 +116,9 @@ def test_closures_and_shapes():
     assert losses[-1] < 0.01 * losses[0]
 
 
-@pytest.mark.parametrize("changed", [{"lr": -1.0}, {"eps": float("inf")}, {"betas": (0.9, 1.0)}])
+@pytest.mark.parametrize(
+    "changed", [{"lr": -1.0}, {"eps": float("inf")}, {"betas": (0.9, 1.0)}, {"basis_decay": -0.1}]
+)
 def test_wrong_settings_are_told(changed):
     with pytest.raises(ValueError, match=f"`{next(iter(changed))}`"):
         EigenAdam([torch.nn.Parameter(torch.ones(2))], **changed)

@@ -38,7 +38,9 @@ class EigenAdam(torch.optim.Optimizer):
     lr
         Learning rate: the length of a step in every eigendirection, about.
     betas
-        Decay of the first and the second moment, C.
+        Decay of the first moment, and of the second one in the eigenbasis.
+    basis_decay
+        Decay of C, from which the basis is found.
     eps
         Added to the root of the second moment.
     """
@@ -48,15 +50,20 @@ class EigenAdam(torch.optim.Optimizer):
         params: Iterable[Any],
         lr: float = 0.03,
         betas: tuple[float, float] = (0.9, 0.999),
+        basis_decay: float = 0.99,
         eps: float = 1e-10,
     ) -> None:
         for name, value in (("lr", lr), ("eps", eps)):
             if not 0 <= value < float("inf"):
                 raise ValueError(f"`{name}` is {value}; it must be finite and not negative")
-        for decay in betas:
+        for name, decay in (
+            ("betas", min(betas)),
+            ("betas", max(betas)),
+            ("basis_decay", basis_decay),
+        ):
             if not 0 <= decay < 1:
-                raise ValueError(f"`betas` has {decay}; it must be from 0 to below 1")
-        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps})
+                raise ValueError(f"`{name}` has {decay}; it must be from 0 to below 1")
+        super().__init__(params, {"lr": lr, "betas": betas, "basis_decay": basis_decay, "eps": eps})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
@@ -86,7 +93,8 @@ class EigenAdam(torch.optim.Optimizer):
         state["exp_avg"].lerp_(flat, 1 - beta1)
         first = state["exp_avg"]
         if flat.numel() > 1:
-            state["second_moment"].mul_(beta2).addr_(flat, flat, alpha=1 - beta2)
+            decay = group["basis_decay"]
+            state["second_moment"].mul_(decay).addr_(flat, flat, alpha=1 - decay)
             if step in EARLY or step % EVERY == 0:
                 _refresh(state, step)
             basis = state["basis"]
@@ -122,5 +130,3 @@ def _refresh(state: dict[str, Tensor], step: int) -> None:
         floor = 1e-6 * float(moment.trace()) / len(moment) + 1e-300
         basis = torch.linalg.qr(moment @ before + floor * before).Q
     state["basis"] = basis
-    # What the second moment of the gradient's entries would be, had the basis been this always.
-    state["exp_avg_sq"] = ((moment @ basis) * basis).sum(0).clamp_(min=0)
