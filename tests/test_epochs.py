@@ -27,29 +27,9 @@ from qnnw.record import RecordError, RunFolder
 from qnnw.runs import evaluate_run, load_model, resume, train
 from qnnw.schedules import one_cycle
 from qnnw.training import Reporter
+from running import StopAfter, same_but_for_time
 
 SHORT = dataclasses.replace(preset("iris", "adam"), epochs=5, batch_size=16)
-TIMES = {
-    "seconds", "steps_per_second", "run_dir", "circuit_seconds", "network_seconds", "rest_seconds",
-    "circuit_seconds_per_step", "network_seconds_per_step", "rest_seconds_per_step",
-}  # fmt: skip
-
-
-def same_but_for_time(left, right):
-    strip = lambda record: {k: v for k, v in record.items() if k not in TIMES}  # noqa: E731
-    return strip(left) == strip(right)
-
-
-class StopAfter(Reporter):
-    """Interrupts a run as Ctrl-C would."""
-
-    def __init__(self, steps):
-        self.left = steps
-
-    def advanced(self, done, loss):
-        self.left -= 1
-        if self.left == 0:
-            raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("samples", [1, 63, 64, 65, 200])

@@ -27,15 +27,9 @@ from qnnw.periods import PeriodTrainer
 from qnnw.record import RecordError, RunFolder
 from qnnw.runs import evaluate_run, resume, train
 from qnnw.training import Reporter
+from running import StopAfter, same_but_for_time
 
 SHORT = dataclasses.replace(PRESETS["iris"], periods=4, angle_evals=30, gamma_evals=5)
-
-
-def same_but_for_time(left, right):
-    """Records compared bit for bit, times and places aside."""
-    apart = {"seconds", "evaluations_per_second", "run_dir"}
-    strip = lambda record: {k: v for k, v in record.items() if k not in apart}  # noqa: E731
-    return strip(left) == strip(right)
 
 
 @pytest.fixture(scope="module")
@@ -122,18 +116,6 @@ def test_a_run_repeats_itself_on_any_number_of_threads(finished, tmp_path):
 def test_seeds_matter(finished, tmp_path):
     other = train(dataclasses.replace(SHORT, seed=1), tmp_path)
     assert other["loss"] != finished[1]["loss"]
-
-
-class StopAfter(Reporter):
-    """Interrupts a run as Ctrl-C would."""
-
-    def __init__(self, evaluations):
-        self.left = evaluations
-
-    def advanced(self, done, loss):
-        self.left -= 1
-        if self.left == 0:
-            raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("shots", [None, 2000])

@@ -110,22 +110,43 @@ def _iris(seed: int) -> Dataset:
     # scikit-learn and torchvision take seconds to import: only what a dataset needs is.
     with needs("train", "The Iris dataset"):
         from sklearn.datasets import load_iris
-        from sklearn.model_selection import train_test_split
     features, labels = load_iris(return_X_y=True)
+    return _split("iris", features, labels, IRIS_TRAIN_SAMPLES, seed, axis=0)
+
+
+def _digits(seed: int) -> Dataset:
+    with needs("train", "The digits dataset"):
+        from sklearn.datasets import load_digits
+    images, labels = load_digits(return_X_y=True)
+    images = images.reshape(-1, 1, 8, 8)
+    return _split("digits", images, labels, DIGITS_TRAIN_SAMPLES, seed, axis=None)
+
+
+def _split(
+    name: str,
+    features: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    train_size: int,
+    seed: int,
+    axis: int | None,
+) -> Dataset:
+    """A stratified split, standardised along ``axis`` by the training part's statistics."""
+    from sklearn.model_selection import train_test_split
+
     train_features, test_features, train_labels, test_labels = train_test_split(
         features,
         labels,
-        train_size=IRIS_TRAIN_SAMPLES,
+        train_size=train_size,
         stratify=labels,
         random_state=_sklearn_state(seed),
     )
-    mean, std = train_features.mean(axis=0), train_features.std(axis=0)
+    mean, std = train_features.mean(axis=axis), train_features.std(axis=axis)
 
     def inputs(features: NDArray[np.float64]) -> torch.Tensor:
         return torch.from_numpy(((features - mean) / std).astype(np.float32))
 
     return Dataset(
-        "iris",
+        name,
         inputs(train_features),
         torch.from_numpy(train_labels.astype(np.int64)),
         inputs(test_features),
@@ -138,33 +159,6 @@ def _root(data_dir: str | os.PathLike[str] | None) -> Path:
         return Path(data_dir)
     named = os.environ.get("QNNW_DATA")
     return Path(named) if named else Path.home() / ".cache" / "qnnw"
-
-
-def _digits(seed: int) -> Dataset:
-    with needs("train", "The digits dataset"):
-        from sklearn.datasets import load_digits
-        from sklearn.model_selection import train_test_split
-    images, labels = load_digits(return_X_y=True)
-    train_images, test_images, train_labels, test_labels = train_test_split(
-        images,
-        labels,
-        train_size=DIGITS_TRAIN_SAMPLES,
-        stratify=labels,
-        random_state=_sklearn_state(seed),
-    )
-    mean, std = train_images.mean(), train_images.std()
-
-    def inputs(images: NDArray[np.float64]) -> torch.Tensor:
-        scaled = ((images - mean) / std).astype(np.float32)
-        return torch.from_numpy(scaled.reshape(-1, 1, 8, 8))
-
-    return Dataset(
-        "digits",
-        inputs(train_images),
-        torch.from_numpy(train_labels.astype(np.int64)),
-        inputs(test_images),
-        torch.from_numpy(test_labels.astype(np.int64)),
-    )
 
 
 def _mnist(name: str, root: Path) -> Dataset:
