@@ -115,6 +115,32 @@ def test_trains_and_merges(name):
         assert plain.output.weight is plain.embedding.weight
 
 
+def test_the_head_of_a_resnet_trains():
+    """torchvision's ResNet-18 frozen, its last layer made by the circuit."""
+    from torchvision.models import resnet18
+
+    torch.manual_seed(0)
+    network = resnet18(num_classes=4).eval().requires_grad_(False)
+    images = torch.randn(24, 3, 32, 32)
+    labels = torch.arange(24) % 4
+    model = wrap(network, target_parameters="fc.*", scale="fan_in", gamma=1.2, reps=6)
+    assert {name for name, p in model.named_parameters() if p.requires_grad} == {"angles", "gamma"}
+    assert model.generator.num_weights == 4 * 512 + 4
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
+    losses = []
+    for _ in range(40):
+        optimizer.zero_grad()
+        loss = functional.cross_entropy(model(images), labels)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.85 * losses[0]
+    plain = model.merge_and_unload()
+    with torch.no_grad():
+        assert torch.equal(plain(images), model(images))
+    assert torch.equal(plain.conv1.weight, network.conv1.weight)
+
+
 def test_only_angles_and_gamma_train():
     model = wrap(networks.mnist(), reps=26)
     assert [name for name, _ in model.named_parameters()] == ["angles", "gamma"]
