@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 import qnnw
+from qnnw.optim import EigenAdam
 from qnnw.optimize import Spsa
 
 features, labels = load_iris(return_X_y=True)
@@ -35,6 +36,15 @@ for _ in range(100):
     loss(model).backward()
     optimizer.step()
 by_adamw = loss(model).item()
+
+# Adam in the eigenbasis of the gradients.
+model = fresh()
+optimizer = EigenAdam(model.parameters(), lr=0.05)
+for _ in range(100):
+    optimizer.zero_grad()
+    loss(model).backward()
+    optimizer.step()
+by_eigen_adam = loss(model).item()
 
 # SciPy, with exact gradients.
 model = fresh()
@@ -70,4 +80,5 @@ def measured(angles):
 
 angles = model.angles.detach().double().numpy()
 by_spsa = Spsa(step=1.0, seed=0).minimize(measured, angles, 400).value
-print(f"AdamW {by_adamw:.3f}, BFGS {by_scipy:.3f}, SPSA with shots {by_spsa:.3f}")
+print(f"AdamW {by_adamw:.3f}, EigenAdam {by_eigen_adam:.3f}, BFGS {by_scipy:.3f}")
+print(f"SPSA with shots {by_spsa:.3f}")
