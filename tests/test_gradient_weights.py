@@ -216,3 +216,25 @@ def test_qubits_must_agree():
     ):
         with pytest.raises(ValueError, match="`weight_map` has 131 weights and reads 8 qubits"):
             function(qnnw.EfficientSU2(7, 1), np.zeros(28), weight_map, 0.3, *more)
+
+
+@pytest.mark.parametrize("mapping", MAPPINGS)
+def test_with_shots_the_map_is_taken_at_the_measured_frequencies(mapping):
+    """The straight-through estimator: frequencies in the map, exact probabilities behind it."""
+    ansatz, weight_map, angles, cotangent = chain(131, mapping)
+    shots, gamma = 3000, 0.7
+    weights, pullback = qnnw.generate_weights_with_vjp(
+        ansatz, angles, weight_map, gamma, shots=shots, seed=5
+    )
+    same = qnnw.generate_weights(ansatz, angles, weight_map, gamma, shots, 5)
+    assert np.array_equal(weights, same)
+    frequencies = qnnw.sample_counts(ansatz.probabilities(angles), shots, 5) / shots
+    by_probabilities, by_gamma = reference.weights_vjp(
+        frequencies, weight_map.first, weight_map.second, weight_map.signs, mapping, gamma,
+        cotangent,
+    )  # fmt: skip
+    found = pullback(cotangent)
+    assert_close(found[0], ansatz.probabilities_vjp(angles, by_probabilities), 1e-9)
+    assert_close(found[1], by_gamma, 1e-9)
+    with pytest.raises(ValueError, match="`seed` is missing"):
+        qnnw.generate_weights_with_vjp(ansatz, angles, weight_map, gamma, shots=shots)

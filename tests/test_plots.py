@@ -34,7 +34,7 @@ def test_draws_the_history(tmp_path, periods):
 
 def test_nothing_to_draw(tmp_path):
     folder = RunFolder.create(tmp_path, "run", CONFIG)
-    with pytest.raises(RecordError, match="has no finished period to draw"):
+    with pytest.raises(RecordError, match="has no finished period or epoch to draw"):
         plot_history(folder.path)
 
 
