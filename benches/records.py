@@ -87,8 +87,9 @@ def control(config: TrainConfig, kind: str) -> dict[str, Any]:
     else:
         qubits = max(1, math.ceil(math.log2(num_weights)))
         size = qnnw.EfficientSU2(qubits, config.reps).num_parameters
-        basis = rng.normal(size=(num_weights, size))
-        basis /= np.linalg.norm(basis, axis=0)
+        columns = rng.normal(size=(num_weights, size))
+        # In torch, whose products keep to one thread here as NumPy's would not.
+        basis = torch.from_numpy(columns / np.linalg.norm(columns, axis=0))
         point = torch.zeros(size, dtype=torch.float64)
     gradient = BatchGradient(network, loss=config.loss)
     evaluate = lambda inputs, labels: Evaluator(network, inputs, labels, loss=config.loss)  # noqa: E731
@@ -107,13 +108,14 @@ def control(config: TrainConfig, kind: str) -> dict[str, Any]:
         order_rng = np.random.default_rng(derived_seed(config.seed, ORDERS + epoch))
         order = torch.from_numpy(order_rng.permutation(len(labels)))
         for batch in order.split(config.batch_size):
-            weights = point.numpy() if basis is None else origin + basis @ point.numpy()
+            weights = point.numpy() if basis is None else origin + (basis @ point).numpy()
             _, by_weights = gradient(weights, inputs[batch], labels[batch])
-            point.grad = torch.from_numpy(by_weights if basis is None else basis.T @ by_weights)
+            gradient_here = torch.from_numpy(by_weights)
+            point.grad = gradient_here if basis is None else basis.T @ gradient_here
             optimizer.param_groups[0]["lr"] = config.lr * one_cycle(done / steps, config.warmup)
             optimizer.step()
             done += 1
-        weights = point.numpy() if basis is None else origin + basis @ point.numpy()
+        weights = point.numpy() if basis is None else origin + (basis @ point).numpy()
         on_train, on_test = train_set(weights), test_set(weights)
         best = min(best, (on_train.loss, on_train.accuracy, on_test.accuracy))
     return {
