@@ -128,15 +128,17 @@ class PennylaneCircuit:
             circuit(angles)
             return pennylane.probs(wires=wires)
 
-        self.pennylane, self.circuit, self.wires, self.device = pennylane, circuit, wires, device
+        self.pennylane, self.circuit, self.device = pennylane, circuit, device
         self.forward = probabilities
 
     def vjp(self, angles: np.ndarray, cotangent: np.ndarray) -> np.ndarray:
         """Gradient of sum(cotangent * probabilities), by the adjoint method."""
         from scipy.sparse import diags
 
-        pennylane, wires = self.pennylane, self.wires
-        observable = pennylane.SparseHamiltonian(diags(cotangent).tocsr(), wires=wires)
+        pennylane = self.pennylane
+        # Lightning takes the matrix over all wires in their order, the first the most significant.
+        ordered = cotangent.reshape((2,) * QUBITS).transpose().reshape(-1)
+        observable = pennylane.SparseHamiltonian(diags(ordered).tocsr(), wires=range(QUBITS))
 
         @pennylane.qnode(self.device, diff_method="adjoint")
         def expectation(values: Any) -> Any:
