@@ -24,6 +24,7 @@ import argparse
 import json
 import platform
 import time
+from abc import ABC, abstractmethod
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -157,7 +158,7 @@ def batch() -> tuple[torch.Tensor, torch.Tensor]:
     return images.contiguous(memory_format=torch.channels_last), labels
 
 
-class Step:
+class Step(ABC):
     """Angles, gamma, their optimiser, and the network; subclasses bring the circuit."""
 
     def __init__(self) -> None:
@@ -180,9 +181,9 @@ class Step:
         logits = torch.func.functional_call(self.network, named, self.images)
         return functional.cross_entropy(logits, self.labels)
 
+    @abstractmethod
     def gradients(self) -> None:
         """Fill in the gradients by angles and gamma."""
-        raise NotImplementedError
 
     def __call__(self) -> None:
         """One whole step."""

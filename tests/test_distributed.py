@@ -7,7 +7,6 @@ import subprocess
 import sys
 
 import pytest
-import torch
 
 SCRIPT = """
 import hashlib, json, sys
@@ -73,7 +72,6 @@ def run(world, place, data_dir):
     return found
 
 
-@pytest.mark.skipif(not torch.distributed.is_available(), reason="torch without distributed")
 def test_two_ranks_stay_bit_identical_and_follow_one_process(tmp_path, mnist_dir):
     (alone,) = run(1, tmp_path / "none", mnist_dir)
     first, second = run(2, tmp_path / "meeting", mnist_dir)

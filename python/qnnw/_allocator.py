@@ -15,9 +15,9 @@ def keep_freed_memory() -> bool:
     """Let the process keep the memory that it frees, as far as glibc can be told to.
 
     Every training step makes and frees tensors of a megabyte or more. glibc gives such memory back
-    to the system and asks for it anew, and the system clears it page by page: without this, up to
-    half of a step on the paper's MNIST network is spent so. It is for a process of one's own, such
-    as the command line's: up to half a GiB more stays with it.
+    to the system and asks for it anew, and the system clears it page by page, which can take a good
+    part of a step. It is for a process of one's own, such as the command line's: up to half a GiB
+    more stays with it.
 
     Returns
     -------

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnnw._extras import needs
-from qnnw.evaluation import LOSSES, as_device, one_torch_thread
+from qnnw._torch import as_device, one_torch_thread
+from qnnw.evaluation import LOSSES
 
 with needs("train", "qnnw.backward"):
     import torch

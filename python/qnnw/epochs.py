@@ -128,17 +128,20 @@ class EpochTrainer(Trainer):
         ]
 
     def seconds_left(self) -> float:
-        """From a step on the first batch, and an evaluation."""
-        left = len(range(len(self.history), self.config.epochs))
-        weights = self.best_weights()
-        batch = slice(0, self.config.batch_size)
-        for timed in (False, True):
+        """From a step's circuit and network on the first batch, and an evaluation."""
+        angles, batch = self.best.angles, slice(0, self.config.batch_size)
+        for warm in (True, False):
             start = time.perf_counter()
-            self._gradient(weights, self._inputs[batch], self._labels[batch])
-            step = time.perf_counter() - start if timed else 0.0
+            # Another gamma each time: the last weights are remembered.
+            gamma = self.best.gamma * (1.0 + 1e-9 * warm)
+            weights = self.generator.weights(angles, gamma, record=True)
+            _, cotangent = self._gradient(weights, self._inputs[batch], self._labels[batch])
+            self.generator.gradients(angles, gamma, cotangent)
+            step = time.perf_counter() - start
         start = time.perf_counter()
         self._train(weights)
-        return left * (step * self.units_per_round + time.perf_counter() - start)
+        epoch = step * self.units_per_round + time.perf_counter() - start
+        return (self.rounds - len(self.history)) * epoch
 
     def run_round(self, reporter: Reporter) -> dict[str, Any]:
         """One epoch. Returns the line for the history."""

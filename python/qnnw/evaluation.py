@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeGuard
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnnw._extras import needs
+from qnnw._torch import as_device, one_torch_thread
 
 with needs("train", "qnnw.evaluation"):
     import torch
@@ -222,16 +222,6 @@ class _ConvPool2x2(nn.Module):
         return torch.maximum(two[:, :channels], two[:, channels:])
 
 
-def as_device(name: str | torch.device) -> torch.device:
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"`device` is {str(name)!r}, which torch cannot use: {reason}") from error
-    return device
-
-
 def _for_evaluation(network: nn.Module) -> nn.Module:
     """A copy in evaluation mode, narrow convolutions joined with the 2x2 max-pools after them."""
     network = copy.deepcopy(network).eval()
@@ -297,17 +287,3 @@ def _chunk_size(network: nn.Module, inputs: torch.Tensor) -> int:
             hook.remove()
     sample = inputs[0].numel() * inputs.element_size() + largest
     return max(1, CHUNK_BYTES // sample)
-
-
-@contextmanager
-def one_torch_thread() -> Iterator[None]:
-    """Let every operator run on the thread that calls it; parallelism is across chunks."""
-    before = torch.get_num_threads()
-    if before == 1:
-        yield
-        return
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

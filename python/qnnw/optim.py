@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from qnnw._extras import needs
-from qnnw.evaluation import one_torch_thread
+from qnnw._torch import one_torch_thread
 
 with needs("train", "qnnw.optim"):
     import torch

@@ -124,7 +124,7 @@ def load_recipe(path: str | os.PathLike[str], module: nn.Module) -> nn.Module:
 
     The weights are those that the recipe was made from, bit for bit, which a checksum proves.
     Where another instruction set rounds the circuit differently, a weight may differ by one unit in
-    its last place (some 1 in 10^7 do); then a :class:`RecipeWarning` says so.
+    its last place; then a :class:`RecipeWarning` says so.
 
     Parameters
     ----------
