@@ -2,6 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from qnnw.record import RunFolder
+from qnnw.runs import resume, train
 from qnnw.training import Reporter
 
 TIMES = {
@@ -27,3 +38,53 @@ class StopAfter(Reporter):
         self.left -= 1
         if self.left == 0:
             raise KeyboardInterrupt
+
+
+def cut(config, out, units):
+    """Start a run and interrupt it; its folder."""
+    with pytest.raises(KeyboardInterrupt):
+        train(config, out, StopAfter(units))
+    (path,) = out.iterdir()
+    return path
+
+
+def check_that_stops_change_nothing(config, tmp_path, stops):
+    """A run that is interrupted again and again gives an uninterrupted one's bits."""
+    whole = train(config, tmp_path / "whole")
+    path = cut(config, tmp_path / "cut", stops[0])
+    for stop in stops[1:]:
+        with pytest.raises(KeyboardInterrupt):
+            resume(path, StopAfter(stop))
+    assert same_but_for_time(resume(path), whole)
+    left, right = RunFolder(path), RunFolder(whole["run_dir"])
+    assert left.model_path.read_bytes() == right.model_path.read_bytes()
+    for a, b in zip(left.read_history(), right.read_history(), strict=True):
+        assert same_but_for_time(a, b)
+    arrays, expected = left.read_checkpoint()[0], right.read_checkpoint()[0]
+    assert arrays.keys() == expected.keys()
+    assert all(arrays[name].tobytes() == expected[name].tobytes() for name in arrays)
+
+
+# Imports are done before the run is touched, so that kills fall into the run.
+RESUME = """
+import sys
+from qnnw.runs import resume
+print("ready", flush=True)
+resume(sys.argv[1])
+"""
+
+
+def check_that_kills_change_nothing(config, tmp_path, times, seed):
+    """kill -9, again and again, at any moment; the last one finishes."""
+    whole = train(config, tmp_path / "whole")
+    path = cut(config, tmp_path / "cut", 3)
+    rng = random.Random(seed)
+    for _ in range(times):
+        command = [sys.executable, "-c", RESUME, str(path)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            process.stdout.readline()
+            time.sleep(rng.uniform(0.0, 0.8))
+            os.kill(process.pid, signal.SIGKILL)
+        RunFolder(path).read_checkpoint()
+        RunFolder(path).read_history()
+    assert same_but_for_time(resume(path), whole)

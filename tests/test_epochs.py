@@ -3,12 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import random
-import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
@@ -27,7 +21,12 @@ from qnnw.record import RecordError, RunFolder
 from qnnw.runs import evaluate_run, load_model, resume, train
 from qnnw.schedules import one_cycle
 from qnnw.training import Reporter
-from running import StopAfter, same_but_for_time
+from running import (
+    StopAfter,
+    check_that_kills_change_nothing,
+    check_that_stops_change_nothing,
+    same_but_for_time,
+)
 
 SHORT = dataclasses.replace(preset("iris", "adam"), epochs=5, batch_size=16)
 
@@ -107,41 +106,11 @@ def test_the_record_is_whole(tmp_path):
 @pytest.mark.parametrize("stops", [[1], [10], [15, 1, 9]])
 def test_interrupted_and_resumed_is_uninterrupted(tmp_path, shots, stops):
     config = dataclasses.replace(SHORT, shots=shots, signs="random", scale="fan_in")
-    whole = train(config, tmp_path / "whole")
-    with pytest.raises(KeyboardInterrupt):
-        train(config, tmp_path / "cut", StopAfter(stops[0]))
-    (path,) = (tmp_path / "cut").iterdir()
-    for stop in stops[1:]:
-        with pytest.raises(KeyboardInterrupt):
-            resume(path, StopAfter(stop))
-    assert same_but_for_time(resume(path), whole)
-    left, right = RunFolder(path), RunFolder(whole["run_dir"])
-    assert left.model_path.read_bytes() == right.model_path.read_bytes()
-    for a, b in zip(left.read_history(), right.read_history(), strict=True):
-        assert same_but_for_time(a, b)
+    check_that_stops_change_nothing(config, tmp_path, stops)
 
 
 def test_killed_at_random_moments(tmp_path):
-    """kill -9, again and again, at any moment; the last one finishes."""
-    config = dataclasses.replace(SHORT, epochs=40)
-    whole = train(config, tmp_path / "whole")
-    script = """
-import sys
-from qnnw.runs import resume
-print("ready", flush=True)
-resume(sys.argv[1])
-"""
-    with pytest.raises(KeyboardInterrupt):
-        train(config, tmp_path / "cut", StopAfter(3))
-    (path,) = (tmp_path / "cut").iterdir()
-    rng = random.Random(1)
-    for _ in range(5):
-        command = [sys.executable, "-c", script, str(path)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-            process.stdout.readline()
-            time.sleep(rng.uniform(0.0, 0.5))
-            os.kill(process.pid, signal.SIGKILL)
-    assert same_but_for_time(resume(path), whole)
+    check_that_kills_change_nothing(dataclasses.replace(SHORT, epochs=40), tmp_path, 5, seed=1)
 
 
 def test_threads_do_not_change_a_bit(tmp_path, mnist_dir):

@@ -4,12 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import random
-import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
@@ -27,7 +21,13 @@ from qnnw.periods import PeriodTrainer
 from qnnw.record import RecordError, RunFolder
 from qnnw.runs import evaluate_run, resume, train
 from qnnw.training import Reporter
-from running import StopAfter, same_but_for_time
+from running import (
+    StopAfter,
+    check_that_kills_change_nothing,
+    check_that_stops_change_nothing,
+    cut,
+    same_but_for_time,
+)
 
 SHORT = dataclasses.replace(PRESETS["iris"], periods=4, angle_evals=30, gamma_evals=5)
 
@@ -122,48 +122,12 @@ def test_seeds_matter(finished, tmp_path):
 @pytest.mark.parametrize("stops", [[1], [40], [70, 1, 50]])
 def test_interrupted_and_resumed_is_uninterrupted(tmp_path, shots, stops):
     config = dataclasses.replace(SHORT, shots=shots, signs="random", mapping="centered")
-    whole = train(config, tmp_path / "whole")
-    with pytest.raises(KeyboardInterrupt):
-        train(config, tmp_path / "cut", StopAfter(stops[0]))
-    (path,) = (tmp_path / "cut").iterdir()
-    for stop in stops[1:]:
-        with pytest.raises(KeyboardInterrupt):
-            resume(path, StopAfter(stop))
-    resumed = resume(path)
-    assert same_but_for_time(resumed, whole)
-    left, right = RunFolder(path), RunFolder(whole["run_dir"])
-    assert left.model_path.read_bytes() == right.model_path.read_bytes()
-    for a, b in zip(left.read_history(), right.read_history(), strict=True):
-        assert same_but_for_time(a, b)
-    assert np.array_equal(left.read_checkpoint()[0]["angles"], right.read_checkpoint()[0]["angles"])
+    check_that_stops_change_nothing(config, tmp_path, stops)
 
 
 def test_killed_at_random_moments(tmp_path):
-    """kill -9, again and again, at any moment; the last one finishes."""
     config = dataclasses.replace(SHORT, periods=12, angle_evals=60)
-    whole = train(config, tmp_path / "whole")
-    # Imports are done before the run is touched, so that kills fall into the run.
-    script = """
-import sys
-from qnnw.config import TrainConfig
-from qnnw.record import RunFolder
-from qnnw.runs import resume, train
-print("ready", flush=True)
-resume(sys.argv[1])
-"""
-    with pytest.raises(KeyboardInterrupt):
-        train(config, tmp_path / "cut", StopAfter(3))
-    (path,) = (tmp_path / "cut").iterdir()
-    rng = random.Random(0)
-    for _ in range(6):
-        command = [sys.executable, "-c", script, str(path)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-            process.stdout.readline()
-            time.sleep(rng.uniform(0.0, 0.8))
-            os.kill(process.pid, signal.SIGKILL)
-        RunFolder(path).read_checkpoint()
-        RunFolder(path).read_history()
-    assert same_but_for_time(resume(path), whole)
+    check_that_kills_change_nothing(config, tmp_path, 6, seed=0)
 
 
 def test_resuming_a_finished_run_only_reports(finished):
@@ -204,10 +168,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_its_periods(tmp_path,
 
 
 def cut_run(out):
-    with pytest.raises(KeyboardInterrupt):
-        train(SHORT, out, StopAfter(50))
-    (path,) = out.iterdir()
-    return RunFolder(path)
+    return RunFolder(cut(SHORT, out, 50))
 
 
 def test_a_damaged_checkpoint_is_refused(tmp_path):
