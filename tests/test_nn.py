@@ -318,6 +318,16 @@ def test_shots_are_drawn_afresh_in_training_and_stand_in_evaluation():
     assert model.angles.grad.abs().sum() > 0
 
 
+def test_two_measurements_may_wait_for_their_gradients():
+    inputs = inputs_for("double")
+    together, apart = (wrap(mlp(torch.float64), shots=100) for _ in range(2))
+    (together(inputs).sum() + together(inputs).square().sum()).backward()
+    apart(inputs).sum().backward()
+    apart(inputs).square().sum().backward()
+    assert_close(together.angles.grad, apart.angles.grad)
+    assert_close(together.gamma.grad, apart.gamma.grad)
+
+
 def test_with_many_shots_the_gradient_nears_the_exact_one():
     inputs = inputs_for("double")
     exact = wrap(mlp(torch.float64))

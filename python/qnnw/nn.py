@@ -212,8 +212,10 @@ class QuantumTrain(nn.Module):
         record = torch.is_grad_enabled() and (self.angles.requires_grad or self.gamma.requires_grad)
         if self.generator.shots is not None and self.training and record:
             self.draws.add_(1)
+        # The graph keeps the number of its own measurement while later calls count on.
+        draw = self.draws.clone().cpu()
         flat: Tensor = _operator.generate_weights(
-            self.angles.cpu(), self.gamma.cpu(), self.draws.cpu(), self.generator.handle, record
+            self.angles.cpu(), self.gamma.cpu(), draw, self.generator.handle, record
         )
         return flat
 
