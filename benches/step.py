@@ -36,7 +36,7 @@ from torch.nn import functional
 import qnnw
 from qnnw import networks
 from qnnw._allocator import keep_freed_memory
-from qnnw.backward import BatchGradient
+from qnnw.backward import BatchGradient, shaped
 from qnnw.generator import WeightGenerator
 
 QUBITS, REPS, BATCH = 13, 26, 128
@@ -176,7 +176,7 @@ class Step(ABC):
         named, start = {}, 0
         for name, parameter in self.network.named_parameters():
             part = weights[start : start + parameter.numel()]
-            named[name] = part.view(parameter.shape).float()
+            named[name] = shaped(part, parameter.shape).float()
             start += parameter.numel()
         logits = torch.func.functional_call(self.network, named, self.images)
         return functional.cross_entropy(logits, self.labels)
