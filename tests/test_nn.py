@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import shutil
 
 import numpy as np
 import pytest
@@ -207,10 +208,22 @@ def test_the_operator_keeps_torchs_rules(dtype):
         torch.library.opcheck(_operator.generate_weights, arguments)
 
 
-def test_compiles_into_one_graph():
+@pytest.mark.parametrize(
+    "backend",
+    [
+        "aot_eager",
+        pytest.param(
+            "inductor",
+            marks=pytest.mark.skipif(
+                shutil.which("g++") is None, reason="torch's inductor needs a C++ compiler"
+            ),
+        ),
+    ],
+)
+def test_compiles_into_one_graph(backend):
     model = wrap(mlp())
     inputs = inputs_for("mlp")
-    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+    compiled = torch.compile(model, fullgraph=True, backend=backend)
     expected = model(inputs)
     found = compiled(inputs)
     assert_close(found, expected)

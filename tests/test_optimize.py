@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from qnnw.optimize import Cobyla, NelderMead, NonFiniteLossError, Spsa
+from qnnw.optimize import Cobyla, FastCobyla, NelderMead, NonFiniteLossError, Spsa, _turned
 
 
 def bowl(point):
@@ -11,7 +11,14 @@ def bowl(point):
 
 
 @pytest.mark.parametrize(
-    "optimizer", [Cobyla(rhobeg=0.5), Cobyla(rhobeg=0.5, rotation=3), NelderMead(step=0.5)]
+    "optimizer",
+    [
+        Cobyla(rhobeg=0.5),
+        Cobyla(rhobeg=0.5, rotation=3),
+        FastCobyla(rhobeg=0.5),
+        FastCobyla(rhobeg=0.5, rotation=3),
+        NelderMead(step=0.5),
+    ],
 )
 def test_finds_a_minimum(optimizer):
     outcome = optimizer.minimize(bowl, np.array([2.0, -1.0, 0.0]), 400)
@@ -20,7 +27,10 @@ def test_finds_a_minimum(optimizer):
     assert outcome.evaluations <= 400
 
 
-@pytest.mark.parametrize("optimizer", [Cobyla(), Cobyla(rotation=1), NelderMead(), Spsa()])
+@pytest.mark.parametrize(
+    "optimizer",
+    [Cobyla(), Cobyla(rotation=1), FastCobyla(), FastCobyla(rotation=1), NelderMead(), Spsa()],
+)
 @pytest.mark.parametrize("budget", [1, 2, 5, 31, 32, 33, 34, 35, 100])
 def test_the_budget_is_kept_and_nothing_warns(optimizer, budget, capfd):
     """COBYLA with fewer evaluations than n + 2 = 34 among them."""
@@ -38,7 +48,7 @@ def test_the_budget_is_kept_and_nothing_warns(optimizer, budget, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("optimizer", [Cobyla(), NelderMead(), Spsa()])
+@pytest.mark.parametrize("optimizer", [Cobyla(), FastCobyla(), NelderMead(), Spsa()])
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 @pytest.mark.parametrize("after", [0, 7])
 def test_a_loss_that_is_not_finite_stops_it(optimizer, bad, after):
@@ -104,12 +114,14 @@ def test_the_overhead_is_measured():
 
 @pytest.mark.parametrize("size", [1, 2, 3, 32, 112, 728])
 def test_the_turn_is_orthogonal_seeded_and_starts_at_the_start(size):
-    turn = Cobyla(rotation=5)._turn(size)
+    turn, origin = _turned(np.zeros(size), 5)
+    assert not origin.any()
     matrix = np.stack([turn(row) for row in np.eye(size)])
     np.testing.assert_allclose(matrix @ matrix.T, np.eye(size), atol=1e-12)
-    assert np.array_equal(turn(np.ones(size)), Cobyla(rotation=5)._turn(size)(np.ones(size)))
+    assert np.array_equal(turn(np.ones(size)), _turned(np.zeros(size), 5)[0](np.ones(size)))
     if size > 3:
-        assert not np.allclose(turn(np.ones(size)), Cobyla(rotation=6)._turn(size)(np.ones(size)))
+        other, _ = _turned(np.zeros(size), 6)
+        assert not np.allclose(turn(np.ones(size)), other(np.ones(size)))
     seen = []
 
     def objective(point):

@@ -27,7 +27,7 @@ def test_learns_iris_in_a_pipeline():
     assert cross_val_score(pipeline, features, labels, cv=3).mean() > 0.92
 
 
-@pytest.mark.parametrize("optimizer", ["cobyla", "spsa"])
+@pytest.mark.parametrize("optimizer", ["cobyla", "cobyla-fast", "spsa"])
 def test_learns_by_values_alone(optimizer):
     features, labels = load_iris(return_X_y=True)
     names = np.array(["setosa", "versicolor", "virginica"])[labels]

@@ -83,7 +83,8 @@ def train_command(
     optimizer: Annotated[
         str | None,
         typer.Option(
-            help="adam: exact gradients; cobyla: the paper's periods; spsa: the same for shots. "
+            help="adam: exact gradients; cobyla: the paper's periods; cobyla-fast: the same in "
+            "O(n^2) per evaluation, for many angles; spsa: the same for shots. "
             "Default: cobyla for iris, adam for the others."
         ),
     ] = None,

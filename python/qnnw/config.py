@@ -18,7 +18,7 @@ NETWORKS = {
     "mnist": networks.mnist,
     "fashion-mnist": networks.mnist,
 }
-OPTIMIZERS = ("cobyla", "spsa", "adam")
+OPTIMIZERS = ("cobyla", "cobyla-fast", "spsa", "adam")
 PRECONDITIONING = ("full", "diagonal")
 
 
@@ -33,9 +33,10 @@ class TrainConfig:
     reps, entanglement
         The circuit; see :class:`qnnw.EfficientSU2`.
     optimizer
-        ``"cobyla"``: the paper's periods, see :class:`qnnw.periods.PeriodTrainer`; ``"spsa"``: the
-        same with SPSA on the angles, for shots; ``"adam"``: exact gradients, see
-        :class:`qnnw.epochs.EpochTrainer`.
+        ``"cobyla"``: the paper's periods, see :class:`qnnw.periods.PeriodTrainer`;
+        ``"cobyla-fast"``: the same with :func:`qnnw.optimize.minimize_cobyla` instead of SciPy's
+        COBYLA, for many angles; ``"spsa"``: the same with SPSA on the angles, for shots;
+        ``"adam"``: exact gradients, see :class:`qnnw.epochs.EpochTrainer`.
     signs, mapping
         The map; see :class:`qnnw.WeightMap`.
     scale

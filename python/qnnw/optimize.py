@@ -6,22 +6,33 @@ import contextlib
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.fft import dct
 from scipy.optimize import minimize
 
-__all__ = ["Cobyla", "NelderMead", "NonFiniteLossError", "Optimizer", "Outcome", "Spsa"]
+from qnnw._objective import (
+    BudgetSpentError,
+    NonFiniteLossError,
+    Objective,
+    Vector,
+    Watched,
+    check_positive,
+)
+from qnnw.cobyla import minimize_cobyla
 
-Vector = NDArray[np.float64]
-Objective = Callable[[Vector], float]
-
-
-class NonFiniteLossError(ArithmeticError):
-    """The objective gave NaN or infinity."""
+__all__ = [
+    "Cobyla",
+    "FastCobyla",
+    "NelderMead",
+    "NonFiniteLossError",
+    "Optimizer",
+    "Outcome",
+    "Spsa",
+    "minimize_cobyla",
+]
 
 
 @dataclass(frozen=True)
@@ -86,35 +97,17 @@ class Cobyla:
     rotation: int | None = None
 
     def __post_init__(self) -> None:
-        _check_positive("rhobeg", self.rhobeg)
-        _check_positive("tol", self.tol)
+        check_positive("rhobeg", self.rhobeg)
+        check_positive("tol", self.tol)
 
     def minimize(self, objective: Objective, start: Vector, max_evaluations: int) -> Outcome:
         """See :meth:`Optimizer.minimize`."""
         # SciPy takes no maxiter below n + 2; the budget stops it at the number that was asked for.
         options = {"rhobeg": self.rhobeg, "maxiter": max(max_evaluations, len(start) + 2)}
-        turn = self._turn(len(start))
-        watched = _Watched(objective, max_evaluations)
-        return _run(
-            "COBYLA",
-            watched,
-            start if turn is None else np.zeros_like(start),
-            None if turn is None else lambda point: start + turn(point),
-            tol=self.tol,
-            options=options,
-        )
-
-    def _turn(self, size: int) -> Callable[[Vector], Vector] | None:
-        """A random orthogonal transform: permute, flip signs, cosine transform, flip signs.
-
-        It takes O(n log n) steps and no BLAS, whose last bits would depend on its threads.
-        """
-        if self.rotation is None:
-            return None
-        rng = np.random.default_rng(self.rotation)
-        order = rng.permutation(size)
-        before, after = rng.choice([-1.0, 1.0], size=(2, size))
-        return lambda point: after * dct(before * point[order], norm="ortho")
+        watched = Watched(objective, max_evaluations)
+        watched.check_start(start)
+        place, origin = _turned(start, self.rotation)
+        return _run("COBYLA", watched, origin, place, tol=self.tol, options=options)
 
     def overhead(self, size: int) -> float:
         """Seconds that the method itself takes per evaluation at ``size`` variables, measured."""
@@ -128,6 +121,28 @@ class Cobyla:
         self.minimize(bowl, np.ones(size), size + 10)
         steps = np.diff(started[size + 1 :])
         return float(np.median(steps)) if len(steps) else 0.0
+
+
+@dataclass(frozen=True)
+class FastCobyla(Cobyla):
+    """The same method in :func:`minimize_cobyla`: O(n^2) steps per evaluation, not O(n^3).
+
+    Its first evaluations are those of :class:`Cobyla`; later ones take other turns.
+    """
+
+    def minimize(self, objective: Objective, start: Vector, max_evaluations: int) -> Outcome:
+        """See :meth:`Optimizer.minimize`."""
+        watched = Watched(objective, max_evaluations)
+        watched.check_start(start)
+        place, origin = _turned(start, self.rotation)
+        minimize_cobyla(
+            lambda point: watched(place(point)),
+            origin,
+            max_evaluations=max_evaluations,
+            rhobeg=self.rhobeg,
+            tol=self.tol,
+        )
+        return Outcome(watched.best, watched.value, watched.evaluations)
 
 
 @dataclass(frozen=True)
@@ -156,13 +171,13 @@ class Spsa:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _check_positive("step", self.step)
-        _check_positive("perturbation", self.perturbation)
+        check_positive("step", self.step)
+        check_positive("perturbation", self.perturbation)
 
     def minimize(self, objective: Objective, start: Vector, max_evaluations: int) -> Outcome:
         """See :meth:`Optimizer.minimize`."""
-        watched = _Watched(objective, max_evaluations)
-        _check_start(watched, start)
+        watched = Watched(objective, max_evaluations)
+        watched.check_start(start)
         rng = np.random.default_rng(self.seed)
         size = len(start)
         width = self.perturbation * self.step / math.sqrt(size)
@@ -204,69 +219,47 @@ class NelderMead:
     step: float = 0.05
 
     def __post_init__(self) -> None:
-        _check_positive("step", self.step)
+        check_positive("step", self.step)
 
     def minimize(self, objective: Objective, start: Vector, max_evaluations: int) -> Outcome:
         """See :meth:`Optimizer.minimize`."""
-        watched = _Watched(objective, max_evaluations)
+        watched = Watched(objective, max_evaluations)
+        watched.check_start(start)
         simplex = np.tile(start, (len(start) + 1, 1))
         edges = np.where(start == 0.0, self.step, self.step * start)
         simplex[1:] += np.diag(edges)
         options = {"maxfev": max_evaluations + 1, "initial_simplex": simplex}
-        return _run("Nelder-Mead", watched, start, options=options)
+        return _run("Nelder-Mead", watched, start, lambda point: point, options=options)
 
 
-class _BudgetSpentError(Exception):
-    """The evaluations are used up; never leaves this module."""
+def _turned(start: Vector, seed: int | None) -> tuple[Callable[[Vector], Vector], Vector]:
+    """Coordinates around ``start`` that are turned at random, and where it lies in them.
 
+    The turn is orthogonal: permute, flip signs, cosine transform, flip signs. It takes O(n log n)
+    steps and no BLAS, whose last bits would depend on its threads.
+    """
+    if seed is None:
+        return (lambda point: point), start
+    size = len(start)
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(size)
+    before, after = rng.choice([-1.0, 1.0], size=(2, size))
 
-@dataclass
-class _Watched:
-    """The objective, counted, checked, and with its best point kept."""
+    def place(point: Vector) -> Vector:
+        moved: Vector = start + after * dct(before * point[order], norm="ortho")
+        return moved
 
-    objective: Objective
-    left: int
-    best: Vector = field(default_factory=lambda: np.empty(0))
-    value: float = math.inf
-    evaluations: int = 0
-
-    def __call__(self, point: Vector) -> float:
-        if self.left == 0:
-            raise _BudgetSpentError
-        value = float(self.objective(point))
-        self.left -= 1
-        self.evaluations += 1
-        if not math.isfinite(value):
-            raise NonFiniteLossError(
-                f"the objective is {value} at evaluation {self.evaluations}; it must be finite"
-            )
-        if value < self.value:
-            self.best, self.value = point.copy(), value
-        return value
+    return place, np.zeros_like(start)
 
 
 def _run(
     method: str,
-    watched: _Watched,
+    watched: Watched,
     start: Vector,
-    place: Callable[[Vector], Vector] | None = None,
+    place: Callable[[Vector], Vector],
     **arguments: Any,
 ) -> Outcome:
     """Run SciPy's method until it ends or the budget does; ``place`` maps its points to ours."""
-    _check_start(watched, start)
-    placed = watched if place is None else lambda point: watched(place(point))
-    with contextlib.suppress(_BudgetSpentError):
-        minimize(placed, start, method=method, **arguments)
+    with contextlib.suppress(BudgetSpentError):
+        minimize(lambda point: watched(place(point)), start, method=method, **arguments)
     return Outcome(watched.best, watched.value, watched.evaluations)
-
-
-def _check_start(watched: _Watched, start: Vector) -> None:
-    if watched.left < 1:
-        raise ValueError(f"`max_evaluations` is {watched.left}; it must be at least 1")
-    if start.ndim != 1 or start.size == 0:
-        raise ValueError(f"`start` has shape {start.shape}; one axis, not empty, is needed")
-
-
-def _check_positive(name: str, value: float) -> None:
-    if not (math.isfinite(value) and value > 0):
-        raise ValueError(f"`{name}` is {value}; it must be positive and finite")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from qnnw._seeds import derived_seed
 from qnnw.config import TrainConfig
 from qnnw.generator import SMALLEST_GAMMA
-from qnnw.optimize import Cobyla, NelderMead, Optimizer, Spsa
+from qnnw.optimize import Cobyla, FastCobyla, NelderMead, Optimizer, Spsa
 from qnnw.training import Point, Reporter, Trainer
 
 __all__ = ["PeriodTrainer"]
@@ -19,6 +19,7 @@ __all__ = ["PeriodTrainer"]
 # Derived seeds from here on turn COBYLA's coordinates, or draw SPSA's directions; those below draw
 # shots.
 ROTATIONS = 1 << 40
+_NAMES = {"cobyla": "COBYLA", "cobyla-fast": "COBYLA (O(n^2) steps)", "spsa": "SPSA"}
 
 
 class PeriodTrainer(Trainer):
@@ -49,14 +50,14 @@ class PeriodTrainer(Trainer):
     def describe(self) -> list[str]:
         """The budget, and openly what a budget below COBYLA's simplex means."""
         config = self.config
-        name = {"cobyla": "COBYLA", "spsa": "SPSA"}[config.optimizer]
+        name = _NAMES[config.optimizer]
         lines = [
             f"{config.periods} periods of {config.angle_evals} {name} and {config.gamma_evals} "
             f"Nelder-Mead evaluations on {len(self.data.train_labels)} samples, "
             f"{self.threads} thread{'s' if self.threads != 1 else ''}, {config.device}",
         ]
         simplex = self.ansatz.num_parameters + 2
-        if config.optimizer == "cobyla" and config.angle_evals < simplex:
+        if config.optimizer != "spsa" and config.angle_evals < simplex:
             lines.append(
                 f"note: {config.angle_evals} evaluations are fewer than the {simplex} that "
                 "COBYLA needs for a first model; each period walks along one direction after "
@@ -91,7 +92,8 @@ class PeriodTrainer(Trainer):
         seed = derived_seed(config.seed, ROTATIONS + period)
         if config.optimizer == "spsa":
             return Spsa(step=step, seed=seed)
-        return Cobyla(rhobeg=step, rotation=seed if config.rotate else None)
+        method = FastCobyla if config.optimizer == "cobyla-fast" else Cobyla
+        return method(rhobeg=step, rotation=seed if config.rotate else None)
 
     def seconds_left(self) -> float:
         """From a few evaluations, and COBYLA's own time where that matters."""

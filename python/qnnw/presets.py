@@ -46,8 +46,8 @@ def preset(dataset: str, optimizer: str | None = None) -> TrainConfig:
         ``"iris"``, ``"digits"``, ``"mnist"`` or ``"fashion-mnist"``.
     optimizer
         ``"cobyla"`` is the paper's protocol, and for Iris and MNIST the paper's own settings;
-        ``"spsa"`` the same with SPSA; ``"adam"`` trains by exact gradients with the map that
-        measured best. ``None``: :data:`DEFAULT_OPTIMIZERS`.
+        ``"cobyla-fast"`` and ``"spsa"`` the same with those; ``"adam"`` trains by exact gradients
+        with the map that measured best. ``None``: :data:`DEFAULT_OPTIMIZERS`.
 
     Raises
     ------

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qnnw._extras import needs
-from qnnw.config import one_of
-from qnnw.optimize import Cobyla, Optimizer, Spsa
+from qnnw.config import OPTIMIZERS, one_of
+from qnnw.optimize import Cobyla, FastCobyla, Optimizer, Spsa
 from qnnw.schedules import one_cycle
 
 with needs("train", "qnnw.sklearn"):
@@ -44,8 +44,8 @@ class QuantumTrainClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
     reps, entanglement, gamma, signs, mapping, scale, shots
         Circuit and map; see :class:`qnnw.nn.QuantumTrain`.
     optimizer
-        ``"adam"``: exact gradients; ``"cobyla"`` or ``"spsa"``: values of the loss alone, over all
-        samples, for angles and gamma together.
+        ``"adam"``: exact gradients; ``"cobyla"``, ``"cobyla-fast"`` or ``"spsa"``: values of the
+        loss alone, over all samples, for angles and gamma together.
     learning_rate
         Peak of a one-cycle schedule for Adam; for the others the length of the first step.
     epochs, batch_size
@@ -159,7 +159,7 @@ class QuantumTrainClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
         return labels
 
     def _check_settings(self) -> None:
-        one_of("optimizer", self.optimizer, ("adam", "cobyla", "spsa"))
+        one_of("optimizer", self.optimizer, OPTIMIZERS)
         for name in ("epochs", "batch_size", "max_evaluations"):
             value = getattr(self, name)
             if value < 1:
@@ -213,9 +213,11 @@ class QuantumTrainClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
 
         start = np.append(model.angles.double().numpy(), float(model.gamma.detach()))
         method: Optimizer = (
-            Cobyla(rhobeg=self.learning_rate, rotation=seed)
-            if self.optimizer == "cobyla"
-            else Spsa(step=self.learning_rate, seed=seed)
+            Spsa(step=self.learning_rate, seed=seed)
+            if self.optimizer == "spsa"
+            else (FastCobyla if self.optimizer == "cobyla-fast" else Cobyla)(
+                rhobeg=self.learning_rate, rotation=seed
+            )
         )
         outcome = method.minimize(objective, start, self.max_evaluations)
         set_point(outcome.point)
