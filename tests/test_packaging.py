@@ -78,7 +78,8 @@ def test_a_missing_extra_is_named(module, missing):
 
 @pytest.mark.parametrize("missing", ["torch", "typer", "rich"])
 def test_the_command_says_what_to_install_in_one_line(missing):
-    finished = run_without({missing}, "from qnnw.__main__ import main; main()")
+    run = "import sys; sys.argv[1:] = ['train', 'iris']; from qnnw.__main__ import main; main()"
+    finished = run_without({missing}, run)
     assert finished.returncode == 1
     assert finished.stderr.startswith("error: ")
     assert "pip install 'qnnw[train]'" in finished.stderr

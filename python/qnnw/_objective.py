@@ -9,13 +9,15 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from qnnw._errors import UserError
+
 __all__ = ["BudgetSpentError", "NonFiniteLossError", "Objective", "Vector", "Watched"]
 
 Vector = NDArray[np.float64]
 Objective = Callable[[Vector], float]
 
 
-class NonFiniteLossError(ArithmeticError):
+class NonFiniteLossError(UserError, ArithmeticError):
     """The objective gave NaN or infinity."""
 
 

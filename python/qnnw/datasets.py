@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from qnnw._errors import UserError
 from qnnw._extras import needs
 
 with needs("train", "qnnw.datasets"):
@@ -27,7 +28,7 @@ MNIST_FAMILY = {
 }
 
 
-class DatasetError(RuntimeError):
+class DatasetError(UserError, RuntimeError):
     """A dataset cannot be found, fetched or read."""
 
 

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qnnw._errors import UserError
 from qnnw.files import write_atomically
 
 __all__ = ["RecordError", "RunFolder"]
@@ -30,7 +31,7 @@ __all__ = ["RecordError", "RunFolder"]
 FORMAT = 1
 
 
-class RecordError(RuntimeError):
+class RecordError(UserError, RuntimeError):
     """A run's folder is missing, damaged, in use, or of another format."""
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from qnnw._errors import UserError
 from qnnw._extras import needs
 from qnnw.files import write_atomically
 
@@ -20,7 +21,7 @@ with needs("train", "qnnw.tensorfile"):
 __all__ = ["ModelFileError", "pack", "read", "write"]
 
 
-class ModelFileError(RuntimeError):
+class ModelFileError(UserError, RuntimeError):
     """A saved model, recipe or state is missing, damaged, of another format, or does not fit."""
 
 

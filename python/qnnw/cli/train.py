@@ -1,80 +1,39 @@
-"""The command line: ``qnnw train | resume | eval | export | info``."""
+"""``qnnw train | resume``: one run, from its beginning or from where it was cut off."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from enum import Enum
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import qnnw
-from qnnw._allocator import keep_freed_memory
-from qnnw._extras import MissingExtraError, needs
-from qnnw.config import TrainConfig
-from qnnw.datasets import DatasetError
-from qnnw.export import export_run
-from qnnw.optimize import NonFiniteLossError
-from qnnw.presets import preset
-from qnnw.progress import reporter
-from qnnw.record import RecordError
-from qnnw.runs import evaluate_run, resume, train, versions
-from qnnw.tensorfile import ModelFileError
-from qnnw.training import Reporter
+from qnnw._extras import needs
+from qnnw.cli._common import (
+    DataDir,
+    Dataset,
+    Device,
+    Json,
+    Quiet,
+    Run,
+    Threads,
+    errors,
+    prepare_process,
+)
 
 with needs("train", "The qnnw command"):
-    import torch
     import typer
     from rich.console import Console
     from rich.table import Table
 
-__all__ = ["app"]
+if TYPE_CHECKING:
+    from qnnw.training import Reporter
 
-app = typer.Typer(
-    name="qnnw",
-    help="Train classical neural networks through a quantum circuit.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-
-INTERRUPTED = 130
-FAILED = 1
-MISUSED = 2
+__all__ = ["resume_command", "train_command"]
 
 
-class _Dataset(str, Enum):
-    iris = "iris"
-    digits = "digits"
-    mnist = "mnist"
-    fashion_mnist = "fashion-mnist"
-
-
-class _Split(str, Enum):
-    train = "train"
-    test = "test"
-
-
-_Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, the last line.")]
-_Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
-_Run = Annotated[Path, typer.Argument(metavar="RUN", help="The run's folder.")]
-_Threads = Annotated[int | None, typer.Option(help="Threads; results do not depend on them.")]
-_DataDir = Annotated[
-    Path | None,
-    typer.Option(
-        help="Where MNIST/raw and FashionMNIST/raw lie or are downloaded to; else $QNNW_DATA, "
-        "else ~/.cache/qnnw."
-    ),
-]
-_Device = Annotated[str | None, typer.Option(help="Where the network runs: cpu or cuda.")]
-
-
-@app.command("train")
 def train_command(
-    dataset: Annotated[_Dataset, typer.Argument(help="Dataset, with the paper's network for it.")],
+    dataset: Annotated[Dataset, typer.Argument(help="Dataset, with the paper's network for it.")],
     reps: Annotated[int | None, typer.Option(help="Repetitions of the circuit.")] = None,
     entanglement: Annotated[
         str | None,
@@ -130,12 +89,12 @@ def train_command(
         int | None,
         typer.Option(help="Measure on samples held out of the training set, not on the test set."),
     ] = None,
-    data_dir: _DataDir = None,
-    device: _Device = None,
-    threads: _Threads = None,
+    data_dir: DataDir = None,
+    device: Device = None,
+    threads: Threads = None,
     out: Annotated[Path, typer.Option(help="Parent of the run folders.")] = Path("runs"),
-    as_json: _Json = False,
-    quiet: _Quiet = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Train; iris as in the paper, the others by exact gradients, unless --optimizer says else."""
     changed = {
@@ -167,120 +126,57 @@ def train_command(
         "threads": threads,
     }
     given: dict[str, Any] = {name: value for name, value in changed.items() if value is not None}
-    listener = reporter(quiet)
-    with _errors(listener):
-        config: TrainConfig = dataclasses.replace(preset(dataset.value, optimizer), **given)
-        _prepare_process(threads)
-        result = train(config, out, listener)
-    _show_result(result, as_json)
+
+    def work(listener: Reporter) -> dict[str, Any]:
+        from qnnw.presets import preset
+        from qnnw.runs import train
+
+        config = dataclasses.replace(preset(dataset.value, optimizer), **given)
+        prepare_process(threads)
+        return train(config, out, listener)
+
+    _show_result(_listened(work, quiet), as_json)
 
 
-@app.command("resume")
 def resume_command(
-    run: _Run,
-    threads: _Threads = None,
-    device: _Device = None,
-    data_dir: _DataDir = None,
-    as_json: _Json = False,
-    quiet: _Quiet = False,
+    run: Run,
+    threads: Threads = None,
+    device: Device = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Go on where a run was cut off; on a finished run, only report."""
-    listener = reporter(quiet)
-    with _errors(listener):
-        _prepare_process(threads)
-        result = resume(
+
+    def work(listener: Reporter) -> dict[str, Any]:
+        from qnnw.runs import resume
+
+        prepare_process(threads)
+        return resume(
             run,
             listener,
             threads=threads,
             device=device,
             data_dir=None if data_dir is None else str(data_dir.resolve()),
         )
-    _show_result(result, as_json)
+
+    _show_result(_listened(work, quiet), as_json)
 
 
-@app.command("eval")
-def eval_command(
-    run: _Run,
-    split: Annotated[_Split, typer.Option(help="Which samples.")] = _Split.test,
-    data_dir: _DataDir = None,
-    as_json: _Json = False,
-) -> None:
-    """Evaluate a run's model.safetensors."""
-    with _errors(Reporter()):
-        folder = None if data_dir is None else str(data_dir.resolve())
-        evaluation = evaluate_run(run, split.value, data_dir=folder)
-    if as_json:
-        print(json.dumps(evaluation))
-        return
-    print(
-        f"{evaluation['dataset']} {evaluation['split']}: "
-        f"accuracy {100 * evaluation['accuracy']:.2f} % of {evaluation['samples']}, "
-        f"loss {evaluation['loss']:.4f}"
-    )
+def _listened(work: Callable[[Reporter], dict[str, Any]], quiet: bool) -> dict[str, Any]:
+    """Do it, with progress; interrupted, say how to go on."""
+    listener: Reporter | None = None
 
+    def remedy() -> str | None:
+        if listener is None or listener.run_dir is None:
+            return None
+        return f"to go on from its last finished round: qnnw resume {listener.run_dir}"
 
-@app.command("export")
-def export_command(
-    run: _Run,
-    to: Annotated[str, typer.Option(help="safetensors, onnx, pt2 or recipe.")],
-    out: Annotated[Path | None, typer.Option(help="The file; else in the run's folder.")] = None,
-) -> None:
-    """Write a run's network for use elsewhere; a recipe is the compressed network."""
-    with _errors(Reporter()):
-        path = export_run(run, to, out)
-    print(f"{path}: {path.stat().st_size:,d} bytes")
+    with errors(remedy):
+        from qnnw.progress import reporter
 
-
-@app.command("info")
-def info_command(as_json: _Json = False) -> None:
-    """Tell versions, build, instruction set, threads and devices."""
-    info: dict[str, Any] = {
-        **qnnw.build_info(),
-        "versions": versions(),
-        "cuda": torch.cuda.is_available(),
-    }
-    if as_json:
-        print(json.dumps(info))
-        return
-    table = Table(show_header=False, box=None)
-    for name, value in {**info, **info.pop("versions")}.items():
-        if not isinstance(value, dict):
-            table.add_row(name, str(value))
-    Console().print(table)
-
-
-def _prepare_process(threads: int | None) -> None:
-    keep_freed_memory()
-    if threads is not None:
-        qnnw.set_num_threads(threads)
-
-
-@contextmanager
-def _errors(listener: Reporter) -> Iterator[None]:
-    """Turn what a user can mend into one line and an exit status; nothing else is caught."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        run = listener.run_dir
-        remedy = (
-            "" if run is None else f"; to go on from its last finished round: qnnw resume {run}"
-        )
-        print(f"interrupted{remedy}", file=sys.stderr)
-        raise typer.Exit(INTERRUPTED) from None
-    except (ValueError, TypeError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise typer.Exit(MISUSED) from error
-    except (
-        RecordError,
-        ModelFileError,
-        DatasetError,
-        NonFiniteLossError,
-        MissingExtraError,
-        MemoryError,
-        OSError,
-    ) as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise typer.Exit(FAILED) from error
+        listener = reporter(quiet)
+        return work(listener)
 
 
 def _work(result: dict[str, Any]) -> str:

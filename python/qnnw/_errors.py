@@ -1,0 +1,9 @@
+"""The root of errors that a user can mend: the command line shows them in a line."""
+
+from __future__ import annotations
+
+__all__ = ["UserError"]
+
+
+class UserError(Exception):
+    """Something outside the program is missing, damaged, in use or out of range."""

@@ -1,0 +1,28 @@
+"""The command line: ``qnnw train | resume | eval | export | plot | sweep | paper | info``.
+
+A command imports what it needs when it is called: ``qnnw plot`` and ``--help`` do without torch.
+"""
+
+from __future__ import annotations
+
+from qnnw._extras import needs
+from qnnw.cli.models import eval_command, export_command, info_command
+from qnnw.cli.train import resume_command, train_command
+
+with needs("train", "The qnnw command"):
+    import typer
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    name="qnnw",
+    help="Train classical neural networks through a quantum circuit.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("train")(train_command)
+app.command("resume")(resume_command)
+app.command("eval")(eval_command)
+app.command("export")(export_command)
+app.command("info")(info_command)

@@ -1,0 +1,81 @@
+"""``qnnw eval | export | info``: what a run has left, and where it runs."""
+
+from __future__ import annotations
+
+import json
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import qnnw
+from qnnw._extras import needs
+from qnnw.cli._common import DataDir, Json, Run, errors
+
+with needs("train", "The qnnw command"):
+    import typer
+    from rich.console import Console
+    from rich.table import Table
+
+__all__ = ["eval_command", "export_command", "info_command"]
+
+
+class _Split(str, Enum):
+    train = "train"
+    test = "test"
+
+
+def eval_command(
+    run: Run,
+    split: Annotated[_Split, typer.Option(help="Which samples.")] = _Split.test,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Evaluate a run's model.safetensors."""
+    with errors():
+        from qnnw.runs import evaluate_run
+
+        folder = None if data_dir is None else str(data_dir.resolve())
+        evaluation = evaluate_run(run, split.value, data_dir=folder)
+    if as_json:
+        print(json.dumps(evaluation))
+        return
+    print(
+        f"{evaluation['dataset']} {evaluation['split']}: "
+        f"accuracy {100 * evaluation['accuracy']:.2f} % of {evaluation['samples']}, "
+        f"loss {evaluation['loss']:.4f}"
+    )
+
+
+def export_command(
+    run: Run,
+    to: Annotated[str, typer.Option(help="safetensors, onnx, pt2 or recipe.")],
+    out: Annotated[Path | None, typer.Option(help="The file; else in the run's folder.")] = None,
+) -> None:
+    """Write a run's network for use elsewhere; a recipe is the compressed network."""
+    with errors():
+        from qnnw.export import export_run
+
+        path = export_run(run, to, out)
+    print(f"{path}: {path.stat().st_size:,d} bytes")
+
+
+def info_command(as_json: Json = False) -> None:
+    """Tell versions, build, instruction set, threads and devices."""
+    with errors():
+        import torch
+
+        from qnnw.runs import versions
+
+        info: dict[str, Any] = {
+            **qnnw.build_info(),
+            "versions": versions(),
+            "cuda": torch.cuda.is_available(),
+        }
+    if as_json:
+        print(json.dumps(info))
+        return
+    table = Table(show_header=False, box=None)
+    for name, value in {**info, **info.pop("versions")}.items():
+        if not isinstance(value, dict):
+            table.add_row(name, str(value))
+    Console().print(table)
