@@ -9,6 +9,7 @@ from typing import Any, TextIO
 
 from qnnw._extras import needs
 from qnnw.training import Reporter, Trainer
+from qnnw.words import duration
 
 with needs("train", "qnnw.progress"):
     from rich.console import Console
@@ -147,11 +148,3 @@ def summary(line: dict[str, Any], trainer: Trainer) -> str:
     if line.get("collapsed"):
         text += "; fell to chance: back to the best epoch, at half the learning rate"
     return text
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words: ``41 s``, ``12 min``, ``3 h 20 min``."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"

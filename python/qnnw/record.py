@@ -26,13 +26,17 @@ from numpy.typing import NDArray
 from qnnw._errors import UserError
 from qnnw.files import write_atomically
 
-__all__ = ["RecordError", "RunFolder"]
+__all__ = ["InUseError", "RecordError", "RunFolder", "locked"]
 
 FORMAT = 1
 
 
 class RecordError(UserError, RuntimeError):
     """A run's folder is missing, damaged, in use, or of another format."""
+
+
+class InUseError(RecordError):
+    """Another process works on it."""
 
 
 class RunFolder:
@@ -73,6 +77,18 @@ class RunFolder:
             except OSError as error:
                 raise RecordError(f"{str(path)!r} cannot be made: {error}") from error
         write_atomically(path / "config.json", _json({"format": FORMAT, **config}, indent=2))
+        return cls(path)
+
+    @classmethod
+    def at(cls, path: str | os.PathLike[str], config: dict[str, Any]) -> RunFolder:
+        """The run in this very folder; where there is none yet, a new one with this config."""
+        path = Path(path)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RecordError(f"{str(path)!r} cannot be made: {error}") from error
+        if not (path / "config.json").is_file():
+            write_atomically(path / "config.json", _json({"format": FORMAT, **config}, indent=2))
         return cls(path)
 
     @property
@@ -170,19 +186,10 @@ class RunFolder:
 
         Raises
         ------
-        RecordError
+        InUseError
             Another process works on it.
         """
-        try:
-            import fcntl
-        except ImportError:  # a system without advisory locks goes without
-            yield
-            return
-        with (self.path / ".lock").open("a") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise RecordError(f"another process works on {str(self.path)!r}") from None
+        with locked(self.path):
             yield
 
     def _read_json(self, path: Path) -> dict[str, Any]:
@@ -193,6 +200,28 @@ class RunFolder:
         if not isinstance(content, dict):
             raise RecordError(f"{str(path)!r} is damaged: it holds no object")
         return content
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a folder for this process; a killed process lets go of it.
+
+    Raises
+    ------
+    InUseError
+        Another process holds it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # a system without advisory locks goes without
+        yield
+        return
+    with (folder / ".lock").open("a") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InUseError(f"another process works on {str(folder)!r}") from None
+        yield
 
 
 def _json(content: dict[str, Any], indent: int | None = None) -> bytes:

@@ -28,7 +28,15 @@ with needs("train", "qnnw.runs"):
 
     from qnnw import tensorfile
 
-__all__ = ["config_of", "evaluate_run", "load_model", "resume", "train", "versions"]
+__all__ = [
+    "config_of",
+    "evaluate_run",
+    "load_model",
+    "resume",
+    "train",
+    "train_at",
+    "versions",
+]
 
 
 def train(
@@ -60,16 +68,57 @@ def train(
         The loss became NaN or infinite; finished rounds are kept.
     """
     trainer = _trainer(config)
-    described = {
-        "config": dataclasses.asdict(config),
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    name = f"{config.dataset}-reps{config.reps}-seed{config.seed}-{stamp}"
+    folder = RunFolder.create(out, name, _described(trainer))
+    return _run(trainer, folder, reporter or Reporter())
+
+
+def train_at(
+    path: str | Path, config: TrainConfig, reporter: Reporter | None = None
+) -> dict[str, Any]:
+    """Train in this very folder: from the beginning if it is new, else from where it stands.
+
+    Parameters
+    ----------
+    path
+        The run's folder.
+    config
+        The settings; where the folder has a run already, they must be that run's, but for
+        ``threads``, ``device`` and ``data_dir``.
+    reporter
+        Hears how it goes.
+
+    Returns
+    -------
+    dict
+        The content of ``result.json``.
+
+    Raises
+    ------
+    ValueError, qnnw.datasets.DatasetError, qnnw.optimize.NonFiniteLossError
+        As for :func:`train`.
+    qnnw.record.RecordError
+        The folder has another run, is damaged, or is in use.
+    """
+    path = Path(path)
+    if (path / "config.json").is_file():
+        place = {"threads": config.threads, "device": config.device, "data_dir": config.data_dir}
+        if config_of(RunFolder(path), **place) != config:
+            raise RecordError(f"{str(path)!r} has a run with other settings")
+        return resume(path, reporter, **place)  # type: ignore[arg-type]
+    trainer = _trainer(config)
+    return _run(trainer, RunFolder.at(path, _described(trainer)), reporter or Reporter())
+
+
+def _described(trainer: Trainer) -> dict[str, Any]:
+    """What ``config.json`` holds."""
+    return {
+        "config": dataclasses.asdict(trainer.config),
         "data": trainer.data.checksums,
         "versions": versions(),
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    name = f"{config.dataset}-reps{config.reps}-seed{config.seed}-{stamp}"
-    folder = RunFolder.create(out, name, described)
-    return _run(trainer, folder, reporter or Reporter())
 
 
 def resume(

@@ -1,0 +1,158 @@
+"""``qnnw sweep``: a grid of runs."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from qnnw._extras import needs
+from qnnw.cli._common import DataDir, Dataset, Device, Json, Quiet, errors
+
+with needs("train", "The qnnw command"):
+    import typer
+
+if TYPE_CHECKING:
+    from qnnw.engines import Engine
+    from qnnw.ledger import SweepFolder
+
+__all__ = ["Address", "EngineName", "Retries", "Workers", "go_on", "sweep_command"]
+
+Workers = Annotated[
+    int | None, typer.Option(help="Runs side by side; default: one a core, on Ray one a CPU.")
+]
+ThreadsEach = Annotated[
+    int | None, typer.Option("--threads", help="Threads of a run; default: its share of the cores.")
+]
+EngineName = Annotated[str, typer.Option(help="local: processes here; ray: a Ray cluster.")]
+Address = Annotated[
+    str | None, typer.Option(help="The Ray cluster's; default: one started on this machine.")
+]
+Retries = Annotated[
+    int, typer.Option(help="How often a run whose process died is tried again without progress.")
+]
+RetryFailed = Annotated[bool, typer.Option(help="Try failed runs again.")]
+
+
+def sweep_command(
+    dataset: Annotated[
+        Dataset | None, typer.Argument(help="Dataset; may be left out to go on with --out.")
+    ] = None,
+    grid: Annotated[
+        str | None,
+        typer.Option(
+            help='Like "reps=1,4,7 shots=none,8192 seeds=0..9": settings of `qnnw train`; or a '
+            "TOML file with a table [grid]. Left out: go on with the sweep in --out."
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The sweep's folder.")] = Path("sweep"),
+    workers: Workers = None,
+    threads: ThreadsEach = None,
+    engine: EngineName = "local",
+    address: Address = None,
+    retries: Retries = 3,
+    retry_failed: RetryFailed = False,
+    data_dir: DataDir = None,
+    device: Device = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run a grid of settings, side by side; called again on the same folder, go on with it."""
+    with errors(lambda: f"to go on: qnnw sweep --out {out}"):
+        folder = _folder(dataset, grid, out, data_dir, device)
+        states = go_on(
+            folder, workers, threads, engine, address, retries, retry_failed, quiet, as_json
+        )
+    if any(state["status"] == "failed" for state in states.values()):
+        raise typer.Exit(1)
+
+
+def go_on(
+    folder: SweepFolder,
+    workers: int | None,
+    threads: int | None,
+    engine: str,
+    address: str | None,
+    retries: int,
+    retry_failed: bool,
+    quiet: bool,
+    as_json: bool,
+) -> dict[str, Any]:
+    """Run what is left of a sweep, and print its table."""
+    from qnnw.sweep import run_sweep
+    from qnnw.sweep_progress import sweep_listener
+    from qnnw.tables import write_tables
+
+    states = run_sweep(
+        folder,
+        make_engine(folder, engine, address, workers, threads),
+        retries=retries,
+        retry_failed=retry_failed,
+        listener=sweep_listener(quiet),
+    )
+    summary = {name: {"status": s.status, "error": s.error} for name, s in states.items()}
+    table = write_tables(folder, states)
+    if as_json:
+        print(json.dumps({"sweep": str(folder.path), "trials": summary}))
+        return summary
+    print(table, end="")
+    for name, state in summary.items():
+        if state["status"] == "failed":
+            print(f"failed: {name}: {state['error']}")
+    print(f"tables and pictures: {folder.path}")
+    return summary
+
+
+def make_engine(
+    folder: SweepFolder, name: str, address: str | None, workers: int | None, threads: int | None
+) -> Engine:
+    """The engine by its name, sized to the machine."""
+    if name == "ray":
+        from qnnw.ray_engine import RayEngine
+
+        return RayEngine(folder.path, address, workers, threads or 1)
+    if name != "local":
+        raise ValueError(f"`engine` is {name!r}; it must be 'local' or 'ray'")
+    if address is not None:
+        raise ValueError("`address` needs --engine ray")
+    from qnnw.engines import LocalEngine
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    workers = min(cores or 1, len(folder.trials)) if workers is None else workers
+    share = max(1, (cores or 1) // max(workers, 1))
+    return LocalEngine(workers, share if threads is None else threads, folder.path / "workers.log")
+
+
+def _folder(
+    dataset: Dataset | None,
+    grid: str | None,
+    out: Path,
+    data_dir: Path | None,
+    device: str | None,
+) -> SweepFolder:
+    from qnnw.ledger import SweepFolder
+
+    if grid is None:
+        if dataset is not None or data_dir is not None or device is not None:
+            raise ValueError(
+                "`grid` is missing: with it a new sweep, without a dataset and its options --out "
+                "goes on"
+            )
+        return SweepFolder(out)
+    from qnnw.grid import parse_grid, read_grid, trials_of
+
+    name = None if dataset is None else dataset.value
+    if grid.endswith(".toml"):
+        named, axes = read_grid(grid)
+        if name is not None and named not in (None, name):
+            raise ValueError(f"`dataset` is {name!r}, but {grid!r} is for {named!r}")
+        name = name or named
+    else:
+        axes = parse_grid(grid)
+    if name is None:
+        raise ValueError("`dataset` is missing: name it before --grid, or in the TOML file")
+    place = {"data_dir": None if data_dir is None else str(data_dir.resolve()), "device": device}
+    fixed = {key: value for key, value in place.items() if value is not None}
+    about = {"dataset": name, "grid": axes}
+    return SweepFolder.create(out, trials_of(name, axes, fixed), about)

@@ -1,0 +1,373 @@
+"""Sweeps: whatever is killed, nothing is lost and nothing comes out otherwise."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from qnnw.engines import LocalEngine, Report
+from qnnw.grid import parse_grid, trials_of
+from qnnw.ledger import Ledger, SweepFolder
+from qnnw.record import InUseError, RecordError
+from qnnw.runs import train_at
+from qnnw.sweep import SweepListener, run_sweep
+
+SHORT = "periods=2 angle_evals=40 gamma_evals=4"
+
+
+def make(path, grid):
+    return SweepFolder.create(path, trials_of("iris", parse_grid(grid)), {"dataset": "iris"})
+
+
+def local(folder, workers=2):
+    return LocalEngine(workers, 1, folder.path / "workers.log")
+
+
+def tables(folder):
+    return [(folder.path / name).read_text() for name in ("results.csv", "table.csv", "table.md")]
+
+
+def qnnw(*arguments, **options):
+    return subprocess.run(
+        [sys.executable, "-m", "qnnw", *map(str, arguments)],
+        capture_output=True, text=True, **options,
+    )  # fmt: skip
+
+
+class Pretended:
+    """An engine that runs nothing: it says what it is told to."""
+
+    def __init__(self, answers, capacity=1):
+        self.capacity, self.answers, self.started, self.closed = capacity, answers, [], False
+        self._due = []
+
+    def start(self, trial, path):
+        self.started.append(trial.name)
+        self._due.append(trial)
+
+    def reports(self, timeout):
+        trial = self._due.pop(0)
+        kind, content = self.answers(trial, self.started.count(trial.name))
+        return [Report(kind, trial, content)]
+
+    def close(self):
+        self.closed = True
+
+
+def result(trial, **more):
+    return {
+        "num_angles": 32, "loss": 0.1 + trial.axes.get("seed", 0), "train_accuracy": 0.9,
+        "test_accuracy": 0.8, "gamma": 0.3, **more,
+    }  # fmt: skip
+
+
+def test_a_sweep_runs_and_shows_what_came_out(tmp_path):
+    folder = make(tmp_path / "s", f"reps=1,2 seeds=0..1 {SHORT}")
+    heard = []
+
+    class Listener(SweepListener):
+        def round_finished(self, trial, number):
+            heard.append((trial.name, number))
+
+    states = run_sweep(folder, local(folder), listener=Listener())
+    assert {state.status for state in states.values()} == {"finished"}
+    assert sorted(heard) == [(trial.name, k) for trial in folder.trials for k in (1, 2)]
+    for trial in folder.trials:
+        alone = train_at(tmp_path / "alone" / trial.name, _config(trial))
+        found = states[trial.name].result
+        for name in ("loss", "test_accuracy", "gamma", "evaluations"):
+            assert found[name] == alone[name]
+    assert (folder.path / "sweep.png").read_bytes().startswith(b"\x89PNG")
+    assert "<svg" in (folder.path / "sweep.svg").read_text()
+    assert "| 2 | 48 | 2 |" in (folder.path / "table.md").read_text()
+    # Again: nothing is left to run, and everything stays.
+    before = tables(folder), (folder.path / "ledger.jsonl").read_bytes()
+    idle = Pretended(None)
+    run_sweep(SweepFolder(folder.path), idle)
+    assert idle.started == []
+    assert (tables(folder), (folder.path / "ledger.jsonl").read_bytes()) == before
+
+
+def _config(trial):
+    from qnnw.config import TrainConfig
+
+    return TrainConfig(**trial.config)
+
+
+def test_kills_of_workers_and_coordinator_change_nothing(tmp_path):
+    grid = f"reps=1,2 seeds=0..5 {SHORT}"
+    whole = make(tmp_path / "whole", grid)
+    run_sweep(whole, local(whole))
+    cut = make(tmp_path / "cut", grid)
+    rng = random.Random(4)
+    command = [sys.executable, "-m", "qnnw", "sweep", "--out", str(cut.path), "--workers", "2"]
+    kills = 0
+    while kills < 10:
+        with subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        ) as process:
+            children = []
+            while process.poll() is None and kills < 10:
+                time.sleep(rng.uniform(0.5, 2.0))
+                children = _children(process.pid)
+                victim = rng.choice([process.pid, *children])
+                _kill(victim)
+                kills += 1
+                if victim == process.pid:
+                    break
+            process.stderr.close()
+            process.wait()
+        # No worker outlives its coordinator.
+        until = time.monotonic() + 20
+        while any(_alive(child) for child in children):
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        if all(state.status == "finished" for state in cut.states().values()):
+            break
+    assert kills >= 3
+    states = run_sweep(cut, local(cut))
+    assert {state.status for state in states.values()} == {"finished"}
+    assert tables(cut) == tables(whole)
+    finished = [
+        json.loads(line)["trial"]
+        for line in (cut.path / "ledger.jsonl").read_text().splitlines()
+        if '"finished"' in line
+    ]
+    assert sorted(finished) == sorted(trial.name for trial in cut.trials)
+
+
+def _children(pid):
+    found = []
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            found += [int(child) for child in children.read_text().split()]
+    return found
+
+
+def _kill(pid):
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def _alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_poisoned_trial_is_told_and_stops_no_other(tmp_path):
+    folder = make(tmp_path / "s", f"entanglement=linear,nonsense,full {SHORT}")
+    states = run_sweep(folder, local(folder))
+    statuses = {name: state.status for name, state in states.items()}
+    assert statuses == {
+        "entanglementlinear": "finished",
+        "entanglementnonsense": "failed",
+        "entanglementfull": "finished",
+    }
+    assert "nonsense" in states["entanglementnonsense"].error
+    assert "failed" in (folder.path / "results.csv").read_text()
+    finished = qnnw("sweep", "--out", folder.path, "--quiet")
+    assert finished.returncode == 1
+    assert "failed: entanglementnonsense: ValueError" in finished.stdout
+
+
+def test_a_trial_that_kills_its_worker_is_given_up_in_the_end(tmp_path):
+    folder = make(tmp_path / "s", "seeds=0..2")
+
+    def answers(trial, time):
+        if trial.name == "seed1":
+            return "died", {"reason": "gone"}
+        return "finished", {"result": result(trial)}
+
+    engine = Pretended(answers)
+    states = run_sweep(folder, engine, retries=2)
+    assert engine.started == ["seed0", "seed1", "seed1", "seed1", "seed2"]
+    assert states["seed1"].status == "failed"
+    assert "gone, 3 times" in states["seed1"].error
+    # Asked to, it is tried again.
+    engine = Pretended(lambda trial, _: ("finished", {"result": result(trial)}))
+    states = run_sweep(folder, engine, retry_failed=True)
+    assert engine.started == ["seed1"]
+    assert states["seed1"].status == "finished"
+    assert engine.closed
+
+
+def test_deaths_with_progress_between_them_do_not_add_up(tmp_path):
+    folder = make(tmp_path / "s", "seeds=0..1")
+    rounds = iter([1, 2, 3, 4, 5])
+
+    def answers(trial, time):
+        if trial.name == "seed0" and time <= 5:
+            path = folder.trial_path(trial)
+            path.mkdir(parents=True, exist_ok=True)
+            (path / "config.json").write_text("{}")
+            (path / "history.jsonl").write_text("{}\n" * next(rounds))
+            return "died", {"reason": "gone"}
+        return "finished", {"result": result(trial)}
+
+    states = run_sweep(folder, Pretended(answers), retries=1)
+    assert states["seed0"].status == "finished"
+
+
+def test_a_run_finished_unheard_is_found(tmp_path):
+    """Coordinator and worker killed between the result and the ledger."""
+    folder = make(tmp_path / "s", f"seeds=0..1 {SHORT}")
+    first, second = folder.trials
+    expected = train_at(folder.trial_path(first), _config(first))
+    engine = Pretended(lambda trial, _: ("finished", {"result": result(trial)}))
+    states = run_sweep(folder, engine)
+    assert engine.started == [second.name]
+    assert states[first.name].result["loss"] == expected["loss"]
+
+
+def test_a_torn_line_of_the_ledger_is_passed_over(tmp_path):
+    folder = make(tmp_path / "s", "seeds=0..1")
+    first, second = folder.trials
+    ledger = Ledger(folder)
+    ledger.add("finished", first, result=result(first))
+    whole = ledger.path.read_bytes()
+    for length in range(len(whole)):
+        ledger.path.write_bytes(whole + whole[:length])
+        again = Ledger(folder)
+        assert again.states[first.name].status == "finished"
+        again.add("failed", second, error="x")
+        assert Ledger(folder).states[second.name].status == "failed"
+        assert Ledger(folder).states[first.name].status == "finished"
+
+
+def test_two_coordinators_are_refused(tmp_path):
+    folder = make(tmp_path / "s", "seeds=0..1")
+    engine = Pretended(None)
+    with folder.locked(), pytest.raises(InUseError, match="another process works on"):
+        run_sweep(SweepFolder(folder.path), engine)
+    assert engine.closed
+    assert not engine.started
+
+
+@pytest.mark.parametrize(
+    ("grid", "message"),
+    [
+        ("reps=1,2 seeds=0..2", r"2 new \(reps1-seed2, …\)"),
+        ("reps=1,2 seeds=1..2", r"2 new \(reps1-seed2, …\); 2 gone \(reps1-seed0, …\)"),
+        ("reps=1,2 seeds=0..1 periods=9", r"4 changed \(reps1-seed0: periods, …\)"),
+    ],
+)
+def test_another_grid_is_recognised(grid, message, tmp_path):
+    make(tmp_path / "s", "reps=1,2 seeds=0..1")
+    with pytest.raises(RecordError, match=message):
+        make(tmp_path / "s", grid)
+    assert len(make(tmp_path / "s", "reps=1,2 seeds=0..1").trials) == 4
+
+
+def test_a_run_with_other_settings_in_a_trials_place_is_refused(tmp_path):
+    folder = make(tmp_path / "s", f"seeds=0..1 {SHORT}")
+    first, second = folder.trials
+    train_at(folder.trial_path(first), _config(second))
+    with pytest.raises(RecordError, match="a run with other settings"):
+        train_at(folder.trial_path(first), _config(first))
+
+
+@pytest.mark.parametrize("content", ["", "{", "{}", '{"format": 9}', "[]"])
+def test_a_damaged_sweep_is_named(content, tmp_path):
+    with pytest.raises(RecordError, match="is no sweep"):
+        SweepFolder(tmp_path)
+    (tmp_path / "sweep.json").write_text(content)
+    with pytest.raises(RecordError, match="is damaged"):
+        SweepFolder(tmp_path)
+
+
+def test_the_command_and_ctrl_c(tmp_path):
+    out = tmp_path / "s"
+    grid = "seeds=0..7 periods=3"
+    command = [sys.executable, "-m", "qnnw", "sweep", "iris", "--grid", grid, "--out", str(out)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        for line in process.stderr:
+            if line.startswith("2/8"):
+                break
+        os.killpg(process.pid, signal.SIGINT)
+        rest = process.stderr.read()
+        assert process.wait() == 130
+    assert f"interrupted; to go on: qnnw sweep --out {out}" in rest
+    finished = qnnw("sweep", "--out", out, "--json")
+    assert finished.returncode == 0, finished.stderr
+    trials = json.loads(finished.stdout.splitlines()[-1])["trials"]
+    assert len(trials) == 8
+    assert {trial["status"] for trial in trials.values()} == {"finished"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["iris"], "`grid` is missing"),
+        (["--grid", "reps=1"], "`dataset` is missing"),
+        (["iris", "--grid", "reps=1", "--engine", "boat"], "`engine` is 'boat'"),
+        (["iris", "--grid", "reps=1", "--workers", "0"], "`workers` is 0"),
+        (["iris", "--grid", "reps=1", "--retries", "-1"], "`retries` is -1"),
+        (["iris", "--grid", "reps=1", "--address", "x"], "`address` needs"),
+    ],
+)
+def test_misuse_of_the_command_is_named(arguments, message, tmp_path):
+    finished = qnnw("sweep", *arguments, "--out", tmp_path / "s")
+    assert finished.returncode == 2
+    assert message in finished.stderr
+
+
+RAY = """
+import os, signal, sys
+from pathlib import Path
+from qnnw.ledger import SweepFolder
+from qnnw.ray_engine import RayEngine
+from qnnw.sweep import SweepListener, run_sweep
+
+folder = SweepFolder(sys.argv[1])
+killed = []
+
+class Killer(SweepListener):
+    def ended(self, trial, state):
+        # Midway, the process of a trial that runs.
+        if not killed and state.result is not None:
+            for place in Path("/proc").glob("[0-9]*/cmdline"):
+                try:
+                    at_work = place.read_bytes().startswith(b"ray::_run")
+                except OSError:
+                    continue
+                if at_work:
+                    os.kill(int(place.parent.name), signal.SIGKILL)
+                    killed.append(place)
+                    break
+
+    def died(self, trial, reason):
+        print("died", trial.name, reason)
+
+states = run_sweep(folder, RayEngine(folder.path, None, 2, 1), listener=Killer())
+print("killed", len(killed))
+print({state.status for state in states.values()})
+"""
+
+
+def test_a_ray_cluster_gives_the_same(tmp_path):
+    pytest.importorskip("ray")
+    grid = "reps=1,2 seeds=0..2 periods=4"
+    here = make(tmp_path / "here", grid)
+    run_sweep(here, local(here))
+    there = make(tmp_path / "there", grid)
+    finished = subprocess.run(
+        [sys.executable, "-c", RAY, str(there.path)], capture_output=True, text=True, timeout=300
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert "{'finished'}" in finished.stdout
+    assert "killed 1" in finished.stdout
+    assert "its Ray worker is gone" in finished.stdout
+    assert tables(there) == tables(here)
