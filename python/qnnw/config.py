@@ -10,7 +10,7 @@ from qnnw import networks
 from qnnw.evaluation import LOSSES
 from qnnw.targets import SCALES
 
-__all__ = ["NETWORKS", "OPTIMIZERS", "TrainConfig", "one_of"]
+__all__ = ["NETWORKS", "OPTIMIZERS", "WEIGHTS_FROM", "TrainConfig", "one_of"]
 
 NETWORKS = {
     "iris": networks.iris,
@@ -20,6 +20,7 @@ NETWORKS = {
 }
 OPTIMIZERS = ("cobyla", "cobyla-fast", "spsa", "adam")
 PRECONDITIONING = ("full", "diagonal")
+WEIGHTS_FROM = ("circuit", "frozen", "haar", "subspace", "direct")
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class TrainConfig:
     dataset
         ``"iris"``, ``"digits"``, ``"mnist"`` or ``"fashion-mnist"``; it also names the network.
     reps, entanglement
-        The circuit; see :class:`qnnw.EfficientSU2`.
+        The circuit; see :class:`qnnw.EfficientSU2`. ``"none"`` is a circuit without CNOTs.
     optimizer
         ``"cobyla"``: the paper's periods, see :class:`qnnw.periods.PeriodTrainer`;
         ``"cobyla-fast"``: the same with :func:`qnnw.optimize.minimize_cobyla` instead of SciPy's
@@ -63,6 +64,8 @@ class TrainConfig:
     preconditioning
         For Adam: ``"full"``, in the eigenbasis of the gradients (:class:`qnnw.optim.EigenAdam`), or
         ``"diagonal"``, Adam itself.
+    weights_from
+        ``"circuit"``, or one of the controls in :mod:`qnnw.controls`.
     shots
         Measurements per evaluation or step, drawn afresh each time; ``None`` is exact.
     seed
@@ -92,6 +95,7 @@ class TrainConfig:
     lr: float | None = None
     warmup: float = 0.05
     preconditioning: str = "full"
+    weights_from: str = "circuit"
     entanglement: str = "linear"
     signs: str = "parity"
     mapping: str = "paper"
@@ -111,6 +115,7 @@ class TrainConfig:
         one_of("dataset", self.dataset, NETWORKS)
         one_of("optimizer", self.optimizer, OPTIMIZERS)
         one_of("preconditioning", self.preconditioning, PRECONDITIONING)
+        one_of("weights_from", self.weights_from, WEIGHTS_FROM)
         one_of("scale", self.scale, SCALES)
         one_of("activation", self.activation, networks.ACTIVATIONS)
         one_of("loss", self.loss, LOSSES)
@@ -140,6 +145,11 @@ class TrainConfig:
             raise ValueError(f"`shots` is {self.shots}; it must be from 1 to 2**40")
         if self.threads is not None and self.threads < 1:
             raise ValueError(f"`threads` is {self.threads}; it must be at least 1")
+
+    @property
+    def pairs(self) -> str | tuple[()]:
+        """The circuit's entanglement as :class:`qnnw.EfficientSU2` takes it."""
+        return () if self.entanglement == "none" else self.entanglement
 
 
 def one_of(name: str, value: str, known: Iterable[str]) -> None:

@@ -36,6 +36,10 @@ LR_TIMES_ANGLES, LARGEST_LR = 15.0, 0.1
 AFTER_COLLAPSE = 0.5
 
 
+def _default_lr(num_angles: int) -> float:
+    return min(LARGEST_LR, LR_TIMES_ANGLES / max(1, num_angles))
+
+
 @dataclass
 class _Seconds:
     """Where the time of an epoch's steps goes."""
@@ -64,7 +68,7 @@ class EpochTrainer(Trainer):
     def __init__(self, config: TrainConfig) -> None:
         super().__init__(config)
         self.steps = 0
-        self.peak_lr = config.lr or min(LARGEST_LR, LR_TIMES_ANGLES / self.ansatz.num_parameters)
+        self.peak_lr = config.lr or _default_lr(self.generator.num_angles)
         self.lr_factor = 1.0
         device = torch.device(config.device)
         self._inputs = self.data.train_inputs.to(device)
@@ -79,8 +83,12 @@ class EpochTrainer(Trainer):
         self._optimizer = self._new_optimizer()
 
     def _new_optimizer(self) -> torch.optim.Optimizer:
-        kind = EigenAdam if self.config.preconditioning == "full" else torch.optim.Adam
+        kind = EigenAdam if self._in_eigenbasis() else torch.optim.Adam
         return kind(self._trained(), lr=self.peak_lr)
+
+    def _in_eigenbasis(self) -> bool:
+        # All weights of a network are too many for a matrix of their products.
+        return self.config.preconditioning == "full" and self.config.weights_from != "direct"
 
     def _trained(self) -> list[torch.Tensor]:
         return [self._angles, self._gamma]
@@ -110,8 +118,7 @@ class EpochTrainer(Trainer):
         return [*lines, *self._paper_note()]
 
     def _optimizer_name(self) -> str:
-        full = self.config.preconditioning == "full"
-        return "Adam in the gradients' eigenbasis," if full else "Adam"
+        return "Adam in the gradients' eigenbasis," if self._in_eigenbasis() else "Adam"
 
     def _paper_note(self) -> list[str]:
         """Where the paper trained this dataset's kind: what its protocol would take here."""

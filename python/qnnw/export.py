@@ -101,6 +101,11 @@ def model_of(run: str | os.PathLike[str]) -> QuantumTrain:
     """
     folder = RunFolder(run)
     config = config_of(folder)
+    if config.weights_from != "circuit":
+        raise RecordError(
+            f"{str(folder.path)!r} has weights from {config.weights_from!r}, a control; there is "
+            "no circuit to take home"
+        )
     checkpoint = folder.read_checkpoint()
     if checkpoint is None:
         raise RecordError(f"{str(folder.path)!r} has no finished period or epoch yet")
@@ -119,7 +124,7 @@ def model_of(run: str | os.PathLike[str]) -> QuantumTrain:
 def _model_arguments(config: TrainConfig) -> dict[str, Any]:
     return {
         "reps": config.reps,
-        "entanglement": config.entanglement,
+        "entanglement": config.pairs,
         "gamma": config.gamma,
         "signs": config.signs,
         "mapping": config.mapping,

@@ -56,7 +56,7 @@ class PeriodTrainer(Trainer):
             f"Nelder-Mead evaluations on {len(self.data.train_labels)} samples, "
             f"{self.threads} thread{'s' if self.threads != 1 else ''}, {config.device}",
         ]
-        simplex = self.ansatz.num_parameters + 2
+        simplex = self.generator.num_angles + 2
         if config.optimizer != "spsa" and config.angle_evals < simplex:
             lines.append(
                 f"note: {config.angle_evals} evaluations are fewer than the {simplex} that "
@@ -101,10 +101,10 @@ class PeriodTrainer(Trainer):
         left = config.periods - len(self.history)
         seconds = left * self.units_per_round * self.seconds_per_evaluation()
         optimizer = self.angle_optimizer(1)
-        if seconds > 60 and isinstance(optimizer, Cobyla):
+        if seconds > 60 and isinstance(optimizer, Cobyla) and self.generator.num_angles:
             # Only a long run is worth a second or two of timing the optimiser itself.
-            past_simplex = max(0, config.angle_evals - self.ansatz.num_parameters)
-            seconds += left * past_simplex * optimizer.overhead(self.ansatz.num_parameters)
+            past_simplex = max(0, config.angle_evals - self.generator.num_angles)
+            seconds += left * past_simplex * optimizer.overhead(self.generator.num_angles)
         return seconds
 
     def run_round(self, reporter: Reporter) -> dict[str, Any]:
@@ -125,8 +125,9 @@ class PeriodTrainer(Trainer):
             return loss
 
         gamma = self.best.gamma
-        optimizer = self.angle_optimizer(period)
-        optimizer.minimize(angles_objective, self.best.angles, self.config.angle_evals)
+        if self.generator.num_angles > 0:
+            optimizer = self.angle_optimizer(period)
+            optimizer.minimize(angles_objective, self.best.angles, self.config.angle_evals)
         if self.config.gamma_evals > 0:
             angles = self.best.angles
             scale = np.array([self.best.gamma])

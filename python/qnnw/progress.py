@@ -123,11 +123,13 @@ class Display(Lines):
 def describe(trainer: Trainer) -> list[str]:
     """What the run is, in a few lines."""
     config, ansatz, weight_map = trainer.config, trainer.ansatz, trainer.weight_map
-    ratio = 100 * ansatz.num_parameters / weight_map.num_weights
+    num_angles = trainer.generator.num_angles
+    ratio = 100 * num_angles / weight_map.num_weights
     shots = "exact" if config.shots is None else f"{config.shots} shots"
+    numbers = "angles" if config.weights_from == "circuit" else f"numbers, {config.weights_from}"
     lines = [
         f"{config.dataset}: {weight_map.num_weights} weights from {ansatz.num_qubits} qubits, "
-        f"reps {config.reps}, {ansatz.num_parameters} angles ({ratio:.1f} %), {shots}, "
+        f"reps {config.reps}, {num_angles} {numbers} ({ratio:.1f} %), {shots}, "
         f"seed {config.seed}",
         *trainer.describe(),
     ]

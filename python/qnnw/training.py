@@ -16,9 +16,9 @@ from qnnw import networks
 from qnnw._extras import needs
 from qnnw.ansatz import EfficientSU2
 from qnnw.config import NETWORKS, TrainConfig
+from qnnw.controls import source_of
 from qnnw.datasets import Dataset, load
 from qnnw.evaluation import Evaluation, Evaluator
-from qnnw.generator import WeightGenerator
 from qnnw.mapping import WeightMap
 from qnnw.record import RecordError, RunFolder
 
@@ -26,7 +26,6 @@ with needs("train", "qnnw.training"):
     import torch
 
     from qnnw import tensorfile
-    from qnnw.targets import find_targets, per_weight, scale_of
 
 __all__ = ["Point", "Reporter", "Trainer"]
 
@@ -111,20 +110,11 @@ class Trainer(ABC):
         self.weight_map = WeightMap(
             networks.num_weights(self.network), config.seed, config.signs, config.mapping
         )
-        self.ansatz = EfficientSU2(self.weight_map.num_qubits, config.reps, config.entanglement)
-        targets = find_targets(self.network, None)
-        self.generator = WeightGenerator(
-            self.ansatz,
-            self.weight_map,
-            scale=per_weight(targets, scale_of(targets, config.scale)),
-            shots=config.shots,
-            seed=config.seed,
-        )
+        self.ansatz = EfficientSU2(self.weight_map.num_qubits, config.reps, config.pairs)
+        self.generator, start = source_of(config, self.network, self.ansatz, self.weight_map)
         self._train = self._evaluator(self.data.train_inputs, self.data.train_labels)
         self._test = self._evaluator(self.data.test_inputs, self.data.test_labels)
-        self.best = Point(
-            self.ansatz.random_angles(config.seed), config.gamma, draw=0, loss=math.inf
-        )
+        self.best = Point(start, config.gamma, draw=0, loss=math.inf)
         self.history: list[dict[str, Any]] = []
 
     def _evaluator(self, inputs: torch.Tensor, labels: torch.Tensor) -> Evaluator:
@@ -218,7 +208,7 @@ class Trainer(ABC):
             self.history = [dict(line) for line in history]
         except (KeyError, TypeError, ValueError) as error:
             raise RecordError(f"{str(folder.checkpoint_path)!r} is damaged: {error}") from error
-        if weight_map != self.weight_map or angles.shape != (self.ansatz.num_parameters,):
+        if weight_map != self.weight_map or angles.shape != (self.generator.num_angles,):
             raise RecordError(
                 f"{str(folder.checkpoint_path)!r} does not belong to {str(folder.config_path)!r}: "
                 "its map or its angles differ"
@@ -228,7 +218,7 @@ class Trainer(ABC):
         """What ``result.json`` holds."""
         train, test = self.measure()
         config = self.config
-        num_weights, num_angles = self.weight_map.num_weights, self.ansatz.num_parameters
+        num_weights, num_angles = self.weight_map.num_weights, self.generator.num_angles
         seconds = sum(line["seconds"] for line in self.history)
         done = sum(line[self.unit_name] for line in self.history)
         return {
@@ -237,6 +227,7 @@ class Trainer(ABC):
             "num_weights": num_weights,
             "num_qubits": self.ansatz.num_qubits,
             "reps": config.reps,
+            "weights_from": config.weights_from,
             "entanglement": config.entanglement,
             "num_angles": num_angles,
             "parameter_ratio": num_angles / num_weights,
