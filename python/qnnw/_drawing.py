@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from qnnw._extras import needs
 
@@ -38,7 +39,7 @@ def canvas(width: float = 6.4, height: float = 4.2) -> tuple[Figure, Axes]:
     return figure, figure.add_subplot()
 
 
-def style(number: int) -> dict[str, object]:
+def style(number: int) -> dict[str, Any]:
     """Colour, line and marker of a curve."""
     color, line, marker = STYLES[number % len(STYLES)]
     return {"color": color, "linestyle": line, "marker": marker, "markersize": 5}

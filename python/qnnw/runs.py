@@ -32,6 +32,7 @@ __all__ = [
     "config_of",
     "evaluate_run",
     "load_model",
+    "make_trainer",
     "resume",
     "train",
     "train_at",
@@ -67,7 +68,7 @@ def train(
     qnnw.optimize.NonFiniteLossError
         The loss became NaN or infinite; finished rounds are kept.
     """
-    trainer = _trainer(config)
+    trainer = make_trainer(config)
     stamp = time.strftime("%Y%m%d-%H%M%S")
     name = f"{config.dataset}-reps{config.reps}-seed{config.seed}-{stamp}"
     folder = RunFolder.create(out, name, _described(trainer))
@@ -107,7 +108,7 @@ def train_at(
         if config_of(RunFolder(path), **place) != config:
             raise RecordError(f"{str(path)!r} has a run with other settings")
         return resume(path, reporter, **place)  # type: ignore[arg-type]
-    trainer = _trainer(config)
+    trainer = make_trainer(config)
     return _run(trainer, RunFolder.at(path, _described(trainer)), reporter or Reporter())
 
 
@@ -152,7 +153,7 @@ def resume(
     result = folder.read_result()
     if result is not None:
         return result
-    trainer = _trainer(config_of(folder, threads=threads, device=device, data_dir=data_dir))
+    trainer = make_trainer(config_of(folder, threads=threads, device=device, data_dir=data_dir))
     if trainer.data.checksums != folder.read_config()["data"]:
         raise RecordError(
             f"the data differ from those that {str(folder.path)!r} was started with (checksums in "
@@ -225,7 +226,8 @@ def versions() -> dict[str, str]:
     }
 
 
-def _trainer(config: TrainConfig) -> Trainer:
+def make_trainer(config: TrainConfig) -> Trainer:
+    """The trainer that fits the optimiser."""
     return EpochTrainer(config) if config.optimizer == "adam" else PeriodTrainer(config)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from qnnw._extras import needs
 from qnnw.cli.models import eval_command, export_command, info_command
+from qnnw.cli.paper import paper_command
 from qnnw.cli.plot import plot_command
 from qnnw.cli.sweep import sweep_command
 from qnnw.cli.train import resume_command, train_command
@@ -29,4 +30,5 @@ app.command("eval")(eval_command)
 app.command("export")(export_command)
 app.command("plot")(plot_command)
 app.command("sweep")(sweep_command)
+app.command("paper")(paper_command)
 app.command("info")(info_command)

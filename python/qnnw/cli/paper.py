@@ -1,0 +1,113 @@
+"""``qnnw paper``: the paper's figures and the controls, each in one command."""
+
+from __future__ import annotations
+
+import os
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from qnnw._extras import needs
+from qnnw.cli._common import DataDir, Device, Json, Quiet, errors
+from qnnw.cli.sweep import Address, EngineName, Retries, Workers, go_on
+
+with needs("train", "The qnnw command"):
+    import typer
+
+if TYPE_CHECKING:
+    from qnnw.ledger import SweepFolder
+
+__all__ = ["paper_command"]
+
+# Below this nobody needs to be told.
+LONG_SECONDS = 60.0
+
+
+class _What(str, Enum):
+    fig2a = "fig2a"
+    fig2b = "fig2b"
+    fig2c = "fig2c"
+    fig2d = "fig2d"
+    fig3a = "fig3a"
+    fig3b = "fig3b"
+    controls = "controls"
+
+
+class _Budget(str, Enum):
+    quick = "quick"
+    half = "half"
+    full = "full"
+
+
+def paper_command(
+    what: Annotated[_What, typer.Argument(help="The figure, or the controls beside it.")],
+    budget: Annotated[
+        _Budget, typer.Option(help="full: the paper's; quick: ten minutes on two cores.")
+    ] = _Budget.full,
+    seeds: Annotated[int | None, typer.Option(help="How many, from 0 on.")] = None,
+    optimizer: Annotated[
+        str | None,
+        typer.Option(help="Default: cobyla, the paper's; adam for the controls: exact gradients."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The folder; default: paper/FIGURE-BUDGET-OPTIMIZER.")
+    ] = None,
+    workers: Workers = None,
+    threads: Annotated[int | None, typer.Option(help="Threads of a run.")] = None,
+    engine: EngineName = "local",
+    address: Address = None,
+    retries: Retries = 3,
+    data_dir: DataDir = None,
+    device: Device = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run what a figure of the paper shows, and draw it with the paper's points beside ours.
+
+    Called again, it goes on where it was cut off, and draws anew.
+    """
+    optimizer = optimizer or ("adam" if what is _What.controls else "cobyla")
+    path = out or Path("paper") / f"{what.value}-{budget.value}-{optimizer}"
+    again = f"to go on: qnnw sweep --out {path}"
+    with errors(lambda: again):
+        place = {"data_dir": None if data_dir is None else str(data_dir.resolve())}
+        given = {key: value for key, value in {**place, "device": device}.items() if value}
+        folder = _folder(what, budget.value, seeds, optimizer, path, given)
+        if not quiet:
+            _announce(folder, workers)
+        states = go_on(folder, workers, threads, engine, address, retries, False, quiet, as_json)
+        if what is _What.controls:
+            from qnnw.control_table import write_control_table
+
+            text = write_control_table(folder)
+            if not as_json:
+                print(text, end="")
+    if any(state["status"] == "failed" for state in states.values()):
+        raise typer.Exit(1)
+
+
+def _folder(
+    what: _What, budget: str, seeds: int | None, optimizer: str, path: Path, place: dict[str, str]
+) -> SweepFolder:
+    from qnnw.ledger import SweepFolder
+
+    if what is _What.controls:
+        from qnnw.control_table import about_controls, control_trials
+
+        trials = control_trials(budget, seeds, optimizer, **place)
+        return SweepFolder.create(path, trials, about_controls(budget, optimizer))
+    from qnnw.figures import about, figure_trials
+
+    trials = figure_trials(what.value, budget, seeds, optimizer, **place)
+    return SweepFolder.create(path, trials, about(what.value, budget, optimizer))
+
+
+def _announce(folder: SweepFolder, workers: int | None) -> None:
+    """Say beforehand how long it will take, where that is long."""
+    from qnnw.estimates import estimated_seconds
+    from qnnw.words import duration
+
+    seconds = estimated_seconds(folder, workers or os.cpu_count() or 1)
+    if seconds > LONG_SECONDS:
+        print(f"estimated time on this machine: {duration(seconds)}", file=sys.stderr)

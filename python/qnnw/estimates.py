@@ -1,0 +1,48 @@
+"""How long a sweep will take, from some work of each kind of its trials, timed now."""
+
+from __future__ import annotations
+
+from qnnw.config import TrainConfig
+from qnnw.ledger import SweepFolder, Trial
+from qnnw.record import RecordError, RunFolder
+from qnnw.runs import make_trainer
+
+__all__ = ["estimated_seconds"]
+
+
+def estimated_seconds(folder: SweepFolder, capacity: int) -> float:
+    """Seconds for the trials that are not finished, ``capacity`` of them side by side.
+
+    One trial of each kind, the seeds aside, is set up, and its work timed on one thread; what
+    others have already done of theirs is taken off.
+    """
+    states = folder.states()
+    pace: dict[str, float] = {}
+    seconds, longest = 0.0, 0.0
+    for trial in folder.trials:
+        if states[trial.name].status != "waiting":
+            continue
+        key = repr({name: value for name, value in trial.axes.items() if name != "seed"})
+        if key not in pace:
+            pace[key] = _whole_run(trial)
+        needed = pace[key] * _share_left(folder, trial)
+        seconds += needed
+        longest = max(longest, needed)
+    return max(longest, seconds / capacity)
+
+
+def _whole_run(trial: Trial) -> float:
+    trainer = make_trainer(TrainConfig(**{**trial.config, "threads": 1}))
+    try:
+        return trainer.seconds_left()
+    finally:
+        trainer.close()
+
+
+def _share_left(folder: SweepFolder, trial: Trial) -> float:
+    rounds = int(trial.config["epochs" if trial.config["optimizer"] == "adam" else "periods"])
+    try:
+        done = len(RunFolder(folder.trial_path(trial)).read_history())
+    except RecordError:
+        done = 0
+    return max(0.0, 1.0 - float(done / rounds))
