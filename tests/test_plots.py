@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib import image
 
-from qnnw.plots import plot_history
+from qnnw.plots import plot_history, plot_run, plot_weights
 from qnnw.record import RecordError, RunFolder
 
 CONFIG = {"config": {"dataset": "iris", "reps": 1, "shots": None, "seed": 0}}
@@ -36,6 +36,72 @@ def test_nothing_to_draw(tmp_path):
     folder = RunFolder.create(tmp_path, "run", CONFIG)
     with pytest.raises(RecordError, match="has no finished period or epoch to draw"):
         plot_history(folder.path)
+
+
+def finished_run(tmp_path):
+    from safetensors.numpy import save
+
+    folder = RunFolder.create(tmp_path, "run", CONFIG)
+    folder.write_checkpoint({}, {}, history(5))
+    rng = np.random.default_rng(0)
+    tensors = {"fc1.weight": rng.normal(size=(16, 4)), "fc1.bias": rng.normal(size=16)}
+    folder.write_bytes(folder.model_path, save(tensors))
+    return folder, tensors
+
+
+def test_a_run_is_drawn_as_png_and_svg(tmp_path):
+    folder, _ = finished_run(tmp_path)
+    names = [path.name for path in plot_run(folder.path)]
+    assert names == ["history.png", "history.svg", "weights.png", "weights.svg"]
+    svg = (folder.path / "weights.svg").read_bytes()
+    assert b"80 weights" in svg
+    plot_run(folder.path)
+    assert (folder.path / "weights.svg").read_bytes() == svg
+
+
+def test_the_histogram_counts_every_weight(tmp_path, monkeypatch):
+    from matplotlib.axes import Axes
+
+    folder, tensors = finished_run(tmp_path)
+    seen = []
+    real = Axes.hist
+    monkeypatch.setattr(
+        Axes, "hist", lambda self, values, **more: seen.append(values) or real(self, values, **more)
+    )
+    plot_weights(folder.path)
+    expected = np.concatenate([tensor.reshape(-1) for tensor in tensors.values()])
+    assert np.array_equal(np.sort(seen[0]), np.sort(expected))
+
+
+def test_a_damaged_model_is_named(tmp_path):
+    folder, _ = finished_run(tmp_path)
+    folder.model_path.write_bytes(b"nothing")
+    with pytest.raises(RecordError, match=r"model\.safetensors' cannot be read"):
+        plot_weights(folder.path)
+
+
+def test_curves_differ_without_their_colours():
+    from qnnw._drawing import STYLES
+
+    assert len({(repr(line), marker) for _, line, marker in STYLES}) == len(STYLES)
+
+
+def test_the_command_draws_without_torch(tmp_path):
+    import subprocess
+    import sys
+
+    folder, _ = finished_run(tmp_path)
+    script = (
+        "import sys; sys.argv[1:] = ['plot', sys.argv[1]]\n"
+        "from qnnw.__main__ import main\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", script, str(folder.path)], capture_output=True, text=True
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout.splitlines()[-1] == str(folder.path / "weights.svg")
 
 
 def test_it_needs_no_torch():
