@@ -39,7 +39,7 @@ with needs("train", "qnnw.controls"):
 __all__ = ["DirectWeights", "FrozenProbabilities", "Source", "Subspace", "source_of"]
 
 # The derived seed of a control's own draws; those below are the shots', those above the orders'.
-DRAWS = (1 << 42) + 1
+DRAWS = 1 << 42
 
 Vector = NDArray[np.float64]
 
