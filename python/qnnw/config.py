@@ -86,7 +86,7 @@ class TrainConfig:
     periods: int = 21
     angle_evals: int = 100
     gamma_evals: int = 10
-    rhobeg: float = 3.0
+    rhobeg: float = 2.0
     rhobeg_decay: float = 0.1
     rotate: bool = True
     gamma_step: float = 3.0

@@ -10,11 +10,11 @@ from qnnw.runs import make_trainer
 __all__ = ["estimated_seconds"]
 
 
-def estimated_seconds(folder: SweepFolder, capacity: int) -> float:
+def estimated_seconds(folder: SweepFolder, capacity: int, threads: int = 1) -> float:
     """Seconds for the trials that are not finished, ``capacity`` of them side by side.
 
-    One trial of each kind, the seeds aside, is set up, and its work timed on one thread; what
-    others have already done of theirs is taken off.
+    One trial of each kind, the seeds aside, is set up, and its work timed on its ``threads``;
+    what others have already done of theirs is taken off.
     """
     states = folder.states()
     pace: dict[str, float] = {}
@@ -24,15 +24,15 @@ def estimated_seconds(folder: SweepFolder, capacity: int) -> float:
             continue
         key = repr({name: value for name, value in trial.axes.items() if name != "seed"})
         if key not in pace:
-            pace[key] = _whole_run(trial)
+            pace[key] = _whole_run(trial, threads)
         needed = pace[key] * _share_left(folder, trial)
         seconds += needed
         longest = max(longest, needed)
     return max(longest, seconds / capacity)
 
 
-def _whole_run(trial: Trial) -> float:
-    trainer = make_trainer(TrainConfig(**{**trial.config, "threads": 1}))
+def _whole_run(trial: Trial, threads: int) -> float:
+    trainer = make_trainer(TrainConfig(**{**trial.config, "threads": threads}))
     try:
         return trainer.seconds_left()
     finally:

@@ -187,7 +187,7 @@ def quick_settings(whole: TrainConfig, budget: str) -> dict[str, Any]:
 
 
 # MNIST in ten minutes on two cores.
-_QUICK: dict[str, Any] = {"train_samples": 2500, "periods": 8}
+_QUICK: dict[str, Any] = {"train_samples": 1000, "periods": 16}
 
 
 def _whole(figure: Figure, optimizer: str) -> TrainConfig:

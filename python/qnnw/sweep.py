@@ -113,6 +113,8 @@ class _Coordinator:
             self._find_finished(trial)
             if self.ledger.states[trial.name].status == "waiting":
                 self.waiting.append(trial)
+        # The largest first: what is left at the end, when places stay empty, is then short.
+        self.waiting = deque(sorted(self.waiting, key=lambda trial: -trial.config["reps"]))
         self.listener.started(self.folder, self.ledger.states, self.engine.capacity)
         while self.waiting or self.running:
             while self.waiting and self.running < self.engine.capacity:

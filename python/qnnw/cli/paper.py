@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from enum import Enum
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from qnnw._extras import needs
 from qnnw.cli._common import DataDir, Device, Json, Quiet, errors
-from qnnw.cli.sweep import Address, EngineName, Retries, Workers, go_on
+from qnnw.cli.sweep import Address, EngineName, Retries, Workers, go_on, shares
 
 with needs("train", "The qnnw command"):
     import typer
@@ -75,7 +74,7 @@ def paper_command(
         given = {key: value for key, value in {**place, "device": device}.items() if value}
         folder = _folder(what, budget.value, seeds, optimizer, path, given)
         if not quiet:
-            _announce(folder, workers)
+            _announce(folder, *shares(folder, workers, threads))
         states = go_on(folder, workers, threads, engine, address, retries, False, quiet, as_json)
         if what is _What.controls:
             from qnnw.control_table import write_control_table
@@ -103,11 +102,11 @@ def _folder(
     return SweepFolder.create(path, trials, about(what.value, budget, optimizer))
 
 
-def _announce(folder: SweepFolder, workers: int | None) -> None:
+def _announce(folder: SweepFolder, workers: int, threads: int) -> None:
     """Say beforehand how long it will take, where that is long."""
     from qnnw.estimates import estimated_seconds
     from qnnw.words import duration
 
-    seconds = estimated_seconds(folder, workers or os.cpu_count() or 1)
+    seconds = estimated_seconds(folder, max(1, workers), max(1, threads))
     if seconds > LONG_SECONDS:
         print(f"estimated time on this machine: {duration(seconds)}", file=sys.stderr)

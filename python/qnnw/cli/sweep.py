@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from qnnw.engines import Engine
     from qnnw.ledger import SweepFolder
 
-__all__ = ["Address", "EngineName", "Retries", "Workers", "go_on", "sweep_command"]
+__all__ = ["Address", "EngineName", "Retries", "Workers", "go_on", "shares", "sweep_command"]
 
 Workers = Annotated[
     int | None, typer.Option(help="Runs side by side; default: one a core, on Ray one a CPU.")
@@ -118,10 +118,15 @@ def make_engine(
         raise ValueError("`address` needs --engine ray")
     from qnnw.engines import LocalEngine
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    workers = min(cores or 1, len(folder.trials)) if workers is None else workers
-    share = max(1, (cores or 1) // max(workers, 1))
-    return LocalEngine(workers, share if threads is None else threads, folder.path / "workers.log")
+    return LocalEngine(*shares(folder, workers, threads), folder.path / "workers.log")
+
+
+def shares(folder: SweepFolder, workers: int | None, threads: int | None) -> tuple[int, int]:
+    """Runs side by side on this machine, and the threads of each."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+    workers = min(cores, len(folder.trials)) if workers is None else workers
+    return workers, max(1, cores // max(workers, 1)) if threads is None else threads
 
 
 def _folder(
