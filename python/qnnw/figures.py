@@ -60,7 +60,8 @@ class Figure:
     def title(self) -> str:
         """What it shows."""
         name = {"mnist": "MNIST", "iris": "Iris"}[self.dataset]
-        kind = {None: f"training, {self.reps} reps", "reps": "layers", "shots": "measurement shots"}
+        layers = "1 rep" if self.reps == 1 else f"{self.reps} reps"
+        kind = {None: f"training, {layers}", "reps": "layers", "shots": "measurement shots"}
         return f"{name}: {kind[self.along]}"
 
 
@@ -187,7 +188,7 @@ def quick_settings(whole: TrainConfig, budget: str) -> dict[str, Any]:
 
 
 # MNIST in ten minutes on two cores.
-_QUICK: dict[str, Any] = {"train_samples": 1000, "periods": 16}
+_QUICK: dict[str, Any] = {"train_samples": 1000, "periods": 8}
 
 
 def _whole(figure: Figure, optimizer: str) -> TrainConfig:

@@ -165,12 +165,13 @@ def _draw_controls(groups: list[Group], about: dict[str, Any]) -> Figure:
             color=("0.85", "0.55", "0.7")[number % 3], hatch=("", "//", "..")[number % 3],
             label=f"{reps} reps",
         )  # fmt: skip
-        for place, mean in zip(places, means, strict=True):
-            axis.text(max(mean - 1, 12), place, f"{mean:.1f}", ha="right", va="center", size=7)
+        for place, mean, deviation in zip(places, means, deviations, strict=True):
+            axis.text(mean + deviation + 1.5, place, f"{mean:.1f}", va="center", size=7)
     names = [about["names"][control] for control in reversed(controls)]
     axis.set_yticks(range(len(controls)), names, fontsize="small")
     axis.set_xlabel("Test accuracy (%)")
-    axis.set_xlim(0, 100)
+    axis.set_xlim(0, 108)
+    axis.set_xticks(range(0, 101, 20))
     axis.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(layers), fontsize="small")
     seeds = max(len(group.results) for group in groups)
     left_out = f"; {about['left_out']}" if about["left_out"] else ""
