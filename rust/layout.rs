@@ -43,10 +43,13 @@ impl Layout {
             .map(|stage| stage.start)
             .collect();
         starts.retain(|&start| start > 0);
+        // As many bytes as a column of lines of 64 has, also where lines are longer.
+        let line_bytes = size_of::<R>() << (lane_bits + 1);
+        let column_bits = COLUMN_BITS - (line_bytes / 64).max(1).ilog2() as usize;
         let mut strides = [0; 32];
         for (bit, stride) in strides.iter_mut().enumerate().take(line_bits) {
             let padding = starts.iter().filter(|&&start| start <= bit);
-            let padding: usize = padding.map(|&start| 1 << (bit - start + COLUMN_BITS)).sum();
+            let padding: usize = padding.map(|&start| 1 << (bit - start + column_bits)).sum();
             *stride = ((1 << bit) + padding) << (lane_bits + 1);
         }
         Self { num_qubits, lane_bits, line_bits, tile_bits, strides }

@@ -109,7 +109,18 @@ def test_kills_of_workers_and_coordinator_change_nothing(tmp_path):
     run_sweep(whole, local(whole))
     cut = make(tmp_path / "cut", grid)
     rng = random.Random(4)
-    command = [sys.executable, "-m", "qnnw", "sweep", "--out", str(cut.path), "--workers", "2"]
+    command = [
+        sys.executable,
+        "-m",
+        "qnnw",
+        "sweep",
+        "--out",
+        str(cut.path),
+        "--workers",
+        "2",
+        "--retries",
+        "100",
+    ]
     kills = 0
     while kills < 20:
         with subprocess.Popen(

@@ -19,12 +19,14 @@ model = qnnw.nn.QuantumTrain(net, reps=14, mapping="centered", scale="fan_in", g
 model.print_trainable_parameters()  # angles and gamma; the network's 826 numbers are made
 
 optimizer = torch.optim.Adam(model.parameters(), lr=0.03)
+schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 30)
 order = torch.Generator().manual_seed(0)
 for _epoch in range(30):
     for batch in torch.randperm(1400, generator=order).split(64):
         optimizer.zero_grad()
         functional.cross_entropy(model(images[batch]), labels[batch]).backward()
         optimizer.step()
+    schedule.step()
 
 model.eval()
 with torch.no_grad():

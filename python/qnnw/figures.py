@@ -188,7 +188,7 @@ def quick_settings(whole: TrainConfig, budget: str) -> dict[str, Any]:
 
 
 # MNIST in ten minutes on two cores.
-_QUICK: dict[str, Any] = {"train_samples": 1000, "periods": 8}
+_QUICK: dict[str, Any] = {"train_samples": 500, "periods": 8}
 
 
 def _whole(figure: Figure, optimizer: str) -> TrainConfig:
