@@ -66,7 +66,7 @@ def _footnote(about: dict[str, Any]) -> str:
     budget = f"budget {about['budget']}: {left_out}" if left_out else "the paper's budget"
     if about["optimizer"] == "adam":
         budget = f"exact gradients, {left_out or 'all epochs'}"
-    return f"{budget}; open: the paper ({about['source']})"
+    return f"{budget}\nopen: the paper ({about['source']})"
 
 
 def _draw_training(axis: Axes, folder: SweepFolder, about: dict[str, Any]) -> None:
