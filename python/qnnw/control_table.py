@@ -9,12 +9,13 @@ import numpy as np
 
 from qnnw.ansatz import EfficientSU2
 from qnnw.config import TrainConfig
-from qnnw.figures import quick_settings
+from qnnw.controls import map_argument
+from qnnw.figures import quick_settings, seed_count
 from qnnw.ledger import SweepFolder, Trial
 from qnnw.mapping import WeightMap
 from qnnw.presets import preset
 from qnnw.record import RunFolder
-from qnnw.tables import Group, grouped
+from qnnw.tables import Group, grouped, measured
 
 __all__ = [
     "CONTROLS",
@@ -57,9 +58,7 @@ def control_trials(
     ValueError
         An argument is out of range.
     """
-    count = SEEDS if seeds is None else seeds
-    if count < 1:
-        raise ValueError(f"`seeds` is {count}; it must be at least 1")
+    count = seed_count(seeds, SEEDS)
     base = dataclasses.replace(preset("mnist", optimizer), **place)
     base = dataclasses.replace(base, **quick_settings(base, budget))
     trials = []
@@ -134,19 +133,9 @@ def _row(folder: SweepFolder, group: Group, trial: Trial, config: TrainConfig) -
         str(directions),
         _spread(folder, trial, config, int(group.results[0]["num_qubits"])),
         str(len(group.results)),
-        *(_measure(group, name, times) for name, times in _MEASURES),
+        *measured(group),
     ]
     return "| " + " | ".join(cells) + " |"
-
-
-_MEASURES = (("train_accuracy", 100.0), ("test_accuracy", 100.0), ("loss", 1.0))
-
-
-def _measure(group: Group, name: str, times: float) -> str:
-    digits = 2 if times > 1 else 3
-    text = f"{times * group.mean(name):.{digits}f}"
-    deviation = group.deviation(name)
-    return text if deviation is None else f"{text} ± {times * deviation:.{digits}f}"
 
 
 def _spread(folder: SweepFolder, trial: Trial, config: TrainConfig, num_qubits: int) -> str:
@@ -172,8 +161,7 @@ def num_directions(config: TrainConfig, num_weights: int) -> int:
     by_angles = np.asarray(ansatz.jacobian(angles))
     size = float(2**weight_map.num_qubits)
     centered = weight_map.mapping == "centered"
-    mean = (probabilities[weight_map.first] + probabilities[weight_map.second]) / 2
-    argument = config.gamma * (size * mean - 1 if centered else size / 2 * mean)
+    argument = config.gamma * map_argument(probabilities, weight_map)
     slope = config.gamma**2 * (size if centered else size / 2) / np.cosh(argument) ** 2
     moved = (by_angles[weight_map.first] + by_angles[weight_map.second]) / 2
     by_gamma = np.tanh(argument) + argument / np.cosh(argument) ** 2

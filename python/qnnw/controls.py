@@ -17,6 +17,7 @@ A circuit without CNOTs, whose states are products, is ``entanglement="none"``.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from typing import Any, Protocol
 
 import numpy as np
@@ -36,7 +37,14 @@ with needs("train", "qnnw.controls"):
 
     from qnnw.targets import Target, find_targets, per_weight, scale_of
 
-__all__ = ["DirectWeights", "FrozenProbabilities", "Source", "Subspace", "source_of"]
+__all__ = [
+    "DirectWeights",
+    "FrozenProbabilities",
+    "Source",
+    "Subspace",
+    "map_argument",
+    "source_of",
+]
 
 # The derived seed of a control's own draws; those below are the shots', those above the orders'.
 DRAWS = 1 << 42
@@ -111,10 +119,54 @@ def haar_probabilities(num_qubits: int, rng: np.random.Generator) -> Vector:
     return probabilities
 
 
-class FrozenProbabilities:
+def map_argument(probabilities: Vector, weight_map: WeightMap) -> Vector:
+    """What the map multiplies by s * gamma: 2^(N-1) q, or 2^N q - 1 for the centred one."""
+    mean = (probabilities[weight_map.first] + probabilities[weight_map.second]) / 2
+    size = float(2**weight_map.num_qubits)
+    argument: Vector = size * mean - 1 if weight_map.mapping == "centered" else size / 2 * mean
+    return argument
+
+
+class _Unmeasured(ABC):
+    """A source without a circuit: no draw changes it, and nothing need be recorded."""
+
+    @property
+    @abstractmethod
+    def num_angles(self) -> int:
+        """How many numbers are trained besides gamma."""
+
+    @abstractmethod
+    def _weights(self, angles: Vector, gamma: float) -> Vector: ...
+
+    @abstractmethod
+    def _gradients(self, gamma: float, cotangent: Vector) -> Gradients: ...
+
+    def weights(
+        self,
+        angles: NDArray[Any],
+        gamma: float,
+        draw: int = 0,  # noqa: ARG002
+        *,
+        record: bool = False,  # noqa: ARG002
+    ) -> Vector:
+        """The weights, shape (M,)."""
+        return self._weights(angles, gamma)
+
+    def gradients(
+        self,
+        angles: NDArray[Any],  # noqa: ARG002
+        gamma: float,
+        cotangent: NDArray[Any],
+        draw: int = 0,  # noqa: ARG002
+    ) -> Gradients:
+        """Gradient of sum(cotangent * weights); none of these depends on where the angles are."""
+        return self._gradients(gamma, cotangent)
+
+
+class FrozenProbabilities(_Unmeasured):
     """The map on probabilities that stay as they are: only gamma moves the weights.
 
-    theta = scale * gamma * tanh(s * gamma * c), c = 2^(N-1) q, or 2^N q - 1 for the centred map; so
+    theta = scale * gamma * tanh(s * gamma * c), c as in :func:`map_argument`; so
     d theta / d gamma = scale * (tanh(u) + u * (1 - tanh(u)^2)) with u = s * gamma * c.
 
     Parameters
@@ -132,32 +184,14 @@ class FrozenProbabilities:
     def __init__(self, probabilities: Vector, weight_map: WeightMap, scale: Vector | None) -> None:
         self.probabilities, self.weight_map = probabilities, weight_map
         self._scale = np.ones(weight_map.num_weights) if scale is None else np.asarray(scale)
-        mean = (probabilities[weight_map.first] + probabilities[weight_map.second]) / 2
-        size = float(2**weight_map.num_qubits)
-        centered = weight_map.mapping == "centered"
-        self._argument = weight_map.signs * (size * mean - 1 if centered else size / 2 * mean)
+        self._argument = weight_map.signs * map_argument(probabilities, weight_map)
 
-    def weights(
-        self,
-        angles: NDArray[Any],  # noqa: ARG002
-        gamma: float,
-        draw: int = 0,  # noqa: ARG002
-        *,
-        record: bool = False,  # noqa: ARG002
-    ) -> Vector:
-        """The weights, shape (M,)."""
+    def _weights(self, angles: Vector, gamma: float) -> Vector:  # noqa: ARG002
         size = max(abs(gamma), SMALLEST_GAMMA)
         weights: Vector = self._scale * probs_to_weights(self.probabilities, self.weight_map, size)
         return weights
 
-    def gradients(
-        self,
-        angles: NDArray[Any],  # noqa: ARG002
-        gamma: float,
-        cotangent: NDArray[Any],
-        draw: int = 0,  # noqa: ARG002
-    ) -> Gradients:
-        """Nothing by the angles, and the gradient by gamma."""
+    def _gradients(self, gamma: float, cotangent: Vector) -> Gradients:
         argument = max(abs(gamma), SMALLEST_GAMMA) * self._argument
         tangent = np.tanh(argument)
         slope = self._scale * (tangent + argument * (1 - tangent**2))
@@ -165,8 +199,10 @@ class FrozenProbabilities:
         return np.zeros(0), math.copysign(1.0, gamma) * float((cotangent * slope).sum())
 
 
-class Subspace:
+class Subspace(_Unmeasured):
     """w = w0 + P z: P's columns are independent random directions of length 1 (Li et al. 2018).
+
+    Gamma has no part.
 
     Parameters
     ----------
@@ -189,34 +225,19 @@ class Subspace:
         """Number of z."""
         return self._basis.shape[1]
 
-    def weights(
-        self,
-        angles: NDArray[Any],
-        gamma: float,  # noqa: ARG002
-        draw: int = 0,  # noqa: ARG002
-        *,
-        record: bool = False,  # noqa: ARG002
-    ) -> Vector:
-        """The weights, shape (M,)."""
+    def _weights(self, angles: Vector, gamma: float) -> Vector:  # noqa: ARG002
         with one_torch_thread():
             weights: Vector = self._origin + (self._basis @ torch.from_numpy(angles)).numpy()
         return weights
 
-    def gradients(
-        self,
-        angles: NDArray[Any],  # noqa: ARG002
-        gamma: float,  # noqa: ARG002
-        cotangent: NDArray[Any],
-        draw: int = 0,  # noqa: ARG002
-    ) -> Gradients:
-        """P^T cotangent; gamma has no part."""
+    def _gradients(self, gamma: float, cotangent: Vector) -> Gradients:  # noqa: ARG002
         with one_torch_thread():
             by_angles: Vector = (self._basis.T @ torch.from_numpy(cotangent)).numpy()
         return by_angles, 0.0
 
 
-class DirectWeights:
-    """The weights themselves.
+class DirectWeights(_Unmeasured):
+    """The weights themselves; gamma has no part.
 
     Parameters
     ----------
@@ -225,26 +246,16 @@ class DirectWeights:
     """
 
     def __init__(self, size: int) -> None:
-        self.num_angles = size
+        self._size = size
 
-    def weights(
-        self,
-        angles: NDArray[Any],
-        gamma: float,  # noqa: ARG002
-        draw: int = 0,  # noqa: ARG002
-        *,
-        record: bool = False,  # noqa: ARG002
-    ) -> Vector:
-        """The weights, shape (M,)."""
+    @property
+    def num_angles(self) -> int:
+        """Number of weights, M."""
+        return self._size
+
+    def _weights(self, angles: Vector, gamma: float) -> Vector:  # noqa: ARG002
         weights: Vector = angles.copy()
         return weights
 
-    def gradients(
-        self,
-        angles: NDArray[Any],  # noqa: ARG002
-        gamma: float,  # noqa: ARG002
-        cotangent: NDArray[Any],
-        draw: int = 0,  # noqa: ARG002
-    ) -> Gradients:
-        """The cotangent itself; gamma has no part."""
+    def _gradients(self, gamma: float, cotangent: Vector) -> Gradients:  # noqa: ARG002
         return cotangent.copy(), 0.0

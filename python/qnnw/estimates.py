@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from qnnw.config import TrainConfig
 from qnnw.ledger import SweepFolder, Trial
-from qnnw.record import RecordError, RunFolder
 from qnnw.runs import make_trainer
 
 __all__ = ["estimated_seconds"]
@@ -41,8 +40,4 @@ def _whole_run(trial: Trial, threads: int) -> float:
 
 def _share_left(folder: SweepFolder, trial: Trial) -> float:
     rounds = int(trial.config["epochs" if trial.config["optimizer"] == "adam" else "periods"])
-    try:
-        done = len(RunFolder(folder.trial_path(trial)).read_history())
-    except RecordError:
-        done = 0
-    return max(0.0, 1.0 - float(done / rounds))
+    return max(0.0, 1.0 - folder.finished_rounds(trial) / rounds)

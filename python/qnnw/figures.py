@@ -17,7 +17,7 @@ from qnnw.config import TrainConfig, one_of
 from qnnw.ledger import Trial
 from qnnw.presets import preset
 
-__all__ = ["BUDGETS", "FIGURES", "Figure", "about", "figure_trials", "quick_settings"]
+__all__ = ["BUDGETS", "FIGURES", "Figure", "about", "figure_trials", "quick_settings", "seed_count"]
 
 BUDGETS = ("quick", "half", "full")
 
@@ -129,9 +129,7 @@ def figure_trials(
         An argument is none of these.
     """
     figure = _checked(name, budget)
-    count = figure.seeds[budget] if seeds is None else seeds
-    if count < 1:
-        raise ValueError(f"`seeds` is {count}; it must be at least 1")
+    count = seed_count(seeds, figure.seeds[budget])
     base = _base(figure, budget, optimizer)
     base = dataclasses.replace(base, **place)
     trials = []
@@ -159,6 +157,14 @@ def about(name: str, budget: str = "full", optimizer: str = "cobyla") -> dict[st
         "source": figure.source,
         "left_out": _left_out(figure, budget, optimizer),
     }
+
+
+def seed_count(seeds: int | None, usual: int) -> int:
+    """How many seeds: those asked for, or the usual number."""
+    count = usual if seeds is None else seeds
+    if count < 1:
+        raise ValueError(f"`seeds` is {count}; it must be at least 1")
+    return count
 
 
 def _checked(name: str, budget: str) -> Figure:

@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from qnnw.files import write_atomically
-from qnnw.record import RecordError, locked
+from qnnw.record import RecordError, RunFolder, locked
 
-__all__ = ["Ledger", "SweepFolder", "Trial", "TrialState"]
+__all__ = ["Ledger", "SweepFolder", "Trial", "TrialState", "without_place"]
 
 FORMAT = 1
 # Settings that decide where a trial runs, and none of its numbers.
@@ -149,6 +149,13 @@ class SweepFolder:
         """The trial's run folder."""
         return self.path / "trials" / trial.name
 
+    def finished_rounds(self, trial: Trial) -> int:
+        """Periods or epochs that the trial has behind it."""
+        try:
+            return len(RunFolder(self.trial_path(trial)).read_history())
+        except RecordError:  # not begun, or damaged: the trial itself will say so
+            return 0
+
     def varied(self) -> list[str]:
         """The settings that the grid varies, in its order."""
         return list(self.trials[0].axes) if self.trials else []
@@ -256,6 +263,11 @@ class Ledger:
             state.status, state.error = "failed", str(line["error"])
         elif event == "again":
             state.status, state.error, state.deaths = "waiting", None, 0
+
+
+def without_place(result: dict[str, Any]) -> dict[str, Any]:
+    """A run's result but for where it lies: that is the sweep's to say; it may be moved."""
+    return {name: value for name, value in result.items() if name != "run_dir"}
 
 
 def _decisive(config: dict[str, Any]) -> dict[str, Any]:

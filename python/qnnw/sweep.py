@@ -7,7 +7,7 @@ from typing import Any
 
 from qnnw._extras import needs
 from qnnw.engines import Engine, Report
-from qnnw.ledger import Ledger, SweepFolder, Trial, TrialState
+from qnnw.ledger import Ledger, SweepFolder, Trial, TrialState, without_place
 from qnnw.record import RecordError, RunFolder
 from qnnw.tables import write_tables
 
@@ -137,9 +137,7 @@ class _Coordinator:
             result = RunFolder(self.folder.trial_path(trial)).read_result()
         except RecordError:  # not begun, or damaged: the trial itself will say so
             return None
-        if result is None:
-            return None
-        return {name: value for name, value in result.items() if name != "run_dir"}
+        return None if result is None else without_place(result)
 
     def _hear(self, report: Report) -> None:
         trial = report.trial
@@ -161,7 +159,7 @@ class _Coordinator:
         self.listener.ended(trial, state)
 
     def _mourn(self, trial: Trial, reason: str) -> None:
-        rounds = self._finished_rounds(trial)
+        rounds = self.folder.finished_rounds(trial)
         state = self.ledger.add("died", trial, rounds=rounds, reason=reason)
         if state.deaths > self.retries:
             error = f"{reason}, {state.deaths} times without a round finished in between"
@@ -170,9 +168,3 @@ class _Coordinator:
         self.listener.died(trial, reason)
         # At once: its folder is warm, and one that is cut off is nearer its end.
         self.waiting.appendleft(trial)
-
-    def _finished_rounds(self, trial: Trial) -> int:
-        try:
-            return len(RunFolder(self.folder.trial_path(trial)).read_history())
-        except RecordError:
-            return 0

@@ -10,7 +10,7 @@ from typing import Any
 
 from qnnw.ledger import SweepFolder, Trial, TrialState
 
-__all__ = ["Group", "grouped", "write_tables"]
+__all__ = ["Group", "grouped", "measured", "write_tables"]
 
 MEASURES = ("train_accuracy", "test_accuracy", "loss")
 
@@ -108,19 +108,19 @@ def _markdown(groups: list[Group]) -> str:
         if len(group.results) < group.trials:
             runs += f" of {group.trials}"
         angles = str(group.results[0]["num_angles"]) if group.results else ""
-        measures = [
-            _measure(group, "train_accuracy", 100, 2),
-            _measure(group, "test_accuracy", 100, 2),
-            _measure(group, "loss", 1, 3),
-        ]
+        measures = measured(group)
         place = ["none" if value is None else str(value) for value in group.place.values()]
         rows.append([*place, angles, runs, *measures])
     return "".join("| " + " | ".join(row) + " |\n" for row in rows)
 
 
-def _measure(group: Group, measure: str, times: float, digits: int) -> str:
+def measured(group: Group) -> list[str]:
+    """Training and test accuracy in percent, and the loss: mean ± deviation, in words."""
     if not group.results:
-        return ""
-    text = f"{times * group.mean(measure):.{digits}f}"
-    deviation = group.deviation(measure)
-    return text if deviation is None else f"{text} ± {times * deviation:.{digits}f}"
+        return [""] * len(MEASURES)
+    cells = []
+    for measure, times, digits in zip(MEASURES, (100, 100, 1), (2, 2, 3), strict=True):
+        text = f"{times * group.mean(measure):.{digits}f}"
+        deviation = group.deviation(measure)
+        cells.append(text if deviation is None else f"{text} ± {times * deviation:.{digits}f}")
+    return cells

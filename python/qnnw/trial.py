@@ -10,6 +10,7 @@ from typing import Any
 
 from qnnw._allocator import keep_freed_memory
 from qnnw._errors import UserError
+from qnnw.ledger import without_place
 from qnnw.record import InUseError
 
 __all__ = ["THREAD_LIMITS", "Message", "run_trial", "settle_process"]
@@ -80,9 +81,7 @@ def _result(
     until = time.monotonic() + LONGEST_WAIT_SECONDS
     while True:
         try:
-            result = train_at(path, config, Rounds())
-            # Where it lies is the sweep's to say; it may have been moved.
-            return {name: value for name, value in result.items() if name != "run_dir"}
+            return without_place(train_at(path, config, Rounds()))
         except InUseError:
             if time.monotonic() > until:
                 raise

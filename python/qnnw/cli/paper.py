@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from qnnw._extras import needs
 from qnnw.cli._common import DataDir, Device, Json, Quiet, errors
-from qnnw.cli.sweep import Address, EngineName, Retries, Workers, go_on, shares
+from qnnw.cli.sweep import Address, EngineName, Retries, ThreadsEach, Workers, go_on, shares
 
 with needs("train", "The qnnw command"):
     import typer
@@ -53,7 +53,7 @@ def paper_command(
         Path | None, typer.Option(help="The folder; default: paper/FIGURE-BUDGET-OPTIMIZER.")
     ] = None,
     workers: Workers = None,
-    threads: Annotated[int | None, typer.Option(help="Threads of a run.")] = None,
+    threads: ThreadsEach = None,
     engine: EngineName = "local",
     address: Address = None,
     retries: Retries = 3,

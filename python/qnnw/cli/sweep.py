@@ -17,7 +17,16 @@ if TYPE_CHECKING:
     from qnnw.engines import Engine
     from qnnw.ledger import SweepFolder
 
-__all__ = ["Address", "EngineName", "Retries", "Workers", "go_on", "shares", "sweep_command"]
+__all__ = [
+    "Address",
+    "EngineName",
+    "Retries",
+    "ThreadsEach",
+    "Workers",
+    "go_on",
+    "shares",
+    "sweep_command",
+]
 
 Workers = Annotated[
     int | None, typer.Option(help="Runs side by side; default: one a core, on Ray one a CPU.")
@@ -82,7 +91,6 @@ def go_on(
     """Run what is left of a sweep, and print its table."""
     from qnnw.sweep import run_sweep
     from qnnw.sweep_progress import sweep_listener
-    from qnnw.tables import write_tables
 
     states = run_sweep(
         folder,
@@ -92,11 +100,10 @@ def go_on(
         listener=sweep_listener(quiet),
     )
     summary = {name: {"status": s.status, "error": s.error} for name, s in states.items()}
-    table = write_tables(folder, states)
     if as_json:
         print(json.dumps({"sweep": str(folder.path), "trials": summary}))
         return summary
-    print(table, end="")
+    print((folder.path / "table.md").read_text(encoding="utf-8"), end="")
     for name, state in summary.items():
         if state["status"] == "failed":
             print(f"failed: {name}: {state['error']}")
