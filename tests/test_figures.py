@@ -146,9 +146,10 @@ def test_a_figure_runs_from_the_command_line_and_goes_on(tmp_path):
     again = subprocess.run([*command, "--json"], capture_output=True, text=True)
     trials = json.loads(again.stdout.splitlines()[-1])["trials"]
     assert {trial["status"] for trial in trials.values()} == {"finished"}
-    other = subprocess.run([*command, "--seeds", "3"], capture_output=True, text=True)
-    assert other.returncode == 1
-    assert "a sweep over another grid: trials 1 new (seed2)" in other.stderr
+    more = subprocess.run([*command, "--seeds", "3"], capture_output=True, text=True)
+    assert more.returncode == 0, more.stderr
+    assert "3/3 seed2" in more.stderr
+    assert "| 32 | 3 |" in more.stdout
 
 
 def test_the_controls_differ_in_nothing_but_the_source_of_weights():

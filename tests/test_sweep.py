@@ -24,8 +24,9 @@ from qnnw.sweep import SweepListener, run_sweep
 SHORT = "periods=2 angle_evals=40 gamma_evals=4"
 
 
-def make(path, grid):
-    return SweepFolder.create(path, trials_of("iris", parse_grid(grid)), {"dataset": "iris"})
+def make(path, grid, **options):
+    trials = trials_of("iris", parse_grid(grid))
+    return SweepFolder.create(path, trials, {"dataset": "iris"}, **options)
 
 
 def local(folder, workers=2):
@@ -278,6 +279,42 @@ def test_another_grid_is_recognised(grid, message, tmp_path):
     with pytest.raises(RecordError, match=message):
         make(tmp_path / "s", grid)
     assert len(make(tmp_path / "s", "reps=1,2 seeds=0..1").trials) == 4
+
+
+def test_a_sweep_that_grew_is_the_one_begun_large(tmp_path):
+    whole = make(tmp_path / "whole", f"reps=1,2 seeds=0..2 {SHORT}")
+    run_sweep(whole, local(whole))
+    grown = make(tmp_path / "grown", f"reps=1,2 seeds=0..1 {SHORT}")
+    run_sweep(grown, local(grown))
+    first = (grown.path / "ledger.jsonl").read_text()
+    grown = make(grown.path, f"reps=1,2 seeds=0..2 {SHORT}", extend=True)
+    run_sweep(grown, local(grown))
+    assert tables(grown) == tables(whole)
+    # What was there was not run again.
+    ledger = (grown.path / "ledger.jsonl").read_text()
+    assert ledger.startswith(first)
+    assert ledger.count('"finished"') == 6
+    # Fewer are still the same sweep, of six.
+    assert make(grown.path, f"reps=1,2 seeds=0..1 {SHORT}", extend=True).trials == whole.trials
+    larger = make(grown.path, f"reps=2,3 seeds=0..1 {SHORT}", extend=True)
+    names = {f"reps3-seed{seed}" for seed in range(2)}
+    assert {trial.name for trial in larger.trials} == names | {t.name for t in whole.trials}
+
+
+@pytest.mark.parametrize(
+    ("grid", "message"),
+    [
+        ("reps=1,2 seeds=0..2 periods=9", r"4 changed \(reps1-seed0: periods, …\)"),
+        ("reps=3,4", r"1 changed \(varied are reps, seed, not reps\)"),
+    ],
+)
+def test_what_cannot_be_added_is_named(grid, message, tmp_path):
+    folder = make(tmp_path / "s", "reps=1,2 seeds=0..1")
+    with pytest.raises(RecordError, match=message):
+        make(folder.path, grid, extend=True)
+    assert SweepFolder(folder.path).trials == folder.trials
+    with folder.locked(), pytest.raises(InUseError):
+        make(folder.path, "reps=1,2 seeds=0..2", extend=True)
 
 
 def test_a_run_with_other_settings_in_a_trials_place_is_refused(tmp_path):

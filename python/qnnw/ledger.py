@@ -1,7 +1,7 @@
 """A sweep's folder: its trials, and what has become of each. No torch here.
 
 ========================  ==========================================================================
-``sweep.json``            the grid, and every trial with its whole settings; never changes
+``sweep.json``            the grid, and every trial with its whole settings; may gain trials
 ``ledger.jsonl``          what happened, a line each, appended; the sweep's one source of truth
 ``trials/NAME/``          the run folder of a trial, see :mod:`qnnw.record`
 ``results.csv``           a line a trial: its place in the grid, and what came out
@@ -107,7 +107,12 @@ class SweepFolder:
 
     @classmethod
     def create(
-        cls, path: str | os.PathLike[str], trials: list[Trial], about: dict[str, Any]
+        cls,
+        path: str | os.PathLike[str],
+        trials: list[Trial],
+        about: dict[str, Any],
+        *,
+        extend: bool = False,
     ) -> SweepFolder:
         """The sweep of these trials in this folder: a new one, or the same one that is there.
 
@@ -119,25 +124,26 @@ class SweepFolder:
             All of them.
         about
             What a reader wants to know of the sweep: grid, figure, budget.
+        extend
+            Add those that the sweep there lacks, and keep those that it has beside them.
 
         Raises
         ------
         qnnw.record.RecordError
-            The folder has another sweep; the message says what differs.
+            The folder has another sweep; the message says what differs. With ``extend`` that is
+            one whose trials of the same names have other settings, or vary others.
+        qnnw.record.InUseError
+            Another process works on the sweep, which lacks some.
         """
         path = Path(path)
         if (path / "sweep.json").is_file():
             there = cls(path)
-            there._check_same(trials)
-            return there
+            return there._extended(trials, about) if extend else there._same(trials)
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RecordError(f"{str(path)!r} cannot be made: {error}") from error
-        listed = [{"name": t.name, "axes": t.axes, "config": t.config} for t in trials]
-        content = {"format": FORMAT, "about": about, "trials": listed}
-        text = json.dumps(content, indent=1, allow_nan=False) + "\n"
-        write_atomically(path / "sweep.json", text.encode())
+        _write_spec(path / "sweep.json", trials, about)
         return cls(path)
 
     @property
@@ -176,26 +182,56 @@ class SweepFolder:
         write_atomically(self.path / name, content)
         return self.path / name
 
-    def _check_same(self, trials: list[Trial]) -> None:
+    def _same(self, trials: list[Trial]) -> SweepFolder:
+        """The sweep itself, if it has these trials and no others."""
+        asked = {trial.name for trial in trials}
+        gone = [trial.name for trial in self.trials if trial.name not in asked]
+        differences = {"new": self._lacks(trials), "gone": gone, "changed": self._changed(trials)}
+        if any(differences.values()):
+            raise self._other_grid(
+                differences, "take another folder, extend this one, or leave the grid out to go on"
+            )
+        return self
+
+    def _extended(self, trials: list[Trial], about: dict[str, Any]) -> SweepFolder:
+        """The sweep with those of the trials that it lacks."""
+        if not self._lacks(trials) and not self._changed(trials):
+            return self
+        with self.locked():
+            there = SweepFolder(self.path)  # as it is now that nobody else can extend it
+            differences = {"changed": there._changed(trials)}
+            if differences["changed"]:
+                raise there._other_grid(differences, "only trials that are new can be added")
+            kept = {trial.name: trial for trial in there.trials}
+            wanted = [kept.pop(trial.name, trial) for trial in trials]
+            _write_spec(self.spec_path, [*wanted, *kept.values()], about)
+            return SweepFolder(self.path)
+
+    def _lacks(self, trials: list[Trial]) -> list[str]:
+        there = {trial.name for trial in self.trials}
+        return [trial.name for trial in trials if trial.name not in there]
+
+    def _changed(self, trials: list[Trial]) -> list[str]:
+        """The trials that are there with other settings, and which; or that vary others."""
         there = {trial.name: trial for trial in self.trials}
-        asked = {trial.name: trial for trial in trials}
-        added = [name for name in asked if name not in there]
-        gone = [name for name in there if name not in asked]
-        changed = [
-            _difference(there[name], asked[name])
-            for name in asked
-            if name in there and not there[name].same_numbers(asked[name])
+        differences = [
+            _difference(there[trial.name], trial)
+            for trial in trials
+            if trial.name in there and not there[trial.name].same_numbers(trial)
         ]
-        if not (added or gone or changed):
-            return
+        varied = list(trials[0].axes) if trials else self.varied()
+        if not differences and self.trials and varied != self.varied():
+            differences.append(f"varied are {', '.join(self.varied())}, not {', '.join(varied)}")
+        return differences
+
+    def _other_grid(self, differences: dict[str, list[str]], remedy: str) -> RecordError:
         parts = [
             f"{len(names)} {what} ({names[0]}{', …' if len(names) > 1 else ''})"
-            for names, what in ((added, "new"), (gone, "gone"), (changed, "changed"))
+            for what, names in differences.items()
             if names
         ]
-        raise RecordError(
-            f"{str(self.path)!r} has a sweep over another grid: trials {'; '.join(parts)}. Take "
-            "another folder, or leave the grid out to go on with this one"
+        return RecordError(
+            f"{str(self.path)!r} has a sweep over another grid: trials {'; '.join(parts)}; {remedy}"
         )
 
 
@@ -263,6 +299,13 @@ class Ledger:
             state.status, state.error = "failed", str(line["error"])
         elif event == "again":
             state.status, state.error, state.deaths = "waiting", None, 0
+
+
+def _write_spec(path: Path, trials: list[Trial], about: dict[str, Any]) -> None:
+    listed = [{"name": t.name, "axes": t.axes, "config": t.config} for t in trials]
+    content = {"format": FORMAT, "about": about, "trials": listed}
+    text = json.dumps(content, indent=1, allow_nan=False) + "\n"
+    write_atomically(path, text.encode())
 
 
 def without_place(result: dict[str, Any]) -> dict[str, Any]:

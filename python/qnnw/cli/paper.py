@@ -44,7 +44,9 @@ def paper_command(
     budget: Annotated[
         _Budget, typer.Option(help="full: the paper's; quick: ten minutes on two cores.")
     ] = _Budget.full,
-    seeds: Annotated[int | None, typer.Option(help="How many, from 0 on.")] = None,
+    seeds: Annotated[
+        int | None, typer.Option(help="How many, from 0 on; more than before are added.")
+    ] = None,
     optimizer: Annotated[
         str | None,
         typer.Option(help="Default: cobyla, the paper's; adam for the controls: exact gradients."),
@@ -64,7 +66,7 @@ def paper_command(
 ) -> None:
     """Run what a figure of the paper shows, and draw it with the paper's points beside ours.
 
-    Called again, it goes on where it was cut off, and draws anew.
+    Called again, it goes on where it was cut off, or with more seeds, and draws anew.
     """
     optimizer = optimizer or ("adam" if what is _What.controls else "cobyla")
     path = out or Path("paper") / f"{what.value}-{budget.value}-{optimizer}"
@@ -76,12 +78,6 @@ def paper_command(
         if not quiet:
             _announce(folder, *shares(folder, workers, threads))
         states = go_on(folder, workers, threads, engine, address, retries, False, quiet, as_json)
-        if what is _What.controls:
-            from qnnw.control_table import write_control_table
-
-            text = write_control_table(folder)
-            if not as_json:
-                print(text, end="")
     if any(state["status"] == "failed" for state in states.values()):
         raise typer.Exit(1)
 
@@ -95,11 +91,11 @@ def _folder(
         from qnnw.control_table import about_controls, control_trials
 
         trials = control_trials(budget, seeds, optimizer, **place)
-        return SweepFolder.create(path, trials, about_controls(budget, optimizer))
+        return SweepFolder.create(path, trials, about_controls(budget, optimizer), extend=True)
     from qnnw.figures import about, figure_trials
 
     trials = figure_trials(what.value, budget, seeds, optimizer, **place)
-    return SweepFolder.create(path, trials, about(what.value, budget, optimizer))
+    return SweepFolder.create(path, trials, about(what.value, budget, optimizer), extend=True)
 
 
 def _announce(folder: SweepFolder, workers: int, threads: int) -> None:

@@ -56,6 +56,9 @@ def sweep_command(
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="The sweep's folder.")] = Path("sweep"),
+    extend: Annotated[
+        bool, typer.Option("--extend", help="Add the grid's runs to the sweep that is there.")
+    ] = False,
     workers: Workers = None,
     threads: ThreadsEach = None,
     engine: EngineName = "local",
@@ -67,9 +70,12 @@ def sweep_command(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Run a grid of settings, side by side; called again on the same folder, go on with it."""
+    """Run a grid of settings, side by side; called again on the same folder, go on with it.
+
+    Another grid is refused, but with --extend adds its runs.
+    """
     with errors(lambda: f"to go on: qnnw sweep --out {out}"):
-        folder = _folder(dataset, grid, out, data_dir, device)
+        folder = _folder(dataset, grid, out, extend, data_dir, device)
         states = go_on(
             folder, workers, threads, engine, address, retries, retry_failed, quiet, as_json
         )
@@ -99,11 +105,16 @@ def go_on(
         retry_failed=retry_failed,
         listener=sweep_listener(quiet),
     )
+    controls = ""
+    if folder.about.get("figure") == "controls":
+        from qnnw.control_table import write_control_table
+
+        controls = write_control_table(folder)
     summary = {name: {"status": s.status, "error": s.error} for name, s in states.items()}
     if as_json:
         print(json.dumps({"sweep": str(folder.path), "trials": summary}))
         return summary
-    print((folder.path / "table.md").read_text(encoding="utf-8"), end="")
+    print((folder.path / "table.md").read_text(encoding="utf-8") + controls, end="")
     for name, state in summary.items():
         if state["status"] == "failed":
             print(f"failed: {name}: {state['error']}")
@@ -140,13 +151,14 @@ def _folder(
     dataset: Dataset | None,
     grid: str | None,
     out: Path,
+    extend: bool,
     data_dir: Path | None,
     device: str | None,
 ) -> SweepFolder:
     from qnnw.ledger import SweepFolder
 
     if grid is None:
-        if dataset is not None or data_dir is not None or device is not None:
+        if extend or any(given is not None for given in (dataset, data_dir, device)):
             raise ValueError(
                 "`grid` is missing: with it a new sweep, without a dataset and its options --out "
                 "goes on"
@@ -167,4 +179,4 @@ def _folder(
     place = {"data_dir": None if data_dir is None else str(data_dir.resolve()), "device": device}
     fixed = {key: value for key, value in place.items() if value is not None}
     about = {"dataset": name, "grid": axes}
-    return SweepFolder.create(out, trials_of(name, axes, fixed), about)
+    return SweepFolder.create(out, trials_of(name, axes, fixed), about, extend=extend)
