@@ -79,6 +79,8 @@ def test_what_a_budget_leaves_out_is_said(name, optimizer, budget):
         (("fig2a", "tiny"), "`budget` is 'tiny'"),
         (("fig2a", "full", 0), "`seeds` is 0"),
         (("fig2a", "full", 1, "sgd"), "`optimizer` is 'sgd'"),
+        (("fig2a", "full", 1, "adam", 5), "`periods` is 5; with 'adam' there are none"),
+        (("fig2a", "full", 1, "cobyla", 0), "`periods` is 0"),
     ],
 )
 def test_misuse_is_named(arguments, message):
@@ -97,6 +99,14 @@ class Pretended:
 
     def reports(self, timeout):
         trial = self._due.pop(0)
+        size, line = self.leave(trial)
+        sizes = {"num_angles": size.num_parameters, "num_weights": 6690}
+        ratio = size.num_parameters / 6690
+        result = {**line, **sizes, "num_qubits": size.num_qubits, "parameter_ratio": ratio}
+        return [Report("finished", trial, {"result": {**result, "gamma": 0.3}})]
+
+    def leave(self, trial):
+        """What a run of five rounds leaves."""
         config = trial.config
         size = EfficientSU2(13 if "mnist" in config["dataset"] else 8, config["reps"])
         accuracy = self.accuracy(trial)
@@ -105,10 +115,7 @@ class Pretended:
         run = RunFolder.at(self.folder.trial_path(trial), {"config": config})
         history = [{rounds: k + 1, **line} for k in range(5)]
         run.write_checkpoint({"angles": size.random_angles(0)}, {}, history)
-        sizes = {"num_angles": size.num_parameters, "num_weights": 6690}
-        ratio = size.num_parameters / 6690
-        result = {**line, **sizes, "num_qubits": size.num_qubits, "parameter_ratio": ratio}
-        return [Report("finished", trial, {"result": {**result, "gamma": 0.3}})]
+        return size, line
 
     def close(self):
         pass
@@ -134,6 +141,18 @@ def test_every_figure_is_drawn_from_its_results(name, seeds, tmp_path):
     # The same record gives the same picture.
     plot_sweep(folder.path)
     assert (folder.path / f"{name}.svg").read_text() == picture
+
+
+def test_training_is_drawn_before_it_is_finished(tmp_path):
+    trials = figure_trials("fig2a", seeds=2, periods=10)
+    assert [trial.config["periods"] for trial in trials] == [10, 10]
+    folder = SweepFolder.create(tmp_path / "f", trials, about("fig2a", periods=10))
+    assert plot_sweep(folder.path) == []
+    Pretended(folder, lambda _: 0.5).leave(trials[1])
+    assert [path.name for path in plot_sweep(folder.path)] == ["fig2a.png", "fig2a.svg"]
+    picture = (folder.path / "fig2a.svg").read_text()
+    for words in ("1 seed, unfinished", "10 of 100 periods", "Paper, period 100"):
+        assert words in picture
 
 
 def test_a_figure_runs_from_the_command_line_and_goes_on(tmp_path):

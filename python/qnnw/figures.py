@@ -105,6 +105,7 @@ def figure_trials(
     budget: str = "full",
     seeds: int | None = None,
     optimizer: str = "cobyla",
+    periods: int | None = None,
     **place: Any,
 ) -> list[Trial]:
     """The runs of a figure.
@@ -120,6 +121,8 @@ def figure_trials(
         How many, from 0 on; ``None``: the figure's own number.
     optimizer
         ``"cobyla"`` is the paper's; others draw the same figure.
+    periods
+        As many instead of the budget's, over which the first steps fall.
     place
         ``data_dir`` and ``device`` of the runs.
 
@@ -130,7 +133,7 @@ def figure_trials(
     """
     figure = _checked(name, budget)
     count = seed_count(seeds, figure.seeds[budget])
-    base = _base(figure, budget, optimizer)
+    base = _base(figure, budget, optimizer, periods)
     base = dataclasses.replace(base, **place)
     trials = []
     for value in figure.values or (None,):
@@ -143,7 +146,9 @@ def figure_trials(
     return trials
 
 
-def about(name: str, budget: str = "full", optimizer: str = "cobyla") -> dict[str, Any]:
+def about(
+    name: str, budget: str = "full", optimizer: str = "cobyla", periods: int | None = None
+) -> dict[str, Any]:
     """What a picture says of a figure's runs, and the paper's points beside them."""
     figure = _checked(name, budget)
     return {
@@ -155,7 +160,7 @@ def about(name: str, budget: str = "full", optimizer: str = "cobyla") -> dict[st
         "title": figure.title,
         "paper": figure.paper,
         "source": figure.source,
-        "left_out": _left_out(figure, budget, optimizer),
+        "left_out": _left_out(figure, budget, optimizer, periods),
     }
 
 
@@ -173,9 +178,14 @@ def _checked(name: str, budget: str) -> Figure:
     return FIGURES[name]
 
 
-def _base(figure: Figure, budget: str, optimizer: str) -> TrainConfig:
+def _base(figure: Figure, budget: str, optimizer: str, periods: int | None) -> TrainConfig:
     whole = _whole(figure, optimizer)
-    return dataclasses.replace(whole, **quick_settings(whole, budget))
+    settings = quick_settings(whole, budget)
+    if periods is not None:
+        if whole.optimizer == "adam":
+            raise ValueError(f"`periods` is {periods}; with 'adam' there are none, only epochs")
+        settings["periods"] = periods
+    return dataclasses.replace(whole, **settings)
 
 
 def quick_settings(whole: TrainConfig, budget: str) -> dict[str, Any]:
@@ -202,9 +212,9 @@ def _whole(figure: Figure, optimizer: str) -> TrainConfig:
     return whole if figure.reps is None else dataclasses.replace(whole, reps=figure.reps)
 
 
-def _left_out(figure: Figure, budget: str, optimizer: str) -> str:
+def _left_out(figure: Figure, budget: str, optimizer: str, periods: int | None) -> str:
     """What a budget lacks of the paper's, in words; empty for all of it."""
-    whole, base = _whole(figure, optimizer), _base(figure, budget, optimizer)
+    whole, base = _whole(figure, optimizer), _base(figure, budget, optimizer, periods)
     parts = []
     if base.optimizer == "adam":
         if base.epochs != whole.epochs:

@@ -28,8 +28,10 @@ _OPEN: dict[str, Any] = {
 }
 
 
-def draw_figure(folder: SweepFolder, groups: list[Group]) -> Figure:
-    """Draw a figure's sweep.
+def draw_figure(folder: SweepFolder, groups: list[Group]) -> Figure | None:
+    """Draw a figure's sweep; ``None`` while there is nothing to draw.
+
+    Training is drawn as far as it is while no run of it is finished.
 
     Parameters
     ----------
@@ -39,24 +41,29 @@ def draw_figure(folder: SweepFolder, groups: list[Group]) -> Figure:
         Those with a finished trial.
     """
     about = folder.about
+    training = about.get("along", "") is None
+    histories = _histories(folder, bool(groups)) if training else []
+    if not groups and not histories:
+        return None
     if about["figure"] == "controls":
         return _draw_controls(groups, about)
-    along = about["along"]
     figure, axis = canvas()
-    if along is None:
-        _draw_training(axis, folder, about)
-    elif along == "reps":
+    if training:
+        _draw_training(axis, histories, about)
+    elif about["along"] == "reps":
         _draw_layers(axis, groups, about)
     else:
         _draw_shots(axis, groups, about)
-    axis.set_title(_title(about, groups), fontsize="medium")
+    axis.set_title(_title(about, groups, len(histories)), fontsize="medium")
     figure.supxlabel(_footnote(about), fontsize="x-small")
     return figure
 
 
-def _title(about: dict[str, Any], groups: list[Group]) -> str:
-    seeds = max(len(group.results) for group in groups)
+def _title(about: dict[str, Any], groups: list[Group], begun: int) -> str:
+    seeds = max((len(group.results) for group in groups), default=begun)
     many = "1 seed" if seeds == 1 else f"mean ± sd of {seeds} seeds"
+    if not groups:
+        many += ", unfinished"
     number = about["figure"].removeprefix("fig")
     return f"Figure {number}: {about['title']} ({about['optimizer']}, {many})"
 
@@ -69,8 +76,9 @@ def _footnote(about: dict[str, Any]) -> str:
     return f"{budget}\nopen: the paper ({about['source']})"
 
 
-def _draw_training(axis: Axes, folder: SweepFolder, about: dict[str, Any]) -> None:
-    histories = _histories(folder)
+def _draw_training(
+    axis: Axes, histories: list[list[dict[str, Any]]], about: dict[str, Any]
+) -> None:
     length = min(len(history) for history in histories)
     names = ("loss", "train_accuracy", "test_accuracy")
     lines, deviations = [], {}
@@ -89,13 +97,14 @@ def _draw_training(axis: Axes, folder: SweepFolder, about: dict[str, Any]) -> No
         # The paper's last period, where ours has fewer, is drawn at the right edge.
         for number, value in points:
             place.plot(min(number, max(length, 2)), value, marker=marker, **_OPEN)
-    _label_open(axis, accuracy)
+    last = max(number for number, _ in about["paper"]["test"])
+    _label_open(axis, accuracy, "Paper" if last <= length else f"Paper, period {last}")
 
 
-def _label_open(axis: Axes, accuracy: Axes) -> None:
+def _label_open(axis: Axes, accuracy: Axes, label: str) -> None:
     legend = axis.get_legend()
     handles = list(legend.legend_handles) if legend is not None else []
-    (handle,) = accuracy.plot([], [], marker="^", label="Paper", **_OPEN)
+    (handle,) = accuracy.plot([], [], marker="^", label=label, **_OPEN)
     axis.legend(handles=[*handles, handle], loc="center right")
 
 
@@ -181,12 +190,14 @@ def _draw_controls(groups: list[Group], about: dict[str, Any]) -> Figure:
     return figure
 
 
-def _histories(folder: SweepFolder) -> list[list[dict[str, Any]]]:
-    histories = []
+def _histories(folder: SweepFolder, finished: bool) -> list[list[dict[str, Any]]]:
+    """Those of the finished runs; where none is, of those that have a round behind them."""
     states = folder.states()
-    for trial in folder.trials:
-        if states[trial.name].result is not None:
-            histories.append(RunFolder(folder.trial_path(trial)).read_history())
-    if not histories or not all(histories):
+    if not finished:
+        begun = [trial for trial in folder.trials if folder.finished_rounds(trial)]
+        return [RunFolder(folder.trial_path(trial)).read_history() for trial in begun]
+    trials = [trial for trial in folder.trials if states[trial.name].result is not None]
+    histories = [RunFolder(folder.trial_path(trial)).read_history() for trial in trials]
+    if not all(histories):
         raise RecordError(f"{str(folder.path)!r} has no whole history to draw")
     return histories

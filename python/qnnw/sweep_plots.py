@@ -37,7 +37,8 @@ def plot_sweep(path: str | os.PathLike[str]) -> list[Path]:
     Returns
     -------
     list of Path
-        ``sweep.png`` and ``sweep.svg``; none while no trial is finished.
+        ``sweep.png`` and ``sweep.svg``, a figure of the paper under its own name; none while no
+        trial is finished, or, where training itself is drawn, none has finished a round.
 
     Raises
     ------
@@ -46,13 +47,14 @@ def plot_sweep(path: str | os.PathLike[str]) -> list[Path]:
     """
     folder = SweepFolder(path)
     groups = [group for group in grouped(folder, folder.states()) if group.results]
-    if not groups:
-        return []
     if "figure" in folder.about:
         from qnnw.paper_plots import draw_figure
 
-        figure = draw_figure(folder, groups)
-        return write_pictures(figure, folder.path / folder.about["figure"], _writer(folder))
+        drawn = draw_figure(folder, groups)
+        name = folder.path / folder.about["figure"]
+        return [] if drawn is None else write_pictures(drawn, name, _writer(folder))
+    if not groups:
+        return []
     figure, axis = canvas()
     varied = [name for name in folder.varied() if name != "seed"]
     along = next((name for name in PREFERRED if name in varied), varied[0] if varied else None)

@@ -51,6 +51,9 @@ def paper_command(
         str | None,
         typer.Option(help="Default: cobyla, the paper's; adam for the controls: exact gradients."),
     ] = None,
+    periods: Annotated[
+        int | None, typer.Option(help="A figure's training periods instead of the budget's.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="The folder; default: paper/FIGURE-BUDGET-OPTIMIZER.")
     ] = None,
@@ -69,12 +72,13 @@ def paper_command(
     Called again, it goes on where it was cut off, or with more seeds, and draws anew.
     """
     optimizer = optimizer or ("adam" if what is _What.controls else "cobyla")
-    path = out or Path("paper") / f"{what.value}-{budget.value}-{optimizer}"
+    few = "" if periods is None else f"-{periods}periods"
+    path = out or Path("paper") / f"{what.value}-{budget.value}-{optimizer}{few}"
     again = f"to go on: qnnw sweep --out {path}"
     with errors(lambda: again):
         place = {"data_dir": None if data_dir is None else str(data_dir.resolve())}
         given = {key: value for key, value in {**place, "device": device}.items() if value}
-        folder = _folder(what, budget.value, seeds, optimizer, path, given)
+        folder = _folder(what, budget.value, seeds, optimizer, periods, path, given)
         if not quiet:
             _announce(folder, *shares(folder, workers, threads))
         states = go_on(folder, workers, threads, engine, address, retries, False, quiet, as_json)
@@ -83,19 +87,28 @@ def paper_command(
 
 
 def _folder(
-    what: _What, budget: str, seeds: int | None, optimizer: str, path: Path, place: dict[str, str]
+    what: _What,
+    budget: str,
+    seeds: int | None,
+    optimizer: str,
+    periods: int | None,
+    path: Path,
+    place: dict[str, str],
 ) -> SweepFolder:
     from qnnw.ledger import SweepFolder
 
     if what is _What.controls:
+        if periods is not None:
+            raise ValueError(f"`periods` is {periods}; it is for the figures, not for the controls")
         from qnnw.control_table import about_controls, control_trials
 
         trials = control_trials(budget, seeds, optimizer, **place)
         return SweepFolder.create(path, trials, about_controls(budget, optimizer), extend=True)
     from qnnw.figures import about, figure_trials
 
-    trials = figure_trials(what.value, budget, seeds, optimizer, **place)
-    return SweepFolder.create(path, trials, about(what.value, budget, optimizer), extend=True)
+    trials = figure_trials(what.value, budget, seeds, optimizer, periods, **place)
+    said = about(what.value, budget, optimizer, periods)
+    return SweepFolder.create(path, trials, said, extend=True)
 
 
 def _announce(folder: SweepFolder, workers: int, threads: int) -> None:
