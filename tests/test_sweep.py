@@ -16,10 +16,11 @@ import pytest
 
 from qnnw.engines import LocalEngine, Report
 from qnnw.grid import parse_grid, trials_of
-from qnnw.ledger import Ledger, SweepFolder
+from qnnw.ledger import Ledger, SweepFolder, TrialState
 from qnnw.record import InUseError, RecordError
 from qnnw.runs import train_at
 from qnnw.sweep import SweepListener, run_sweep
+from qnnw.sweep_progress import sweep_listener
 
 SHORT = "periods=2 angle_evals=40 gamma_evals=4"
 
@@ -317,6 +318,31 @@ def test_what_cannot_be_added_is_named(grid, message, tmp_path):
         make(folder.path, "reps=1,2 seeds=0..2", extend=True)
 
 
+def test_the_time_left_follows_the_rounds(tmp_path, monkeypatch, capsys):
+    folder = make(tmp_path / "s", "seeds=0..2 periods=10")
+    first, second, third = folder.trials
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(folder, "finished_rounds", lambda trial: 5 * (trial is first))
+    listener = sweep_listener(quiet=False)
+    listener.started(folder, folder.states(), 2)
+    assert "3 of 3 runs to go, 2 side by side" in capsys.readouterr().err
+    # Half a run of two and a half takes 30 s; a line a minute is enough.
+    now[0] += 30
+    listener.round_finished(second, 5)
+    assert capsys.readouterr().err == ""
+    now[0] += 30
+    listener.round_finished(first, 10)
+    assert "seed0: round 10 of 10; about 90 s left" in capsys.readouterr().err
+    listener.ended(first, TrialState("finished", result=result(first)))
+    assert "1/3 seed0: test 80.00 %" in capsys.readouterr().err
+    # What a failed run leaves is not counted as done at that pace.
+    listener.ended(second, TrialState("failed", error="no"))
+    assert "2/3 seed1: failed: no; about 60 s left" in capsys.readouterr().err
+    listener.ended(third, TrialState("finished", result=result(third)))
+    assert "left" not in capsys.readouterr().err
+
+
 def test_a_run_with_other_settings_in_a_trials_place_is_refused(tmp_path):
     folder = make(tmp_path / "s", f"seeds=0..1 {SHORT}")
     first, second = folder.trials
@@ -378,6 +404,7 @@ from pathlib import Path
 from qnnw.ledger import SweepFolder
 from qnnw.ray_engine import RayEngine
 from qnnw.sweep import SweepListener, run_sweep
+from qnnw.sweep_progress import sweep_listener
 
 folder = SweepFolder(sys.argv[1])
 killed = []

@@ -39,5 +39,4 @@ def _whole_run(trial: Trial, threads: int) -> float:
 
 
 def _share_left(folder: SweepFolder, trial: Trial) -> float:
-    rounds = int(trial.config["epochs" if trial.config["optimizer"] == "adam" else "periods"])
-    return max(0.0, 1.0 - folder.finished_rounds(trial) / rounds)
+    return max(0.0, 1.0 - folder.finished_rounds(trial) / trial.rounds)

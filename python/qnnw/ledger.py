@@ -48,6 +48,11 @@ class Trial:
     axes: dict[str, Any]
     config: dict[str, Any]
 
+    @property
+    def rounds(self) -> int:
+        """Periods or epochs of the whole run."""
+        return int(self.config["epochs" if self.config["optimizer"] == "adam" else "periods"])
+
     def same_numbers(self, other: Trial) -> bool:
         """Whether both give the same result."""
         return _decisive(self.config) == _decisive(other.config)

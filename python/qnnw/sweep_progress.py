@@ -16,6 +16,8 @@ with needs("train", "qnnw.sweep_progress"):
 
 __all__ = ["sweep_listener"]
 
+QUIET_SECONDS = 60.0
+
 
 def sweep_listener(quiet: bool) -> SweepListener:
     """The listener that fits standard error."""
@@ -25,36 +27,54 @@ def sweep_listener(quiet: bool) -> SweepListener:
 
 
 class _Lines(SweepListener):
-    """A line for every trial that ends."""
+    """A line for every trial that ends, and for a round where nothing was said for a while."""
 
     def say(self, line: str) -> None:
         """Print one line."""
         print(line, file=sys.stderr, flush=True)
+        self._said = time.monotonic()
 
     def started(self, folder: SweepFolder, states: dict[str, TrialState], capacity: int) -> None:
         """Say what is left."""
-        self._begun, self._ended = time.monotonic(), 0
+        self._begun = self._said = time.monotonic()
         self._total = len(folder.trials)
-        self._left = sum(state.status == "waiting" for state in states.values())
+        waiting = [trial for trial in folder.trials if states[trial.name].status == "waiting"]
+        # How much of each trial is done that has not ended, and all of what was to be done.
+        self._done = {t.name: min(1.0, folder.finished_rounds(t) / t.rounds) for t in waiting}
+        self._work = self._left()
         side = f"{capacity} side by side"
-        self.say(f"{folder.path}: {self._left} of {self._total} runs to go, {side}")
+        self.say(f"{folder.path}: {len(waiting)} of {self._total} runs to go, {side}")
+
+    def round_finished(self, trial: Trial, number: int) -> None:
+        """Say how far it is, if nothing else was said for a minute."""
+        self._done[trial.name] = number / trial.rounds
+        if time.monotonic() - self._said >= QUIET_SECONDS:
+            self.say(f"{trial.name}: round {number} of {trial.rounds}{self.time()}")
 
     def ended(self, trial: Trial, state: TrialState) -> None:
         """Say what came of it, and how long the rest takes."""
-        self._left -= 1
-        self._ended += 1
-        self.say(f"{self._total - self._left}/{self._total} {_outcome(trial, state)}{self.time()}")
+        share = self._done.pop(trial.name, 0.0)
+        if state.result is None:
+            # What a failed trial leaves undone was no work.
+            self._work -= 1.0 - share
+        ended = self._total - len(self._done)
+        self.say(f"{ended}/{self._total} {_outcome(trial, state)}{self.time()}")
 
     def died(self, trial: Trial, reason: str) -> None:
         """Say that it is tried again."""
         self.say(f"{trial.name}: {reason}; it is tried again")
 
     def time(self) -> str:
-        """The time left, from the trials that ended since the start."""
-        if self._left == 0:
+        """The time left, from the rounds that were finished since the start."""
+        left = self._left()
+        worked = self._work - left
+        if left <= 0 or worked <= 0:
             return ""
-        pace = (time.monotonic() - self._begun) / self._ended
-        return f"; about {duration(self._left * pace)} left"
+        pace = (time.monotonic() - self._begun) / worked
+        return f"; about {duration(left * pace)} left"
+
+    def _left(self) -> float:
+        return sum(1.0 - done for done in self._done.values())
 
 
 class _Display(_Lines):
@@ -69,22 +89,24 @@ class _Display(_Lines):
             console=Console(stderr=True),
             transient=True,
         )
-        self._rounds: dict[str, int] = {}
+        self._rounds: dict[str, str] = {}
 
     def say(self, line: str) -> None:
         """Print one line above the bar."""
         self._progress.console.print(line, highlight=False, markup=False)
+        self._said = time.monotonic()
 
     def started(self, folder: SweepFolder, states: dict[str, TrialState], capacity: int) -> None:
         """Start the display."""
         super().started(folder, states, capacity)
-        done = self._total - self._left
+        done = self._total - len(self._done)
         self._task = self._progress.add_task("", total=self._total, completed=done, text="")
         self._progress.start()
 
     def round_finished(self, trial: Trial, number: int) -> None:
         """Show how far it is."""
-        self._rounds[trial.name] = number
+        self._done[trial.name] = number / trial.rounds
+        self._rounds[trial.name] = f"{number} of {trial.rounds}"
         self._show()
 
     def ended(self, trial: Trial, state: TrialState) -> None:
@@ -99,8 +121,8 @@ class _Display(_Lines):
 
     def _show(self) -> None:
         running = ", ".join(f"{name}: round {number}" for name, number in self._rounds.items())
-        done = self._total - self._left
-        self._progress.update(self._task, completed=done, text=running)
+        done = self._total - len(self._done)
+        self._progress.update(self._task, completed=done, text=running + self.time())
 
 
 def _outcome(trial: Trial, state: TrialState) -> str:
