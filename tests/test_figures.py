@@ -151,7 +151,7 @@ def test_training_is_drawn_before_it_is_finished(tmp_path):
     Pretended(folder, lambda _: 0.5).leave(trials[1])
     assert [path.name for path in plot_sweep(folder.path)] == ["fig2a.png", "fig2a.svg"]
     picture = (folder.path / "fig2a.svg").read_text()
-    for words in ("1 seed, unfinished", "10 of 100 periods", "Paper, period 100"):
+    for words in ("1 seed, unfinished", "10 of 100 periods", "Paper, period 1 and 100"):
         assert words in picture
 
 

@@ -97,8 +97,10 @@ def _draw_training(
         # The paper's last period, where ours has fewer, is drawn at the right edge.
         for number, value in points:
             place.plot(min(number, max(length, 2)), value, marker=marker, **_OPEN)
-    last = max(number for number, _ in about["paper"]["test"])
-    _label_open(axis, accuracy, "Paper" if last <= length else f"Paper, period {last}")
+    numbers = sorted({number for points in about["paper"].values() for number, _ in points})
+    fits = numbers[-1] <= length
+    named = " and ".join(map(str, numbers))
+    _label_open(axis, accuracy, "Paper" if fits else f"Paper, period {named}")
 
 
 def _label_open(axis: Axes, accuracy: Axes, label: str) -> None:
