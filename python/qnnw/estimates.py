@@ -24,7 +24,7 @@ def estimated_seconds(folder: SweepFolder, capacity: int, threads: int = 1) -> f
         key = repr({name: value for name, value in trial.axes.items() if name != "seed"})
         if key not in pace:
             pace[key] = _whole_run(trial, threads)
-        needed = pace[key] * _share_left(folder, trial)
+        needed = pace[key] * (1.0 - folder.share_done(trial))
         seconds += needed
         longest = max(longest, needed)
     return max(longest, seconds / capacity)
@@ -36,7 +36,3 @@ def _whole_run(trial: Trial, threads: int) -> float:
         return trainer.seconds_left()
     finally:
         trainer.close()
-
-
-def _share_left(folder: SweepFolder, trial: Trial) -> float:
-    return max(0.0, 1.0 - folder.finished_rounds(trial) / trial.rounds)

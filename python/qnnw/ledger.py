@@ -167,6 +167,10 @@ class SweepFolder:
         except RecordError:  # not begun, or damaged: the trial itself will say so
             return 0
 
+    def share_done(self, trial: Trial) -> float:
+        """How much of the trial is done, by its finished rounds: from 0 to 1."""
+        return min(1.0, self.finished_rounds(trial) / trial.rounds)
+
     def varied(self) -> list[str]:
         """The settings that the grid varies, in its order."""
         return list(self.trials[0].axes) if self.trials else []

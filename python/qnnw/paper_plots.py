@@ -41,12 +41,12 @@ def draw_figure(folder: SweepFolder, groups: list[Group]) -> Figure | None:
         Those with a finished trial.
     """
     about = folder.about
-    training = about.get("along", "") is None
+    if about["figure"] == "controls":
+        return _draw_controls(groups, about) if groups else None
+    training = about["along"] is None
     histories = _histories(folder, bool(groups)) if training else []
     if not groups and not histories:
         return None
-    if about["figure"] == "controls":
-        return _draw_controls(groups, about)
     figure, axis = canvas()
     if training:
         _draw_training(axis, histories, about)
@@ -194,11 +194,11 @@ def _draw_controls(groups: list[Group], about: dict[str, Any]) -> Figure:
 
 def _histories(folder: SweepFolder, finished: bool) -> list[list[dict[str, Any]]]:
     """Those of the finished runs; where none is, of those that have a round behind them."""
-    states = folder.states()
-    if not finished:
-        begun = [trial for trial in folder.trials if folder.finished_rounds(trial)]
-        return [RunFolder(folder.trial_path(trial)).read_history() for trial in begun]
-    trials = [trial for trial in folder.trials if states[trial.name].result is not None]
+    if finished:
+        states = folder.states()
+        trials = [trial for trial in folder.trials if states[trial.name].result is not None]
+    else:
+        trials = [trial for trial in folder.trials if folder.finished_rounds(trial)]
     histories = [RunFolder(folder.trial_path(trial)).read_history() for trial in trials]
     if not all(histories):
         raise RecordError(f"{str(folder.path)!r} has no whole history to draw")

@@ -40,7 +40,7 @@ class _Lines(SweepListener):
         self._total = len(folder.trials)
         waiting = [trial for trial in folder.trials if states[trial.name].status == "waiting"]
         # How much of each trial is done that has not ended, and all of what was to be done.
-        self._done = {t.name: min(1.0, folder.finished_rounds(t) / t.rounds) for t in waiting}
+        self._done = {trial.name: folder.share_done(trial) for trial in waiting}
         self._work = self._left()
         side = f"{capacity} side by side"
         self.say(f"{folder.path}: {len(waiting)} of {self._total} runs to go, {side}")
@@ -94,7 +94,6 @@ class _Display(_Lines):
     def say(self, line: str) -> None:
         """Print one line above the bar."""
         self._progress.console.print(line, highlight=False, markup=False)
-        self._said = time.monotonic()
 
     def started(self, folder: SweepFolder, states: dict[str, TrialState], capacity: int) -> None:
         """Start the display."""

@@ -55,7 +55,7 @@ def paper_command(
         int | None, typer.Option(help="A figure's training periods instead of the budget's.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="The folder; default: paper/FIGURE-BUDGET-OPTIMIZER.")
+        Path | None, typer.Option(help="The folder; default: one in paper/, named by these.")
     ] = None,
     workers: Workers = None,
     threads: ThreadsEach = None,
