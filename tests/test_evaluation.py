@@ -163,3 +163,10 @@ def test_the_activation_may_stand_before_or_after_the_pool(activation):
     )  # fmt: skip
     inputs = torch.randn(4, 1, 28, 28)
     assert torch.equal(network(inputs), swapped(inputs))
+
+
+@pytest.mark.parametrize("name", ["abacus", "meta", "hpu", "privateuseone", "ipu", "cuda:77"])
+def test_a_device_that_cannot_be_used_is_named(name):
+    network, inputs, labels, _ = problem("iris")
+    with pytest.raises(ValueError, match=f"`device` is '{name}', which torch cannot use: "):
+        Evaluator(network, inputs, labels, device=name)

@@ -17,8 +17,10 @@ def as_device(name: str | torch.device) -> torch.device:
     """A device that torch can use; a ``ValueError`` names another."""
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        # Back again: "meta" takes tensors, but holds no values.
+        torch.empty(1, device=device).cpu()
+    # What torch raises for a back end that it was built without, or whose module is not installed.
+    except (RuntimeError, AssertionError, ImportError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"`device` is {str(name)!r}, which torch cannot use: {reason}") from error
     return device
