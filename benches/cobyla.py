@@ -16,9 +16,9 @@ import tempfile
 from importlib import metadata
 
 import qnnw
-from qnnw.optimize import Cobyla, FastCobyla
-from qnnw.presets import preset
-from qnnw.runs import train
+from qnnw.optim.derivative_free import Cobyla, FastCobyla
+from qnnw.training.presets import preset
+from qnnw.training.runs import train
 
 SIZES = (32, 112, 364, 728)
 

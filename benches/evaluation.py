@@ -21,10 +21,10 @@ from torch.nn import functional
 
 import qnnw
 from core import cpu_name
-from qnnw import networks
-from qnnw.datasets import load
-from qnnw.evaluation import Evaluator
-from qnnw.paper import PRESETS
+from qnnw.data import networks
+from qnnw.data.datasets import load
+from qnnw.paper.presets import PRESETS
+from qnnw.training.evaluation import Evaluator
 
 
 def main() -> None:

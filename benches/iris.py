@@ -19,10 +19,10 @@ import torch
 from torch.nn import functional
 
 import qnnw
-from qnnw import networks
-from qnnw.datasets import load
-from qnnw.paper import PRESETS
-from qnnw.runs import train
+from qnnw.data import networks
+from qnnw.data.datasets import load
+from qnnw.paper.presets import PRESETS
+from qnnw.training.runs import train
 
 
 def as_in_the_paper(job: tuple[int, int, dict[str, object]]) -> tuple[float, float, float]:

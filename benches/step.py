@@ -34,10 +34,10 @@ import torch
 from torch.nn import functional
 
 import qnnw
-from qnnw import networks
-from qnnw._allocator import keep_freed_memory
-from qnnw.backward import BatchGradient, shaped
-from qnnw.generator import WeightGenerator
+from qnnw._common.allocator import keep_freed_memory
+from qnnw.data import networks
+from qnnw.training.gradient import BatchGradient, shaped
+from qnnw.weights.circuit import WeightGenerator
 
 QUBITS, REPS, BATCH = 13, 26, 128
 

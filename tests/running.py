@@ -11,9 +11,9 @@ import time
 
 import pytest
 
-from qnnw.record import RunFolder
-from qnnw.runs import resume, train
-from qnnw.training import Reporter
+from qnnw.training.record import RunFolder
+from qnnw.training.runs import resume, train
+from qnnw.training.trainer import Reporter
 
 TIMES = {
     "seconds", "evaluations_per_second", "steps_per_second", "run_dir", "circuit_seconds",
@@ -68,7 +68,7 @@ def check_that_stops_change_nothing(config, tmp_path, stops):
 # Imports are done before the run is touched, so that kills fall into the run.
 RESUME = """
 import sys
-from qnnw.runs import resume
+from qnnw.training.runs import resume
 print("ready", flush=True)
 resume(sys.argv[1])
 """

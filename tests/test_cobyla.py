@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import OptimizeResult, minimize
 
-from qnnw.cobyla import _Simplex
-from qnnw.optimize import Cobyla, FastCobyla, NonFiniteLossError, minimize_cobyla
-from qnnw.presets import preset
-from qnnw.runs import train
+from qnnw.optim.cobyla import _Simplex
+from qnnw.optim.derivative_free import Cobyla, FastCobyla, NonFiniteLossError, minimize_cobyla
+from qnnw.training.presets import preset
+from qnnw.training.runs import train
 
 
 def ellipsoid(point):
@@ -95,7 +95,7 @@ def test_the_first_evaluations_are_scipys():
 )
 def test_the_inverse_stays_an_inverse(size, seed, moves, rhobeg):
     """Any run of replaced vertices that keeps the simplex open."""
-    from qnnw._objective import Watched
+    from qnnw.optim.objective import Watched
 
     rng = np.random.default_rng(seed)
     watched = Watched(lambda _: float(rng.normal()), size + 1 + moves)

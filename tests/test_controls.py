@@ -7,13 +7,14 @@ import dataclasses
 import numpy as np
 import pytest
 
-from qnnw import EfficientSU2, WeightMap, generate_weights, networks
-from qnnw.config import WEIGHTS_FROM
-from qnnw.controls import FrozenProbabilities, Subspace, haar_probabilities, source_of
-from qnnw.export import export_run
-from qnnw.presets import preset
-from qnnw.record import RecordError
-from qnnw.runs import evaluate_run, train
+from qnnw import EfficientSU2, WeightMap, generate_weights
+from qnnw.data import networks
+from qnnw.training.config import WEIGHTS_FROM
+from qnnw.training.export import export_run
+from qnnw.training.presets import preset
+from qnnw.training.record import RecordError
+from qnnw.training.runs import evaluate_run, train
+from qnnw.weights.rivals import FrozenProbabilities, Subspace, haar_probabilities, source_of
 from running import check_that_stops_change_nothing
 
 BASE = dataclasses.replace(preset("iris", "adam"), epochs=5)

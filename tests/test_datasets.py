@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from qnnw import datasets
-from qnnw.datasets import DatasetError, load
+from qnnw.data import datasets
+from qnnw.data.datasets import DatasetError, load
 
 
 def test_iris_is_a_stratified_seeded_split():

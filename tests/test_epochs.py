@@ -11,16 +11,16 @@ from torch import nn
 from torch.nn import functional
 
 import qnnw
-from qnnw import networks
-from qnnw.backward import BatchGradient
-from qnnw.epochs import EpochTrainer
+from qnnw.data import networks
 from qnnw.nn import QuantumTrain
-from qnnw.optimize import NonFiniteLossError
-from qnnw.presets import preset
-from qnnw.record import RecordError, RunFolder
-from qnnw.runs import evaluate_run, load_model, resume, train
-from qnnw.schedules import one_cycle
-from qnnw.training import Reporter
+from qnnw.optim.derivative_free import NonFiniteLossError
+from qnnw.optim.schedules import one_cycle
+from qnnw.training.epochs import EpochTrainer
+from qnnw.training.gradient import BatchGradient
+from qnnw.training.presets import preset
+from qnnw.training.record import RecordError, RunFolder
+from qnnw.training.runs import evaluate_run, load_model, resume, train
+from qnnw.training.trainer import Reporter
 from running import (
     StopAfter,
     check_that_kills_change_nothing,
@@ -211,8 +211,8 @@ def test_spsa_trains_with_shots(tmp_path):
 def test_the_saved_model_is_the_circuits(tmp_path):
     result = train(dataclasses.replace(SHORT, shots=700), tmp_path)
     folder = RunFolder(result["run_dir"])
-    from qnnw.export import model_of
-    from qnnw.runs import config_of
+    from qnnw.training.export import model_of
+    from qnnw.training.runs import config_of
 
     merged = model_of(folder.path).merge_and_unload().state_dict()
     saved = load_model(folder, config_of(folder)).state_dict()

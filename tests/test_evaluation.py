@@ -6,8 +6,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from qnnw import evaluation, networks
-from qnnw.evaluation import Evaluator
+from qnnw.data import networks
+from qnnw.training import evaluation
+from qnnw.training.evaluation import Evaluator
 
 DATA = {
     "iris": (networks.iris, (4,), 3, 101),

@@ -11,23 +11,23 @@ import numpy as np
 import pytest
 
 from qnnw import EfficientSU2, WeightMap, probs_to_weights
-from qnnw.config import TrainConfig
-from qnnw.control_table import (
+from qnnw.paper.controls import (
     CONTROLS,
     about_controls,
     control_trials,
     num_directions,
     write_control_table,
 )
-from qnnw.engines import Report
-from qnnw.estimates import estimated_seconds
-from qnnw.figures import BUDGETS, FIGURES, about, figure_trials
-from qnnw.ledger import SweepFolder, Trial
-from qnnw.paper import PRESETS
-from qnnw.presets import preset
-from qnnw.record import RunFolder
-from qnnw.sweep import run_sweep
-from qnnw.sweep_plots import plot_sweep
+from qnnw.paper.figures import BUDGETS, FIGURES, about, figure_trials
+from qnnw.paper.presets import PRESETS
+from qnnw.sweep.coordinator import run_sweep
+from qnnw.sweep.engines import Report
+from qnnw.sweep.estimates import estimated_seconds
+from qnnw.sweep.ledger import SweepFolder, Trial
+from qnnw.sweep.plots import plot_sweep
+from qnnw.training.config import TrainConfig
+from qnnw.training.presets import preset
+from qnnw.training.record import RunFolder
 
 
 def configs(*arguments, **named):
@@ -220,7 +220,7 @@ def test_the_time_is_told_beforehand(tmp_path, monkeypatch):
     config = dataclasses.asdict(dataclasses.replace(preset("iris"), periods=4))
     trials = [Trial(f"seed{seed}", {"seed": seed}, {**config, "seed": seed}) for seed in range(4)]
     folder = SweepFolder.create(tmp_path / "s", trials, {})
-    from qnnw.periods import PeriodTrainer
+    from qnnw.training.periods import PeriodTrainer
 
     monkeypatch.setattr(PeriodTrainer, "seconds_left", lambda self: 100.0)
     assert estimated_seconds(folder, 2) == 200

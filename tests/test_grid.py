@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from qnnw.grid import parse_grid, read_grid, trials_of
-from qnnw.presets import preset
+from qnnw.sweep.grid import parse_grid, read_grid, trials_of
+from qnnw.training.presets import preset
 
 
 def test_a_line_becomes_a_grid():

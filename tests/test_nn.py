@@ -14,8 +14,9 @@ from torch.nn import functional
 from torch.testing import assert_close
 
 import qnnw
-from qnnw import _operator, networks
+from qnnw.data import networks
 from qnnw.nn import QuantumTrain
+from qnnw.nn import operator as _operator
 
 
 def mlp(dtype=torch.float32):
@@ -243,7 +244,7 @@ def test_a_merged_module_exports():
 
 def count_evolutions(monkeypatch):
     calls = []
-    from qnnw import generator
+    from qnnw.weights import circuit as generator
 
     for name in ("generate_weights", "generate_weights_with_vjp"):
         real = getattr(generator, name)

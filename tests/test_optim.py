@@ -7,7 +7,7 @@ import copy
 import pytest
 import torch
 
-from qnnw.optim import EVERY, EigenAdam
+from qnnw.optim.eigen_adam import EVERY, EigenAdam
 
 
 def quadratic(size, condition, turned, seed=0):

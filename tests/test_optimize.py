@@ -3,7 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from qnnw.optimize import Cobyla, FastCobyla, NelderMead, NonFiniteLossError, Spsa, _turned
+from qnnw.optim.derivative_free import (
+    Cobyla,
+    FastCobyla,
+    NelderMead,
+    NonFiniteLossError,
+    Spsa,
+    _turned,
+)
 
 
 def bowl(point):

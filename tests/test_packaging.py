@@ -41,7 +41,7 @@ import qnnw
 ansatz = qnnw.EfficientSU2(8, 1)
 weight_map = qnnw.WeightMap(131)
 print(qnnw.generate_weights(ansatz, ansatz.random_angles(0), weight_map, 0.3, 100, 0).shape)
-import qnnw.optimize, qnnw.record
+import qnnw.optim.derivative_free, qnnw.training.record
 """
     finished = run_without(EXTRAS, script)
     assert finished.stdout == "(131,)\n", finished.stderr
@@ -87,7 +87,7 @@ def test_the_command_says_what_to_install_in_one_line(missing):
 
 
 def test_datasets_and_qiskit_name_theirs():
-    finished = run_without({"sklearn"}, "from qnnw.datasets import load; load('iris', seed=0)")
+    finished = run_without({"sklearn"}, "from qnnw.data.datasets import load; load('iris', seed=0)")
     assert "The Iris dataset needs the package 'sklearn'" in finished.stderr
     finished = run_without({"qiskit"}, "import qnnw; qnnw.EfficientSU2(2, 1).to_qiskit()")
     assert "python -m pip install 'qnnw[qiskit]'" in finished.stderr
@@ -111,9 +111,9 @@ assert "torch" in sys.modules
 
 def test_onnx_names_its_extra(tmp_path):
     script = f"""
-from qnnw.runs import train
-from qnnw.export import export_run
-from qnnw.presets import preset
+from qnnw.training.runs import train
+from qnnw.training.export import export_run
+from qnnw.training.presets import preset
 import dataclasses
 config = dataclasses.replace(preset("iris", "adam"), epochs=1)
 export_run(train(config, {str(tmp_path)!r})["run_dir"], "onnx")

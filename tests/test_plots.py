@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from matplotlib import image
 
-from qnnw.plots import plot_history, plot_run, plot_weights
-from qnnw.record import RecordError, RunFolder
+from qnnw.training.plots import plot_history, plot_run, plot_weights
+from qnnw.training.record import RecordError, RunFolder
 
 CONFIG = {"config": {"dataset": "iris", "reps": 1, "shots": None, "seed": 0}}
 
@@ -81,7 +81,7 @@ def test_a_damaged_model_is_named(tmp_path):
 
 
 def test_curves_differ_without_their_colours():
-    from qnnw._drawing import STYLES
+    from qnnw._common.drawing import STYLES
 
     assert len({(repr(line), marker) for _, line, marker in STYLES}) == len(STYLES)
 
@@ -108,5 +108,5 @@ def test_it_needs_no_torch():
     import subprocess
     import sys
 
-    script = "import qnnw.plots, sys; sys.exit('torch' in sys.modules)"
+    script = "import qnnw.training.plots, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script]).returncode == 0

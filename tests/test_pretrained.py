@@ -13,9 +13,9 @@ from safetensors import safe_open
 from torch import nn
 
 import qnnw
-from qnnw import networks, pretrained, tensorfile
-from qnnw.nn import QuantumTrain
-from qnnw.tensorfile import ModelFileError
+from qnnw.data import networks
+from qnnw.nn import QuantumTrain, pretrained, tensorfile
+from qnnw.nn.tensorfile import ModelFileError
 
 
 def network():

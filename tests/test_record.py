@@ -6,8 +6,8 @@ import sys
 import numpy as np
 import pytest
 
-from qnnw import record
-from qnnw.record import RecordError, RunFolder
+from qnnw.training import record
+from qnnw.training.record import RecordError, RunFolder
 
 ARRAYS = {"angles": np.arange(4.0), "signs": np.array([1, -1], dtype=np.int8)}
 STATE = {"gamma": 0.1 + 0.2, "draw": 7}
@@ -112,7 +112,7 @@ def test_what_is_no_run_is_named(tmp_path, folder):
 
 def test_two_processes_cannot_work_on_one_run(folder):
     script = f"""
-from qnnw.record import RecordError, RunFolder
+from qnnw.training.record import RecordError, RunFolder
 try:
     with RunFolder({str(folder.path)!r}).locked():
         print("locked")

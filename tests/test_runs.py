@@ -11,16 +11,17 @@ import safetensors.torch
 import torch
 
 import qnnw
-from qnnw import evaluation, networks
-from qnnw.config import TrainConfig
-from qnnw.datasets import load
-from qnnw.export import export_run, model_of
-from qnnw.optimize import NonFiniteLossError
-from qnnw.paper import PRESETS
-from qnnw.periods import PeriodTrainer
-from qnnw.record import RecordError, RunFolder
-from qnnw.runs import evaluate_run, resume, train
-from qnnw.training import Reporter
+from qnnw.data import networks
+from qnnw.data.datasets import load
+from qnnw.optim.derivative_free import NonFiniteLossError
+from qnnw.paper.presets import PRESETS
+from qnnw.training import evaluation
+from qnnw.training.config import TrainConfig
+from qnnw.training.export import export_run, model_of
+from qnnw.training.periods import PeriodTrainer
+from qnnw.training.record import RecordError, RunFolder
+from qnnw.training.runs import evaluate_run, resume, train
+from qnnw.training.trainer import Reporter
 from running import (
     StopAfter,
     check_that_kills_change_nothing,

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from qnnw.engines import LocalEngine, Report
-from qnnw.grid import parse_grid, trials_of
-from qnnw.ledger import Ledger, SweepFolder, TrialState
-from qnnw.record import InUseError, RecordError
-from qnnw.runs import train_at
-from qnnw.sweep import SweepListener, run_sweep
-from qnnw.sweep_progress import sweep_listener
+from qnnw.sweep.coordinator import SweepListener, run_sweep
+from qnnw.sweep.engines import LocalEngine, Report
+from qnnw.sweep.grid import parse_grid, trials_of
+from qnnw.sweep.ledger import Ledger, SweepFolder, TrialState
+from qnnw.sweep.progress import sweep_listener
+from qnnw.training.record import InUseError, RecordError
+from qnnw.training.runs import train_at
 
 SHORT = "periods=2 angle_evals=40 gamma_evals=4"
 
@@ -100,7 +100,7 @@ def test_a_sweep_runs_and_shows_what_came_out(tmp_path):
 
 
 def _config(trial):
-    from qnnw.config import TrainConfig
+    from qnnw.training.config import TrainConfig
 
     return TrainConfig(**trial.config)
 
@@ -401,10 +401,10 @@ def test_misuse_of_the_command_is_named(arguments, message, tmp_path):
 RAY = """
 import os, signal, sys
 from pathlib import Path
-from qnnw.ledger import SweepFolder
-from qnnw.ray_engine import RayEngine
-from qnnw.sweep import SweepListener, run_sweep
-from qnnw.sweep_progress import sweep_listener
+from qnnw.sweep.ledger import SweepFolder
+from qnnw.sweep.ray_engine import RayEngine
+from qnnw.sweep.coordinator import SweepListener, run_sweep
+from qnnw.sweep.progress import sweep_listener
 
 folder = SweepFolder(sys.argv[1])
 killed = []

@@ -5,7 +5,8 @@ from pathlib import Path
 import torch
 
 import qnnw
-from qnnw import networks, pretrained
+from qnnw.data import networks
+from qnnw.nn import pretrained
 
 model = qnnw.nn.QuantumTrain(networks.mnist(), reps=13, mapping="centered", seed=3)  # train it here
 pretrained.save_recipe(model, "mnist.recipe")

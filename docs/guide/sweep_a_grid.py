@@ -1,10 +1,10 @@
 """A grid of runs on all cores: what came out, by place and seed."""
 
-from qnnw.engines import LocalEngine
-from qnnw.grid import parse_grid, trials_of
-from qnnw.ledger import SweepFolder
-from qnnw.sweep import run_sweep
-from qnnw.tables import grouped
+from qnnw.sweep.coordinator import run_sweep
+from qnnw.sweep.engines import LocalEngine
+from qnnw.sweep.grid import parse_grid, trials_of
+from qnnw.sweep.ledger import SweepFolder
+from qnnw.sweep.tables import grouped
 
 
 def main() -> None:

@@ -8,8 +8,8 @@ from torch import nn
 from torch.nn import functional
 
 import qnnw
-from qnnw.optim import EigenAdam
-from qnnw.optimize import Spsa
+from qnnw.optim.derivative_free import Spsa
+from qnnw.optim.eigen_adam import EigenAdam
 
 features, labels = load_iris(return_X_y=True)
 inputs = torch.from_numpy((features - features.mean(0)) / features.std(0))

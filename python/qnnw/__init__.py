@@ -13,21 +13,21 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from qnnw._extras import MissingExtraError
-from qnnw.ansatz import EfficientSU2
-from qnnw.generate import (
+from qnnw._common.extras import MissingExtraError
+from qnnw._common.runtime import build_info, get_num_threads, set_num_threads
+from qnnw.circuit.ansatz import EfficientSU2
+from qnnw.circuit.sampling import sample_counts
+from qnnw.weights.functional import (
     generate_weights,
     generate_weights_vjp,
     generate_weights_with_vjp,
 )
-from qnnw.mapping import WeightMap, probs_to_weights
-from qnnw.runtime import build_info, get_num_threads, set_num_threads
-from qnnw.sampling import sample_counts
+from qnnw.weights.mapping import WeightMap, probs_to_weights
 
 if TYPE_CHECKING:
     from qnnw import nn as nn
     from qnnw import sklearn as sklearn
-    from qnnw.pretrained import load_recipe as load_recipe
+    from qnnw.nn.pretrained import load_recipe as load_recipe
 
 __version__: str = build_info()["version"]
 
@@ -48,7 +48,7 @@ __all__ = [
 
 # What needs torch or scikit-learn is imported when it is first used, and not by a star.
 _LAZY = {"nn": ("qnnw.nn", None), "sklearn": ("qnnw.sklearn", None)} | {
-    "load_recipe": ("qnnw.pretrained", "load_recipe")
+    "load_recipe": ("qnnw.nn.pretrained", "load_recipe")
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from qnnw._extras import MissingExtraError
+from qnnw._common.extras import MissingExtraError
 
 
 def main() -> None:

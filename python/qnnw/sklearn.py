@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from qnnw._extras import needs
-from qnnw.config import OPTIMIZERS, one_of
-from qnnw.optimize import Cobyla, FastCobyla, Optimizer, Spsa
-from qnnw.schedules import one_cycle
+from qnnw._common.extras import needs
+from qnnw.optim.derivative_free import Cobyla, FastCobyla, Optimizer, Spsa
+from qnnw.optim.schedules import one_cycle
+from qnnw.training.config import OPTIMIZERS, one_of
 
 with needs("train", "qnnw.sklearn"):
     import torch

@@ -5,7 +5,7 @@ A command imports what it needs when it is called: ``qnnw plot`` and ``--help`` 
 
 from __future__ import annotations
 
-from qnnw._extras import needs
+from qnnw._common.extras import needs
 from qnnw.cli.models import eval_command, export_command, info_command
 from qnnw.cli.paper import paper_command
 from qnnw.cli.plot import plot_command

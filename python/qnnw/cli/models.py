@@ -7,9 +7,9 @@ from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
-import qnnw
-from qnnw._extras import needs
-from qnnw.cli._common import DataDir, Json, Run, errors
+from qnnw._common.extras import needs
+from qnnw._common.runtime import build_info
+from qnnw.cli.shared import DataDir, Json, Run, errors
 
 with needs("train", "The qnnw command"):
     import typer
@@ -32,7 +32,7 @@ def eval_command(
 ) -> None:
     """Evaluate a run's model.safetensors."""
     with errors():
-        from qnnw.runs import evaluate_run
+        from qnnw.training.runs import evaluate_run
 
         folder = None if data_dir is None else str(data_dir.resolve())
         evaluation = evaluate_run(run, split.value, data_dir=folder)
@@ -53,7 +53,7 @@ def export_command(
 ) -> None:
     """Write a run's network for use elsewhere; a recipe is the compressed network."""
     with errors():
-        from qnnw.export import export_run
+        from qnnw.training.export import export_run
 
         path = export_run(run, to, out)
     print(f"{path}: {path.stat().st_size:,d} bytes")
@@ -64,10 +64,10 @@ def info_command(as_json: Json = False) -> None:
     with errors():
         import torch
 
-        from qnnw.runs import versions
+        from qnnw.training.runs import versions
 
         info: dict[str, Any] = {
-            **qnnw.build_info(),
+            **build_info(),
             "versions": versions(),
             "cuda": torch.cuda.is_available(),
         }

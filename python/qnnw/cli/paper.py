@@ -7,15 +7,15 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from qnnw._extras import needs
-from qnnw.cli._common import DataDir, Device, Json, Quiet, errors
+from qnnw._common.extras import needs
+from qnnw.cli.shared import DataDir, Device, Json, Quiet, errors
 from qnnw.cli.sweep import Address, EngineName, Retries, ThreadsEach, Workers, go_on, shares
 
 with needs("train", "The qnnw command"):
     import typer
 
 if TYPE_CHECKING:
-    from qnnw.ledger import SweepFolder
+    from qnnw.sweep.ledger import SweepFolder
 
 __all__ = ["paper_command"]
 
@@ -95,16 +95,16 @@ def _folder(
     path: Path,
     place: dict[str, str],
 ) -> SweepFolder:
-    from qnnw.ledger import SweepFolder
+    from qnnw.sweep.ledger import SweepFolder
 
     if what is _What.controls:
         if periods is not None:
             raise ValueError(f"`periods` is {periods}; it is for the figures, not for the controls")
-        from qnnw.control_table import about_controls, control_trials
+        from qnnw.paper.controls import about_controls, control_trials
 
         trials = control_trials(budget, seeds, optimizer, **place)
         return SweepFolder.create(path, trials, about_controls(budget, optimizer), extend=True)
-    from qnnw.figures import about, figure_trials
+    from qnnw.paper.figures import about, figure_trials
 
     trials = figure_trials(what.value, budget, seeds, optimizer, periods, **place)
     said = about(what.value, budget, optimizer, periods)
@@ -113,8 +113,8 @@ def _folder(
 
 def _announce(folder: SweepFolder, workers: int, threads: int) -> None:
     """Say beforehand how long it will take, where that is long."""
-    from qnnw.estimates import estimated_seconds
-    from qnnw.words import duration
+    from qnnw._common.words import duration
+    from qnnw.sweep.estimates import estimated_seconds
 
     seconds = estimated_seconds(folder, max(1, workers), max(1, threads))
     if seconds > LONG_SECONDS:

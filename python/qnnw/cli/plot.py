@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from qnnw._extras import needs
-from qnnw.cli._common import errors
+from qnnw._common.extras import needs
+from qnnw.cli.shared import errors
 
 with needs("train", "The qnnw command"):
     import typer
@@ -22,10 +22,10 @@ def plot_command(
     """Draw a run's history and weights, or a sweep's accuracies, as PNG and SVG."""
     with errors():
         if (folder / "sweep.json").is_file():
-            from qnnw.ledger import SweepFolder
-            from qnnw.record import RecordError
-            from qnnw.sweep_plots import plot_sweep
-            from qnnw.tables import write_tables
+            from qnnw.sweep.ledger import SweepFolder
+            from qnnw.sweep.plots import plot_sweep
+            from qnnw.sweep.tables import write_tables
+            from qnnw.training.record import RecordError
 
             sweep = SweepFolder(folder)
             write_tables(sweep, sweep.states())
@@ -34,7 +34,7 @@ def plot_command(
                 raise RecordError(f"{str(folder)!r} has no finished run to draw")
             pictures.append(folder / "table.md")
         else:
-            from qnnw.plots import plot_run
+            from qnnw.training.plots import plot_run
 
             pictures = plot_run(folder)
     for picture in pictures:

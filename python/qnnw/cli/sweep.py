@@ -7,15 +7,15 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from qnnw._extras import needs
-from qnnw.cli._common import DataDir, Dataset, Device, Json, Quiet, errors
+from qnnw._common.extras import needs
+from qnnw.cli.shared import DataDir, Dataset, Device, Json, Quiet, errors
 
 with needs("train", "The qnnw command"):
     import typer
 
 if TYPE_CHECKING:
-    from qnnw.engines import Engine
-    from qnnw.ledger import SweepFolder
+    from qnnw.sweep.engines import Engine
+    from qnnw.sweep.ledger import SweepFolder
 
 __all__ = [
     "Address",
@@ -95,8 +95,8 @@ def go_on(
     as_json: bool,
 ) -> dict[str, Any]:
     """Run what is left of a sweep, and print its table."""
-    from qnnw.sweep import run_sweep
-    from qnnw.sweep_progress import sweep_listener
+    from qnnw.sweep.coordinator import run_sweep
+    from qnnw.sweep.progress import sweep_listener
 
     states = run_sweep(
         folder,
@@ -107,7 +107,7 @@ def go_on(
     )
     controls = ""
     if folder.about.get("figure") == "controls":
-        from qnnw.control_table import write_control_table
+        from qnnw.paper.controls import write_control_table
 
         controls = write_control_table(folder)
     summary = {name: {"status": s.status, "error": s.error} for name, s in states.items()}
@@ -127,14 +127,14 @@ def make_engine(
 ) -> Engine:
     """The engine by its name, sized to the machine."""
     if name == "ray":
-        from qnnw.ray_engine import RayEngine
+        from qnnw.sweep.ray_engine import RayEngine
 
         return RayEngine(folder.path, address, workers, threads or 1)
     if name != "local":
         raise ValueError(f"`engine` is {name!r}; it must be 'local' or 'ray'")
     if address is not None:
         raise ValueError("`address` needs --engine ray")
-    from qnnw.engines import LocalEngine
+    from qnnw.sweep.engines import LocalEngine
 
     return LocalEngine(*shares(folder, workers, threads), folder.path / "workers.log")
 
@@ -155,7 +155,7 @@ def _folder(
     data_dir: Path | None,
     device: str | None,
 ) -> SweepFolder:
-    from qnnw.ledger import SweepFolder
+    from qnnw.sweep.ledger import SweepFolder
 
     if grid is None:
         if extend or any(given is not None for given in (dataset, data_dir, device)):
@@ -164,7 +164,7 @@ def _folder(
                 "goes on"
             )
         return SweepFolder(out)
-    from qnnw.grid import parse_grid, read_grid, trials_of
+    from qnnw.sweep.grid import parse_grid, read_grid, trials_of
 
     name = None if dataset is None else dataset.value
     if grid.endswith(".toml"):

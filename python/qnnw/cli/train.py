@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from qnnw._extras import needs
-from qnnw.cli._common import (
+from qnnw._common.extras import needs
+from qnnw.cli.shared import (
     DataDir,
     Dataset,
     Device,
@@ -27,7 +27,7 @@ with needs("train", "The qnnw command"):
     from rich.table import Table
 
 if TYPE_CHECKING:
-    from qnnw.training import Reporter
+    from qnnw.training.trainer import Reporter
 
 __all__ = ["resume_command", "train_command"]
 
@@ -128,8 +128,8 @@ def train_command(
     given: dict[str, Any] = {name: value for name, value in changed.items() if value is not None}
 
     def work(listener: Reporter) -> dict[str, Any]:
-        from qnnw.presets import preset
-        from qnnw.runs import train
+        from qnnw.training.presets import preset
+        from qnnw.training.runs import train
 
         config = dataclasses.replace(preset(dataset.value, optimizer), **given)
         prepare_process(threads)
@@ -149,7 +149,7 @@ def resume_command(
     """Go on where a run was cut off; on a finished run, only report."""
 
     def work(listener: Reporter) -> dict[str, Any]:
-        from qnnw.runs import resume
+        from qnnw.training.runs import resume
 
         prepare_process(threads)
         return resume(
@@ -173,7 +173,7 @@ def _listened(work: Callable[[Reporter], dict[str, Any]], quiet: bool) -> dict[s
         return f"to go on from its last finished round: qnnw resume {listener.run_dir}"
 
     with errors(remedy):
-        from qnnw.progress import reporter
+        from qnnw.training.progress import reporter
 
         listener = reporter(quiet)
         return work(listener)

@@ -1,0 +1,65 @@
+"""What all pictures share: a canvas without a screen, styles that need no colour, files."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from qnnw._common.extras import needs
+
+with needs("train", "qnnw.training.plots"):
+    import matplotlib as mpl
+    from matplotlib.axes import Axes
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+__all__ = ["FORMATS", "STYLES", "canvas", "style", "write_pictures"]
+
+FORMATS = ("png", "svg")
+
+# Colour, line and marker differ together: printed in black and white the curves stay apart.
+STYLES = (
+    ("tab:blue", "-", "o"),
+    ("tab:orange", "--", "^"),
+    ("tab:green", "-.", "s"),
+    ("tab:red", ":", "D"),
+    ("tab:purple", (0, (5, 1)), "v"),
+    ("tab:brown", (0, (3, 1, 1, 1)), "P"),
+    ("tab:gray", (0, (1, 1)), "X"),
+    ("black", "-", "*"),
+)
+
+
+def canvas(width: float = 6.4, height: float = 4.2) -> tuple[Figure, Axes]:
+    """A figure and its axes; sizes in inches."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.add_subplot()
+
+
+def style(number: int) -> dict[str, Any]:
+    """Colour, line and marker of a curve."""
+    color, line, marker = STYLES[number % len(STYLES)]
+    return {"color": color, "linestyle": line, "marker": marker, "markersize": 5}
+
+
+def write_pictures(
+    figure: Figure,
+    path: Path,
+    write: Callable[[Path, bytes], object],
+    formats: tuple[str, ...] = FORMATS,
+) -> list[Path]:
+    """Write the figure as ``path`` with the ending of each format; gives the files."""
+    files = []
+    for kind in formats:
+        content = io.BytesIO()
+        # The same record gives the same bytes: no date, and names that do not change.
+        with mpl.rc_context({"svg.hashsalt": "qnnw", "svg.fonttype": "none"}):
+            metadata = {"Date": None} if kind == "svg" else None
+            figure.savefig(content, format=kind, dpi=150, metadata=metadata)
+        file = path.with_suffix(f".{kind}")
+        write(file, content.getvalue())
+        files.append(file)
+    return files

@@ -1,0 +1,405 @@
+"""EfficientSU2: the circuit whose measurement probabilities become weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+import qnnw._core as _core
+from qnnw._common.extras import needs
+from qnnw._common.precision import is_single
+from qnnw._common.seeds import Seed, seed_to_int
+
+if TYPE_CHECKING:
+    from qiskit import QuantumCircuit
+
+__all__ = ["EfficientSU2"]
+
+Pairs = tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class EfficientSU2:
+    """Hadamards, then ``reps`` times (RY and RZ on every qubit, a block of CNOTs), then RY and RZ.
+
+    The circuit is Qiskit's ``efficient_su2(num_qubits, su2_gates=["ry", "rz"], reps=reps,
+    entanglement=...)`` after a Hadamard on every qubit. Angles are radians, layer by layer: RY of
+    qubits 0 … N-1, then RZ of qubits 0 … N-1. Basis index i = sum_q b_q 2^q: qubit 0 is the least
+    significant bit.
+
+    Parameters
+    ----------
+    num_qubits
+        Number of qubits N, from 1 to 32.
+    reps
+        Number of repetitions L. There are L + 1 rotation layers.
+    entanglement
+        ``"linear"``, ``"reverse_linear"``, ``"circular"``, ``"full"``, ``"pairwise"`` or ``"sca"``
+        (Qiskit's blocks of CNOTs), or a sequence of (control, target) pairs, used in every block.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is of the wrong kind, or out of range.
+
+    Notes
+    -----
+    Section II.D of Liu et al. (2024). The last RZ layer changes no probability: its angles count
+    as parameters, and their gradient is exactly 0.
+    """
+
+    num_qubits: int
+    reps: int = 3
+    entanglement: str | Pairs = "linear"
+    _core: _core.EfficientSU2 = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        entanglement = _normalized(self.entanglement)
+        given = entanglement if isinstance(entanglement, str) else list(entanglement)
+        object.__setattr__(self, "_core", _core.EfficientSU2(self.num_qubits, self.reps, given))
+        object.__setattr__(self, "num_qubits", int(self.num_qubits))
+        object.__setattr__(self, "reps", int(self.reps))
+        object.__setattr__(self, "entanglement", entanglement)
+
+    def __reduce__(self) -> tuple[type[EfficientSU2], tuple[int, int, str | Pairs]]:
+        return EfficientSU2, (self.num_qubits, self.reps, self.entanglement)
+
+    @property
+    def num_parameters(self) -> int:
+        """Number of angles, 2 N (L + 1)."""
+        return self._core.num_parameters
+
+    def entangler_pairs(self, block: int) -> Pairs:
+        """(control, target) pairs of the CNOTs in block number ``block`` (0 … L-1), in order."""
+        if not 0 <= block < self.reps:
+            raise ValueError(f"`block` is {block}; it must be from 0 to reps-1 = {self.reps - 1}")
+        return tuple(self._core.entangler_pairs(block))
+
+    def random_angles(self, seed: Seed) -> NDArray[np.float64]:
+        """Angles uniform on [0, 2 pi), the same for the same seed in every release.
+
+        Parameters
+        ----------
+        seed
+            An integer from 0 to 2**64 - 1, or a ``numpy.random.Generator``.
+
+        Returns
+        -------
+        ndarray of float64, shape (num_parameters,)
+            Radians.
+        """
+        return self._core.random_angles(seed_to_int(seed))
+
+    def statevector(
+        self, angles: ArrayLike, *, dtype: DTypeLike = np.float64
+    ) -> NDArray[np.complexfloating[Any, Any]]:
+        """Amplitudes <i|psi(angles)>, with Qiskit's bit order and global phase.
+
+        Parameters
+        ----------
+        angles
+            Real numbers, shape (num_parameters,) or (B, num_parameters); radians.
+        dtype
+            Precision: ``float64`` (the result is complex128) or ``float32`` (complex64).
+
+        Returns
+        -------
+        ndarray of complex128 or complex64, shape (2**N,) or (B, 2**N)
+
+        Raises
+        ------
+        TypeError
+            ``angles`` are not real numbers, or ``dtype`` is neither precision.
+        ValueError
+            Their shape is wrong, or one is NaN or infinite.
+        MemoryError
+            The state does not fit in memory; the message says how many GiB it needs.
+        """
+        return self._core.statevector(angles, is_single(dtype))
+
+    def probabilities(
+        self, angles: ArrayLike, *, dtype: DTypeLike = np.float64
+    ) -> NDArray[np.floating[Any]]:
+        """Measurement probabilities p_i = |<i|psi(angles)>|^2.
+
+        Parameters
+        ----------
+        angles
+            Real numbers, shape (num_parameters,) or (B, num_parameters); radians.
+        dtype
+            Precision of the evolution and of the result: ``float64`` or ``float32``. Angles are
+            always taken in double precision.
+
+        Returns
+        -------
+        ndarray of ``dtype``, shape (2**N,) or (B, 2**N)
+            Each row sums to 1, to rounding: float32 rows may be off by some 1e-6.
+
+        Raises
+        ------
+        TypeError, ValueError, MemoryError
+            As for :meth:`statevector`.
+        """
+        return self._core.probabilities(angles, is_single(dtype))
+
+    def probabilities_vjp(
+        self, angles: ArrayLike, cotangent: ArrayLike, *, dtype: DTypeLike = np.float64
+    ) -> NDArray[np.floating[Any]]:
+        """Exact gradient by the angles of L = sum_i cotangent_i p_i(angles).
+
+        One forward evolution and one sweep back, for any number of angles: see
+        :meth:`probabilities_with_vjp` where the probabilities are wanted too.
+
+        Parameters
+        ----------
+        angles
+            Real numbers, shape (num_parameters,) or (B, num_parameters); radians.
+        cotangent
+            Real numbers dL/dp, shape (2**N,) or (B, 2**N), as the probabilities have.
+        dtype
+            Precision of the evolution and of the result: ``float64`` or ``float32``.
+
+        Returns
+        -------
+        ndarray of ``dtype``, shape of ``angles``
+            dL/dangles. Those of the last RZ layer are exactly 0.
+
+        Raises
+        ------
+        TypeError, ValueError, MemoryError
+            As for :meth:`statevector`; also where ``cotangent`` does not fit.
+        """
+        return self._core.probabilities_vjp(angles, cotangent, is_single(dtype))
+
+    def probabilities_with_vjp(
+        self, angles: ArrayLike, *, dtype: DTypeLike = np.float64
+    ) -> tuple[NDArray[np.floating[Any]], Callable[[ArrayLike], NDArray[np.floating[Any]]]]:
+        """Probabilities, and a function that takes cotangents of them to gradients.
+
+        The function is that of :meth:`probabilities_vjp` at these angles, but the forward evolution
+        is not done again: up to 16 qubits the states of all layers wait in memory, (L + 1) 2^N
+        complex numbers. For more qubits only the last state does, and a second call of the function
+        evolves once more.
+
+        Parameters
+        ----------
+        angles, dtype
+            As for :meth:`probabilities_vjp`.
+
+        Returns
+        -------
+        probabilities : ndarray of ``dtype``, shape (2**N,) or (B, 2**N)
+        pullback : callable
+            ``pullback(cotangent)`` is dL/dangles, in the shape of ``angles``.
+
+        Raises
+        ------
+        TypeError, ValueError, MemoryError
+            As for :meth:`statevector`.
+        """
+        return _core.record_probabilities(self._core, angles, is_single(dtype))
+
+    def jacobian(
+        self, angles: ArrayLike, *, dtype: DTypeLike = np.float64
+    ) -> NDArray[np.floating[Any]]:
+        """Jacobian J[i, k] = d p_i / d angles_k, by the parameter-shift rule (exact here).
+
+        Costs 2 num_parameters evolutions and 2**N num_parameters numbers: meant for small N.
+
+        Parameters
+        ----------
+        angles
+            Real numbers, shape (num_parameters,); radians.
+        dtype
+            Precision: ``float64`` or ``float32``.
+
+        Returns
+        -------
+        ndarray of ``dtype``, shape (2**N, num_parameters)
+
+        Raises
+        ------
+        TypeError, ValueError, MemoryError
+            As for :meth:`statevector`.
+        """
+        single = is_single(dtype)
+        values = self._checked_set(angles)
+        columns = np.zeros(
+            (self.num_parameters, 2**self.num_qubits), np.float32 if single else np.float64
+        )
+        # The last RZ layer moves nothing.
+        moving = self.num_parameters - self.num_qubits
+        # Batches keep the memory of the shifted sets small beside the result.
+        for start in range(0, moving, 64):
+            chunk = np.arange(start, min(start + 64, moving))
+            shifted = np.repeat(values[None], 2 * len(chunk), axis=0)
+            shifted[2 * np.arange(len(chunk)), chunk] += np.pi / 2
+            shifted[2 * np.arange(len(chunk)) + 1, chunk] -= np.pi / 2
+            both = self._core.probabilities(shifted, single)
+            columns[chunk] = (both[0::2] - both[1::2]) / 2
+        by_basis: NDArray[np.floating[Any]] = columns.T
+        return by_basis
+
+    def fisher(self, angles: ArrayLike, *, block: str = "layer") -> NDArray[np.float64]:
+        """Quantum Fisher information, in blocks of one rotation layer.
+
+        F_jk = 4 Re(<d_j psi|d_k psi> - <d_j psi|psi><psi|d_k psi>), for angles j and k of one
+        layer: the covariances of the Paulis Y and Z of that layer's qubits in the state between its
+        RY and its RZ. Natural gradient solves F x = gradient layer by layer (Stokes et al.,
+        Quantum 4, 269, 2020).
+
+        Parameters
+        ----------
+        angles
+            Real numbers, shape (num_parameters,); radians.
+        block
+            ``"layer"``.
+
+        Returns
+        -------
+        ndarray of float64, shape (reps + 1, 2 N, 2 N)
+            Symmetric and positive semidefinite, in the order of a layer's angles: RY of qubits
+            0 … N-1, then RZ. It is the information of the state: the block of the last RZ layer is
+            not 0, though those angles change no probability.
+
+        Raises
+        ------
+        TypeError, ValueError, MemoryError
+            As for :meth:`statevector`; also where ``block`` is unknown.
+        """
+        if block != "layer":
+            raise ValueError(f"`block` is {block!r}; it must be 'layer'")
+        values = self._checked_set(angles)
+        qubits = self.num_qubits
+        blocks = np.empty((self.reps + 1, 2 * qubits, 2 * qubits))
+        for layer in range(self.reps + 1):
+            # The same circuit, cut after this layer's RY.
+            part = EfficientSU2(qubits, layer, self.entanglement)
+            until = values[: part.num_parameters].copy()
+            until[-qubits:] = 0.0
+            blocks[layer] = _pauli_covariances(part.statevector(until), qubits)
+        return blocks
+
+    def to_qiskit(self, angles: ArrayLike | None = None) -> QuantumCircuit:
+        """Return the circuit for Qiskit, without measurements.
+
+        Parameters
+        ----------
+        angles
+            Shape (num_parameters,), radians; ``None`` leaves parameters named ``θ[0]``, ``θ[1]``, …
+            in the order of the angles.
+
+        Raises
+        ------
+        MissingExtraError
+            Qiskit is not installed.
+        TypeError, ValueError
+            ``angles`` are wrong.
+        """
+        with needs("qiskit", "EfficientSU2.to_qiskit"):
+            from qiskit import QuantumCircuit
+            from qiskit.circuit import ParameterVector
+        values: Sequence[Any]
+        if angles is None:
+            values = ParameterVector("θ", self.num_parameters)
+        else:
+            values = self._checked_set(angles).tolist()
+        circuit = QuantumCircuit(self.num_qubits, name="EfficientSU2")
+        for gate, qubits, index in self._instructions():
+            arguments = qubits if index is None else (values[index], *qubits)
+            getattr(circuit, gate)(*arguments)
+        return circuit
+
+    def to_openqasm3(self, angles: ArrayLike, measure: bool = False) -> str:
+        """Return the circuit as an OpenQASM 3 program.
+
+        Parameters
+        ----------
+        angles
+            Shape (num_parameters,), radians; written with all their digits.
+        measure
+            Whether every qubit is measured at the end, into the register ``c``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            ``angles`` are wrong.
+        """
+        values = self._checked_set(angles).tolist()
+        lines = ["OPENQASM 3.0;", 'include "stdgates.inc";', f"qubit[{self.num_qubits}] q;"]
+        if measure:
+            lines.insert(2, f"bit[{self.num_qubits}] c;")
+        for gate, qubits, index in self._instructions():
+            argument = "" if index is None else f"({values[index]!r})"
+            operands = ", ".join(f"q[{qubit}]" for qubit in qubits)
+            lines.append(f"{gate}{argument} {operands};")
+        if measure:
+            lines.append("c = measure q;")
+        return "\n".join(lines) + "\n"
+
+    def _instructions(self) -> list[tuple[str, tuple[int, ...], int | None]]:
+        """Gates in order: name, qubits, index of the angle."""
+        qubits = range(self.num_qubits)
+        gates: list[tuple[str, tuple[int, ...], int | None]] = [("h", (q,), None) for q in qubits]
+        for layer in range(self.reps + 1):
+            start = 2 * self.num_qubits * layer
+            gates += [("ry", (q,), start + q) for q in qubits]
+            gates += [("rz", (q,), start + self.num_qubits + q) for q in qubits]
+            if layer < self.reps:
+                gates += [("cx", pair, None) for pair in self.entangler_pairs(layer)]
+        return gates
+
+    def _checked_set(self, angles: ArrayLike) -> NDArray[np.float64]:
+        """One set of angles, checked."""
+        values = np.asarray(angles)
+        if values.dtype.kind not in "iuf":
+            raise TypeError(
+                f"`angles` has dtype {values.dtype}; an array of real numbers is needed"
+            )
+        if values.shape != (self.num_parameters,):
+            raise ValueError(
+                f"`angles` has shape {values.shape}; {self!r} needs ({self.num_parameters},)"
+            )
+        values = values.astype(np.float64)
+        if not np.isfinite(values).all():
+            raise ValueError("`angles` has NaN or infinity; every entry must be finite")
+        return values
+
+
+def _pauli_covariances(state: NDArray[Any], num_qubits: int) -> NDArray[np.float64]:
+    """Covariances Re<G_j G_k> - <G_j><G_k> of Y on every qubit, then Z on every qubit."""
+    moved = np.empty((2 * num_qubits, state.size), dtype=state.dtype)
+    for qubit in range(num_qubits):
+        pairs = state.reshape(-1, 2, 1 << qubit)
+        flipped = moved[qubit].reshape(pairs.shape)
+        flipped[:, 0] = -1j * pairs[:, 1]
+        flipped[:, 1] = 1j * pairs[:, 0]
+        signed = moved[num_qubits + qubit].reshape(pairs.shape)
+        signed[:, 0] = pairs[:, 0]
+        signed[:, 1] = -pairs[:, 1]
+    means = (moved @ state.conj()).real
+    products: NDArray[np.float64] = (moved.conj() @ moved.T).real
+    return products - np.outer(means, means)
+
+
+def _normalized(entanglement: Any) -> str | Pairs:
+    """A name, or pairs as nested tuples, so that equal circuits are equal and hashable."""
+    if isinstance(entanglement, str):
+        return entanglement
+    need = "it must be a name or a sequence of (control, target) pairs of qubits"
+    try:
+        pairs = tuple(tuple(pair) for pair in entanglement)
+    except TypeError:
+        raise TypeError(
+            f"`entanglement` is of type {type(entanglement).__name__}; {need}"
+        ) from None
+    for pair in pairs:
+        if len(pair) != 2 or not all(hasattr(qubit, "__index__") for qubit in pair):
+            raise TypeError(f"`entanglement` has the entry {pair!r}; {need}")
+        if not all(0 <= int(qubit) < 2**32 for qubit in pair):
+            raise ValueError(f"`entanglement` has the entry {pair!r}; {need}")
+    return tuple((int(control), int(target)) for control, target in pairs)

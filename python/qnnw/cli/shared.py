@@ -1,0 +1,88 @@
+"""What all commands share: options, exit statuses, and errors in a line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+from qnnw._common.allocator import keep_freed_memory
+from qnnw._common.errors import UserError
+from qnnw._common.extras import needs
+from qnnw._common.runtime import set_num_threads
+
+with needs("train", "The qnnw command"):
+    import typer
+
+__all__ = [
+    "DataDir",
+    "Dataset",
+    "Device",
+    "Json",
+    "Quiet",
+    "Run",
+    "Threads",
+    "errors",
+    "prepare_process",
+]
+
+INTERRUPTED = 130
+FAILED = 1
+MISUSED = 2
+
+
+class Dataset(str, Enum):
+    """The datasets by name; the same as ``qnnw.training.config.NETWORKS``, which needs torch."""
+
+    iris = "iris"
+    digits = "digits"
+    mnist = "mnist"
+    fashion_mnist = "fashion-mnist"
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, the last line.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="The run's folder.")]
+Threads = Annotated[int | None, typer.Option(help="Threads; results do not depend on them.")]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        help="Where MNIST/raw and FashionMNIST/raw lie or are downloaded to; else $QNNW_DATA, "
+        "else ~/.cache/qnnw."
+    ),
+]
+Device = Annotated[str | None, typer.Option(help="Where the network runs: cpu or cuda.")]
+
+
+def prepare_process(threads: int | None) -> None:
+    """Settle the allocator and the threads of this process."""
+    keep_freed_memory()
+    if threads is not None:
+        set_num_threads(threads)
+
+
+def _nothing() -> None:
+    return None
+
+
+@contextmanager
+def errors(remedy: Callable[[], str | None] = _nothing) -> Iterator[None]:
+    """Turn what a user can mend into one line and an exit status; nothing else is caught.
+
+    ``remedy`` says how an interrupted command goes on.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        how = remedy()
+        print("interrupted" if how is None else f"interrupted; {how}", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED) from None
+    except (UserError, MemoryError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(FAILED) from error
+    except (ValueError, TypeError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(MISUSED) from error

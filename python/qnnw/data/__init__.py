@@ -1,0 +1,1 @@
+"""Datasets and the networks that go with them."""

@@ -1,0 +1,169 @@
+"""The controls beside the circuit: which runs they are, and the table that compares them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from qnnw.circuit.ansatz import EfficientSU2
+from qnnw.paper.figures import quick_settings, seed_count
+from qnnw.sweep.ledger import SweepFolder, Trial
+from qnnw.sweep.tables import Group, grouped, measured
+from qnnw.training.config import TrainConfig
+from qnnw.training.presets import preset
+from qnnw.training.record import RunFolder
+from qnnw.weights.mapping import WeightMap
+from qnnw.weights.rivals import map_argument
+
+__all__ = [
+    "CONTROLS",
+    "about_controls",
+    "control_trials",
+    "num_directions",
+    "write_control_table",
+]
+
+#: The compared sources of weights: the settings that make each, and its name in words.
+CONTROLS: dict[str, tuple[str, dict[str, Any]]] = {
+    "circuit": ("the circuit", {}),
+    "product": ("a product state: no CNOTs", {"entanglement": "none"}),
+    "subspace": ("a random subspace", {"weights_from": "subspace"}),
+    "frozen": ("the circuit, frozen; gamma alone", {"weights_from": "frozen"}),
+    "haar": ("a Haar-random state; gamma alone", {"weights_from": "haar"}),
+    "direct": ("the network's own weights", {"weights_from": "direct"}),
+}
+REPS = (13, 26)
+# They do not depend on the number of layers.
+_ONCE = ("haar", "direct")
+SEEDS = 3
+
+
+def control_trials(
+    budget: str = "full",
+    seeds: int | None = None,
+    optimizer: str = "adam",
+    **place: Any,
+) -> list[Trial]:
+    """The runs: every control on the paper's MNIST network, at 364 and 702 parameters.
+
+    Parameters
+    ----------
+    budget, seeds, optimizer, place
+        As for :func:`qnnw.paper.figures.figure_trials`.
+
+    Raises
+    ------
+    ValueError
+        An argument is out of range.
+    """
+    count = seed_count(seeds, SEEDS)
+    base = dataclasses.replace(preset("mnist", optimizer), **place)
+    base = dataclasses.replace(base, **quick_settings(base, budget))
+    trials = []
+    for control, (_, settings) in CONTROLS.items():
+        for reps in REPS[-1:] if control in _ONCE else REPS:
+            for seed in range(count):
+                changed = {**settings, "reps": reps, "seed": seed}
+                config = dataclasses.replace(base, **changed)
+                if control == "subspace" and optimizer == "adam":
+                    config = dataclasses.replace(config, lr=SUBSPACE_LR[reps])
+                axes = {"control": control, "reps": reps, "seed": seed}
+                name = f"{control}-reps{reps}-seed{seed}"
+                trials.append(Trial(name, axes, dataclasses.asdict(config)))
+    return trials
+
+
+# Best of 0.03, 0.1 and 0.2 by accuracy on 10,000 held-out images (docs/results.md).
+SUBSPACE_LR = {13: 0.03, 26: 0.2}
+
+
+def about_controls(budget: str, optimizer: str) -> dict[str, Any]:
+    """What a picture says of them."""
+    base = preset("mnist", optimizer)
+    settings = quick_settings(base, budget)
+    parts = [f"{name} {value}" for name, value in settings.items()]
+    return {
+        "figure": "controls",
+        "dataset": "mnist",
+        "budget": budget,
+        "optimizer": optimizer,
+        "names": {control: name for control, (name, _) in CONTROLS.items()},
+        "left_out": ", ".join(parts),
+    }
+
+
+def write_control_table(folder: SweepFolder) -> str:
+    """Write ``controls.md``: accuracies, directions, and how the probabilities are spread.
+
+    ``directions`` is the rank of the Jacobian of the weights by what is trained, where training
+    begins. ``spread`` is 2^N sum_i p_i^2 of the trained state: 1 if all are equal, 2 (less
+    2 / (2^N + 1)) for a Haar-random state.
+    """
+    rows = [
+        "| weights from | trained | directions | spread | runs | train % | test % | loss |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    states = folder.states()
+    for group in grouped(folder, states):
+        trial = next(
+            trial
+            for trial in folder.trials
+            if all(trial.axes[name] == value for name, value in group.place.items())
+        )
+        config = TrainConfig(**trial.config)
+        if group.results:
+            rows.append(_row(folder, group, trial, config))
+    text = "\n".join(rows) + "\n"
+    folder.write("controls.md", text.encode())
+    return text
+
+
+def _row(folder: SweepFolder, group: Group, trial: Trial, config: TrainConfig) -> str:
+    control = str(group.place["control"])
+    gamma = 0 if control in ("subspace", "direct") else 1
+    trained = int(group.results[0]["num_angles"]) + gamma
+    directions = trained
+    if config.weights_from == "circuit":
+        directions = num_directions(config, int(group.results[0]["num_weights"]))
+    cells = [
+        CONTROLS[control][0],
+        str(trained),
+        str(directions),
+        _spread(folder, trial, config, int(group.results[0]["num_qubits"])),
+        str(len(group.results)),
+        *measured(group),
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+def _spread(folder: SweepFolder, trial: Trial, config: TrainConfig, num_qubits: int) -> str:
+    if config.weights_from != "circuit":
+        return ""
+    checkpoint = RunFolder(folder.trial_path(trial)).read_checkpoint()
+    if checkpoint is None:
+        return ""
+    ansatz = EfficientSU2(num_qubits, config.reps, config.pairs)
+    probabilities = np.asarray(ansatz.probabilities(checkpoint[0]["angles"]))
+    return f"{2**num_qubits * float(np.square(probabilities).sum()):.2f}"
+
+
+def num_directions(config: TrainConfig, num_weights: int) -> int:
+    """Rank of the Jacobian of the weights by angles and gamma, at the run's first point.
+
+    Scales of whole tensors leave it as it is and are left out.
+    """
+    weight_map = WeightMap(num_weights, config.seed, config.signs, config.mapping)
+    ansatz = EfficientSU2(weight_map.num_qubits, config.reps, config.pairs)
+    angles = ansatz.random_angles(config.seed)
+    probabilities = np.asarray(ansatz.probabilities(angles))
+    by_angles = np.asarray(ansatz.jacobian(angles))
+    size = float(2**weight_map.num_qubits)
+    centered = weight_map.mapping == "centered"
+    argument = config.gamma * map_argument(probabilities, weight_map)
+    slope = config.gamma**2 * (size if centered else size / 2) / np.cosh(argument) ** 2
+    moved = (by_angles[weight_map.first] + by_angles[weight_map.second]) / 2
+    by_gamma = np.tanh(argument) + argument / np.cosh(argument) ** 2
+    jacobian = np.column_stack([slope[:, None] * moved, by_gamma])
+    return int(np.linalg.matrix_rank(jacobian))

@@ -1,0 +1,232 @@
+"""What each of the paper's figures runs, and what the paper found (Liu et al. 2024, section III).
+
+A figure is a sweep: settings along its horizontal axis, times seeds. It runs in the paper's
+protocol unless another optimiser is asked for. The paper's points are what its text says and, where
+marked, what can be read off its plots; where it gives a layer count, that is ``reps`` here, but for
+figure 2a, whose 728 angles are ``reps=27``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from qnnw.sweep.ledger import Trial
+from qnnw.training.config import TrainConfig, one_of
+from qnnw.training.presets import preset
+
+__all__ = ["BUDGETS", "FIGURES", "Figure", "about", "figure_trials", "quick_settings", "seed_count"]
+
+BUDGETS = ("quick", "half", "full")
+
+# The paper's figure 3: measurement shots in multiples of 2^N, and exact probabilities.
+MULTIPLES = (1, 4, 7, 10, 13)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure of the paper.
+
+    Attributes
+    ----------
+    dataset
+        What is learned.
+    along
+        The setting along the horizontal axis, ``None`` where that is the training periods.
+    values
+        Its values.
+    reps
+        Of the circuit, where they are not what varies.
+    paper
+        The paper's points: curve (``"test"``, ``"train"``, ``"loss"``) to pairs of place and value;
+        accuracies in percent. The place of exact probabilities is ``None``.
+    source
+        Where these are from.
+    seeds
+        How many, unless asked otherwise, by budget.
+    """
+
+    dataset: str
+    along: str | None
+    values: tuple[Any, ...]
+    reps: int | None
+    paper: dict[str, list[tuple[float | None, float]]]
+    source: str
+    seeds: dict[str, int]
+
+    @property
+    def title(self) -> str:
+        """What it shows."""
+        name = {"mnist": "MNIST", "iris": "Iris"}[self.dataset]
+        layers = "1 rep" if self.reps == 1 else f"{self.reps} reps"
+        kind = {None: f"training, {layers}", "reps": "layers", "shots": "measurement shots"}
+        return f"{name}: {kind[self.along]}"
+
+
+_IRIS_SEEDS = {"quick": 3, "half": 10, "full": 10}
+_MNIST_SEEDS = {"quick": 1, "half": 1, "full": 1}
+
+
+def _shots(num_qubits: int) -> tuple[int | None, ...]:
+    return (*(multiple * 2**num_qubits for multiple in MULTIPLES), None)
+
+
+FIGURES: dict[str, Figure] = {
+    "fig2a": Figure(
+        "mnist", None, (), 27, {"loss": [(1, 1.50), (100, 1.15)], "test": [(100, 80.21)]},
+        "accuracy from its text, loss read off figure 2a", _MNIST_SEEDS,
+    ),
+    "fig2b": Figure(
+        "iris", None, (), 1, {"test": [(21, 95.0)]}, "its text: above 95 %", _IRIS_SEEDS
+    ),
+    "fig2c": Figure(
+        "mnist", "reps", (1, 4, 7, 10, 13, 26), None, {"test": [(13, 74.6), (26, 80.21)]},
+        "its text", _MNIST_SEEDS,
+    ),
+    "fig2d": Figure(
+        "iris", "reps", (1, 2, 3, 4, 5, 6), None, {"test": [(1, 95.0), (6, 98.0)]},
+        "its text: above 95 %, nearly 98 %", _IRIS_SEEDS,
+    ),
+    "fig3a": Figure(
+        "mnist", "shots", _shots(13), 27, {"test": [(8192, 20.0), (13 * 8192, 70.0)]},
+        "read off figure 3a: about 20 to 70 %", _MNIST_SEEDS,
+    ),
+    "fig3b": Figure(
+        "iris", "shots", _shots(8), 1, {"test": [(256, 88.0), (None, 98.0)]},
+        "read off figure 3b: about 88 to 98 %", _IRIS_SEEDS,
+    ),
+}  # fmt: skip
+
+
+def figure_trials(
+    name: str,
+    budget: str = "full",
+    seeds: int | None = None,
+    optimizer: str = "cobyla",
+    periods: int | None = None,
+    **place: Any,
+) -> list[Trial]:
+    """The runs of a figure.
+
+    Parameters
+    ----------
+    name
+        A key of :data:`FIGURES`.
+    budget
+        ``"full"``: the paper's. ``"half"``: half of its periods or epochs. ``"quick"``: what ten
+        minutes on two cores allow; see :func:`about` for what that leaves out.
+    seeds
+        How many, from 0 on; ``None``: the figure's own number.
+    optimizer
+        ``"cobyla"`` is the paper's; others draw the same figure.
+    periods
+        As many instead of the budget's, over which the first steps fall.
+    place
+        ``data_dir`` and ``device`` of the runs.
+
+    Raises
+    ------
+    ValueError
+        An argument is none of these.
+    """
+    figure = _checked(name, budget)
+    count = seed_count(seeds, figure.seeds[budget])
+    base = _base(figure, budget, optimizer, periods)
+    base = dataclasses.replace(base, **place)
+    trials = []
+    for value in figure.values or (None,):
+        axes = {} if figure.along is None else {figure.along: value}
+        for seed in range(count):
+            config = dataclasses.replace(base, **axes, seed=seed)
+            spot = "" if figure.along is None else f"{figure.along}{_word(value)}-"
+            trial = Trial(f"{spot}seed{seed}", {**axes, "seed": seed}, dataclasses.asdict(config))
+            trials.append(trial)
+    return trials
+
+
+def about(
+    name: str, budget: str = "full", optimizer: str = "cobyla", periods: int | None = None
+) -> dict[str, Any]:
+    """What a picture says of a figure's runs, and the paper's points beside them."""
+    figure = _checked(name, budget)
+    return {
+        "figure": name,
+        "dataset": figure.dataset,
+        "budget": budget,
+        "optimizer": optimizer,
+        "along": figure.along,
+        "title": figure.title,
+        "paper": figure.paper,
+        "source": figure.source,
+        "left_out": _left_out(figure, budget, optimizer, periods),
+    }
+
+
+def seed_count(seeds: int | None, usual: int) -> int:
+    """How many seeds: those asked for, or the usual number."""
+    count = usual if seeds is None else seeds
+    if count < 1:
+        raise ValueError(f"`seeds` is {count}; it must be at least 1")
+    return count
+
+
+def _checked(name: str, budget: str) -> Figure:
+    one_of("figure", name, FIGURES)
+    one_of("budget", budget, BUDGETS)
+    return FIGURES[name]
+
+
+def _base(figure: Figure, budget: str, optimizer: str, periods: int | None) -> TrainConfig:
+    whole = _whole(figure, optimizer)
+    settings = quick_settings(whole, budget)
+    if periods is not None:
+        if whole.optimizer == "adam":
+            raise ValueError(f"`periods` is {periods}; with 'adam' there are none, only epochs")
+        settings["periods"] = periods
+    return dataclasses.replace(whole, **settings)
+
+
+def quick_settings(whole: TrainConfig, budget: str) -> dict[str, Any]:
+    """The settings of a smaller budget that differ from the whole one's."""
+    one_of("budget", budget, BUDGETS)
+    rounds = "epochs" if whole.optimizer == "adam" else "periods"
+    if budget == "half":
+        return {rounds: math.ceil(getattr(whole, rounds) / 2)}
+    if budget == "full" or whole.dataset == "iris":
+        return {}
+    if whole.optimizer == "adam":
+        return {"epochs": 3}
+    # COBYLA's own work would take most of ten minutes: the same method in fewer steps.
+    method = "cobyla-fast" if whole.optimizer == "cobyla" else whole.optimizer
+    return {"optimizer": method, **_QUICK}
+
+
+# MNIST in ten minutes on two cores.
+_QUICK: dict[str, Any] = {"train_samples": 500, "periods": 8}
+
+
+def _whole(figure: Figure, optimizer: str) -> TrainConfig:
+    whole = preset(figure.dataset, optimizer)
+    return whole if figure.reps is None else dataclasses.replace(whole, reps=figure.reps)
+
+
+def _left_out(figure: Figure, budget: str, optimizer: str, periods: int | None) -> str:
+    """What a budget lacks of the paper's, in words; empty for all of it."""
+    whole, base = _whole(figure, optimizer), _base(figure, budget, optimizer, periods)
+    parts = []
+    if base.optimizer == "adam":
+        if base.epochs != whole.epochs:
+            parts.append(f"{base.epochs} of {whole.epochs} epochs")
+    elif base.periods != whole.periods:
+        parts.append(f"{base.periods} of {whole.periods} periods")
+    if base.train_samples is not None:
+        parts.append(f"{base.train_samples} of 60000 training images")
+    if base.optimizer != whole.optimizer:
+        parts.append(f"{base.optimizer} for {whole.optimizer}")
+    return ", ".join(parts)
+
+
+def _word(value: Any) -> str:
+    return "exact" if value is None else str(value)

@@ -1,0 +1,1 @@
+"""Grids of runs, on local processes or on Ray."""

@@ -1,0 +1,335 @@
+"""A sweep's folder: its trials, and what has become of each. No torch here.
+
+========================  ==========================================================================
+``sweep.json``            the grid, and every trial with its whole settings; may gain trials
+``ledger.jsonl``          what happened, a line each, appended; the sweep's one source of truth
+``trials/NAME/``          the run folder of a trial, see :mod:`qnnw.training.record`
+``results.csv``           a line a trial: its place in the grid, and what came out
+``table.csv, table.md``   a line for each place in the grid: mean and deviation over the seeds
+``sweep.png, .svg``       the picture
+========================  ==========================================================================
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from qnnw._common.files import write_atomically
+from qnnw.training.record import RecordError, RunFolder, locked
+
+__all__ = ["Ledger", "SweepFolder", "Trial", "TrialState", "without_place"]
+
+FORMAT = 1
+# Settings that decide where a trial runs, and none of its numbers.
+PLACE = ("threads", "device", "data_dir")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One run of a sweep.
+
+    Attributes
+    ----------
+    name
+        Its folder's name, unique within the sweep.
+    axes
+        The values of what the grid varies, in the grid's order.
+    config
+        All its settings, those of :class:`qnnw.training.config.TrainConfig`.
+    """
+
+    name: str
+    axes: dict[str, Any]
+    config: dict[str, Any]
+
+    @property
+    def rounds(self) -> int:
+        """Periods or epochs of the whole run."""
+        return int(self.config["epochs" if self.config["optimizer"] == "adam" else "periods"])
+
+    def same_numbers(self, other: Trial) -> bool:
+        """Whether both give the same result."""
+        return _decisive(self.config) == _decisive(other.config)
+
+
+@dataclass
+class TrialState:
+    """What has become of a trial.
+
+    Attributes
+    ----------
+    status
+        ``"waiting"``, ``"finished"`` or ``"failed"``.
+    deaths
+        Workers that died over it since a round of it was last finished.
+    rounds
+        Finished rounds when that was last counted.
+    result
+        What ``result.json`` holds, once it is finished.
+    error
+        Why it failed.
+    """
+
+    status: str = "waiting"
+    deaths: int = 0
+    rounds: int = 0
+    result: dict[str, Any] | None = None
+    error: str | None = None
+
+
+class SweepFolder:
+    """The folder of one sweep.
+
+    Parameters
+    ----------
+    path
+        An existing sweep's folder.
+
+    Raises
+    ------
+    qnnw.training.record.RecordError
+        There is no sweep, or it is damaged.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        try:
+            content = json.loads(self.spec_path.read_text(encoding="utf-8"))
+            if content["format"] != FORMAT:
+                raise ValueError(f"format {content['format']!r}")
+            self.trials = tuple(Trial(**trial) for trial in content["trials"])
+            self.about: dict[str, Any] = content["about"]
+        except FileNotFoundError:
+            raise RecordError(f"{str(self.path)!r} is no sweep: it has no sweep.json") from None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RecordError(f"{str(self.spec_path)!r} is damaged: {error}") from error
+
+    @classmethod
+    def create(
+        cls,
+        path: str | os.PathLike[str],
+        trials: list[Trial],
+        about: dict[str, Any],
+        *,
+        extend: bool = False,
+    ) -> SweepFolder:
+        """The sweep of these trials in this folder: a new one, or the same one that is there.
+
+        Parameters
+        ----------
+        path
+            The folder.
+        trials
+            All of them.
+        about
+            What a reader wants to know of the sweep: grid, figure, budget.
+        extend
+            Add those that the sweep there lacks, and keep those that it has beside them.
+
+        Raises
+        ------
+        qnnw.training.record.RecordError
+            The folder has another sweep; the message says what differs. With ``extend`` that is
+            one whose trials of the same names have other settings, or vary others.
+        qnnw.training.record.InUseError
+            Another process works on the sweep, which lacks some.
+        """
+        path = Path(path)
+        if (path / "sweep.json").is_file():
+            there = cls(path)
+            return there._extended(trials, about) if extend else there._same(trials)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RecordError(f"{str(path)!r} cannot be made: {error}") from error
+        _write_spec(path / "sweep.json", trials, about)
+        return cls(path)
+
+    @property
+    def spec_path(self) -> Path:
+        """``sweep.json``."""
+        return self.path / "sweep.json"
+
+    def trial_path(self, trial: Trial) -> Path:
+        """The trial's run folder."""
+        return self.path / "trials" / trial.name
+
+    def finished_rounds(self, trial: Trial) -> int:
+        """Periods or epochs that the trial has behind it."""
+        try:
+            return len(RunFolder(self.trial_path(trial)).read_history())
+        except RecordError:  # not begun, or damaged: the trial itself will say so
+            return 0
+
+    def share_done(self, trial: Trial) -> float:
+        """How much of the trial is done, by its finished rounds: from 0 to 1."""
+        return min(1.0, self.finished_rounds(trial) / trial.rounds)
+
+    def varied(self) -> list[str]:
+        """The settings that the grid varies, in its order."""
+        return list(self.trials[0].axes) if self.trials else []
+
+    def states(self) -> dict[str, TrialState]:
+        """What has become of every trial, by name."""
+        ledger = Ledger(self)
+        return ledger.states
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other coordinators away; raises :class:`qnnw.training.record.InUseError`."""
+        with locked(self.path):
+            yield
+
+    def write(self, name: str, content: bytes) -> Path:
+        """Write one of the folder's files."""
+        write_atomically(self.path / name, content)
+        return self.path / name
+
+    def _same(self, trials: list[Trial]) -> SweepFolder:
+        """The sweep itself, if it has these trials and no others."""
+        asked = {trial.name for trial in trials}
+        gone = [trial.name for trial in self.trials if trial.name not in asked]
+        differences = {"new": self._lacks(trials), "gone": gone, "changed": self._changed(trials)}
+        if any(differences.values()):
+            raise self._other_grid(
+                differences, "take another folder, extend this one, or leave the grid out to go on"
+            )
+        return self
+
+    def _extended(self, trials: list[Trial], about: dict[str, Any]) -> SweepFolder:
+        """The sweep with those of the trials that it lacks."""
+        if not self._lacks(trials) and not self._changed(trials):
+            return self
+        with self.locked():
+            there = SweepFolder(self.path)  # as it is now that nobody else can extend it
+            differences = {"changed": there._changed(trials)}
+            if differences["changed"]:
+                raise there._other_grid(differences, "only trials that are new can be added")
+            kept = {trial.name: trial for trial in there.trials}
+            wanted = [kept.pop(trial.name, trial) for trial in trials]
+            _write_spec(self.spec_path, [*wanted, *kept.values()], about)
+            return SweepFolder(self.path)
+
+    def _lacks(self, trials: list[Trial]) -> list[str]:
+        there = {trial.name for trial in self.trials}
+        return [trial.name for trial in trials if trial.name not in there]
+
+    def _changed(self, trials: list[Trial]) -> list[str]:
+        """The trials that are there with other settings, and which; or that vary others."""
+        there = {trial.name: trial for trial in self.trials}
+        differences = [
+            _difference(there[trial.name], trial)
+            for trial in trials
+            if trial.name in there and not there[trial.name].same_numbers(trial)
+        ]
+        varied = list(trials[0].axes) if trials else self.varied()
+        if not differences and self.trials and varied != self.varied():
+            differences.append(f"varied are {', '.join(self.varied())}, not {', '.join(varied)}")
+        return differences
+
+    def _other_grid(self, differences: dict[str, list[str]], remedy: str) -> RecordError:
+        parts = [
+            f"{len(names)} {what} ({names[0]}{', …' if len(names) > 1 else ''})"
+            for what, names in differences.items()
+            if names
+        ]
+        return RecordError(
+            f"{str(self.path)!r} has a sweep over another grid: trials {'; '.join(parts)}; {remedy}"
+        )
+
+
+@dataclass
+class Ledger:
+    """What happened in a sweep, a line an event; the last line may be torn by a kill."""
+
+    folder: SweepFolder
+    states: dict[str, TrialState] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.states = {trial.name: TrialState() for trial in self.folder.trials}
+        for line in self._lines():
+            self._apply(line)
+
+    @property
+    def path(self) -> Path:
+        """``ledger.jsonl``."""
+        return self.folder.path / "ledger.jsonl"
+
+    def add(self, event: str, trial: Trial, **more: Any) -> TrialState:
+        """Append an event, safe on the disk when this returns; gives the trial's new state."""
+        line = {"event": event, "trial": trial.name, **more}
+        text = json.dumps(line, allow_nan=False) + "\n"
+        with self.path.open("ab") as file:
+            # A line that a kill tore off is ended, not continued.
+            if file.tell() and not self._ends_whole():
+                file.write(b"\n")
+            file.write(text.encode())
+            file.flush()
+            os.fsync(file.fileno())
+        self._apply(line)
+        return self.states[trial.name]
+
+    def _ends_whole(self) -> bool:
+        with self.path.open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            return file.read(1) == b"\n"
+
+    def _lines(self) -> Iterator[dict[str, Any]]:
+        try:
+            content = self.path.read_bytes()
+        except FileNotFoundError:
+            return
+        for line in content.splitlines():
+            try:
+                event = json.loads(line)
+            except ValueError:  # torn: what it told is found again in the trial's own folder
+                continue
+            if isinstance(event, dict):
+                yield event
+
+    def _apply(self, line: dict[str, Any]) -> None:
+        state = self.states.get(str(line.get("trial")))
+        if state is None:
+            return
+        event = line.get("event")
+        if event == "died":
+            rounds = int(line["rounds"])
+            state.deaths = 1 if rounds > state.rounds else state.deaths + 1
+            state.rounds = rounds
+        elif event == "finished":
+            state.status, state.result, state.error = "finished", line["result"], None
+        elif event == "failed":
+            state.status, state.error = "failed", str(line["error"])
+        elif event == "again":
+            state.status, state.error, state.deaths = "waiting", None, 0
+
+
+def _write_spec(path: Path, trials: list[Trial], about: dict[str, Any]) -> None:
+    listed = [{"name": t.name, "axes": t.axes, "config": t.config} for t in trials]
+    content = {"format": FORMAT, "about": about, "trials": listed}
+    text = json.dumps(content, indent=1, allow_nan=False) + "\n"
+    write_atomically(path, text.encode())
+
+
+def without_place(result: dict[str, Any]) -> dict[str, Any]:
+    """A run's result but for where it lies: that is the sweep's to say; it may be moved."""
+    return {name: value for name, value in result.items() if name != "run_dir"}
+
+
+def _decisive(config: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in config.items() if name not in PLACE}
+
+
+def _difference(there: Trial, asked: Trial) -> str:
+    names = [
+        name
+        for name, value in _decisive(asked.config).items()
+        if there.config.get(name, value) != value
+    ]
+    return f"{asked.name}: {', '.join(names) or 'settings'}"

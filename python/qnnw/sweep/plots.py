@@ -1,0 +1,140 @@
+"""From a sweep's ledger to pictures. No torch here."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qnnw._common.drawing import canvas, style, write_pictures
+from qnnw._common.extras import needs
+from qnnw.sweep.ledger import SweepFolder
+from qnnw.sweep.tables import Group, grouped
+from qnnw.training.record import RecordError
+
+with needs("train", "qnnw.sweep.plots"):
+    from matplotlib.axes import Axes
+
+__all__ = ["errorbar", "plot_sweep"]
+
+# What a horizontal axis is best made of, in this order.
+PREFERRED = ("reps", "shots")
+
+
+def plot_sweep(path: str | os.PathLike[str]) -> list[Path]:
+    """Draw a sweep's accuracies, mean and standard deviation over its seeds, as PNG and SVG.
+
+    The horizontal axis is the number of parameters where the grid varies ``reps``, else the
+    number of shots, else what it varies first; what else it varies tells the curves apart.
+
+    Parameters
+    ----------
+    path
+        The sweep's folder.
+
+    Returns
+    -------
+    list of Path
+        ``sweep.png`` and ``sweep.svg``, a figure of the paper under its own name; none while no
+        trial is finished, or, where training itself is drawn, none has finished a round.
+
+    Raises
+    ------
+    qnnw.training.record.RecordError
+        The folder is no sweep.
+    """
+    folder = SweepFolder(path)
+    groups = [group for group in grouped(folder, folder.states()) if group.results]
+    if "figure" in folder.about:
+        from qnnw.paper.plots import draw_figure
+
+        drawn = draw_figure(folder, groups)
+        name = folder.path / folder.about["figure"]
+        return [] if drawn is None else write_pictures(drawn, name, _writer(folder))
+    if not groups:
+        return []
+    figure, axis = canvas()
+    varied = [name for name in folder.varied() if name != "seed"]
+    along = next((name for name in PREFERRED if name in varied), varied[0] if varied else None)
+    others = [name for name in varied if name != along]
+    _draw_curves(axis, groups, along, others)
+    axis.set_ylabel("Accuracy (%)")
+    axis.grid(axis="y", linewidth=0.3)
+    axis.legend(fontsize="small")
+    finished, trials = sum(len(g.results) for g in groups), len(folder.trials)
+    missing = "" if finished == trials else f", {trials - finished} of {trials} runs missing"
+    axis.set_title(f"{folder.about.get('dataset', 'sweep')}{missing}", fontsize="medium")
+    return write_pictures(figure, folder.path / "sweep", _writer(folder))
+
+
+def errorbar(axis: Axes, groups: list[Group], places: Any, measure: str, **look: Any) -> None:
+    """Mean and standard deviation of an accuracy, in percent."""
+    means = [100 * group.mean(measure) for group in groups]
+    deviations = [100 * (group.deviation(measure) or 0.0) for group in groups]
+    axis.errorbar(places, means, deviations, capsize=3, **look)
+
+
+def _draw_curves(axis: Axes, groups: list[Group], along: str | None, others: list[str]) -> None:
+    curves: dict[str, list[Group]] = {}
+    for group in groups:
+        label = ", ".join(f"{name} {_said(group.place[name], name)}" for name in others)
+        curves.setdefault(label, []).append(group)
+    places = _places(groups, along)
+    for number, (label, members) in enumerate(curves.items()):
+        spots = [places[_key(group, along)] for group in members]
+        look = style(number)
+        test = f"{label}: test" if label else "Test"
+        errorbar(axis, members, spots, "test_accuracy", label=test, **look)
+        train = f"{label}: train" if label else "Train"
+        look |= {"markerfacecolor": "none", "alpha": 0.6, "linewidth": 0.8}
+        errorbar(axis, members, spots, "train_accuracy", label=train, **look)
+    _label_places(axis, places, along)
+
+
+def _key(group: Group, along: str | None) -> Any:
+    if along is None:
+        return None
+    if along == "reps":
+        return group.results[0]["num_angles"]
+    return group.place[along]
+
+
+def _places(groups: list[Group], along: str | None) -> dict[Any, float]:
+    """Where each value goes: numbers where they are numbers, else side by side."""
+    keys = list(dict.fromkeys(_key(group, along) for group in groups))
+    numbers = [key for key in keys if isinstance(key, int | float) and not isinstance(key, bool)]
+    if along == "shots" and numbers and len(numbers) < len(keys):
+        # The exact case stands beside the largest number of shots, as in the paper's figure 3.
+        return {key: float(key) if key is not None else 2.0 * max(numbers) for key in keys}
+    if len(numbers) == len(keys):
+        return {key: float(key) for key in keys}
+    return {key: float(number) for number, key in enumerate(keys)}
+
+
+def _label_places(axis: Axes, places: dict[Any, float], along: str | None) -> None:
+    names = {"reps": "Trained angles", "shots": "Measurement shots", None: ""}
+    axis.set_xlabel(names.get(along, str(along)))
+    spots = list(places.values())
+    if min(spots) > 0 and max(spots) > 8 * min(spots):
+        axis.set_xscale("log", base=2)
+    axis.set_xticks(spots, [_said(key, along) for key in places], fontsize="small")
+    axis.minorticks_off()
+    if len(spots) == 1:
+        axis.set_xlim(spots[0] - 1, spots[0] + 1)
+
+
+def _said(value: Any, along: str | None = None) -> str:
+    if value is None:
+        return "exact" if along == "shots" else "" if along is None else "none"
+    return f"{value:g}" if isinstance(value, float) and np.isfinite(value) else str(value)
+
+
+def _writer(folder: SweepFolder) -> Any:
+    def write(path: Path, content: bytes) -> Path:
+        if path.parent != folder.path:
+            raise RecordError(f"{str(path)!r} is not in {str(folder.path)!r}")
+        return folder.write(path.name, content)
+
+    return write

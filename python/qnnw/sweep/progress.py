@@ -1,0 +1,134 @@
+"""What a person sees of a sweep: a live display on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from qnnw._common.extras import needs
+from qnnw._common.words import duration
+from qnnw.sweep.coordinator import SweepListener
+from qnnw.sweep.ledger import SweepFolder, Trial, TrialState
+
+with needs("train", "qnnw.sweep.progress"):
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+__all__ = ["sweep_listener"]
+
+QUIET_SECONDS = 60.0
+
+
+def sweep_listener(quiet: bool) -> SweepListener:
+    """The listener that fits standard error."""
+    if quiet:
+        return SweepListener()
+    return _Display() if sys.stderr.isatty() else _Lines()
+
+
+class _Lines(SweepListener):
+    """A line for every trial that ends, and for a round where nothing was said for a while."""
+
+    def say(self, line: str) -> None:
+        """Print one line."""
+        print(line, file=sys.stderr, flush=True)
+        self._said = time.monotonic()
+
+    def started(self, folder: SweepFolder, states: dict[str, TrialState], capacity: int) -> None:
+        """Say what is left."""
+        self._begun = self._said = time.monotonic()
+        self._total = len(folder.trials)
+        waiting = [trial for trial in folder.trials if states[trial.name].status == "waiting"]
+        # How much of each trial is done that has not ended, and all of what was to be done.
+        self._done = {trial.name: folder.share_done(trial) for trial in waiting}
+        self._work = self._left()
+        side = f"{capacity} side by side"
+        self.say(f"{folder.path}: {len(waiting)} of {self._total} runs to go, {side}")
+
+    def round_finished(self, trial: Trial, number: int) -> None:
+        """Say how far it is, if nothing else was said for a minute."""
+        self._done[trial.name] = number / trial.rounds
+        if time.monotonic() - self._said >= QUIET_SECONDS:
+            self.say(f"{trial.name}: round {number} of {trial.rounds}{self.time()}")
+
+    def ended(self, trial: Trial, state: TrialState) -> None:
+        """Say what came of it, and how long the rest takes."""
+        share = self._done.pop(trial.name, 0.0)
+        if state.result is None:
+            # What a failed trial leaves undone was no work.
+            self._work -= 1.0 - share
+        ended = self._total - len(self._done)
+        self.say(f"{ended}/{self._total} {_outcome(trial, state)}{self.time()}")
+
+    def died(self, trial: Trial, reason: str) -> None:
+        """Say that it is tried again."""
+        self.say(f"{trial.name}: {reason}; it is tried again")
+
+    def time(self) -> str:
+        """The time left, from the rounds that were finished since the start."""
+        left = self._left()
+        worked = self._work - left
+        if left <= 0 or worked <= 0:
+            return ""
+        pace = (time.monotonic() - self._begun) / worked
+        return f"; about {duration(left * pace)} left"
+
+    def _left(self) -> float:
+        return sum(1.0 - done for done in self._done.values())
+
+
+class _Display(_Lines):
+    """The same with a bar, and the round that each running trial is at."""
+
+    def __init__(self) -> None:
+        self._progress = Progress(
+            TextColumn("runs"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[text]}"),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._rounds: dict[str, str] = {}
+
+    def say(self, line: str) -> None:
+        """Print one line above the bar."""
+        self._progress.console.print(line, highlight=False, markup=False)
+
+    def started(self, folder: SweepFolder, states: dict[str, TrialState], capacity: int) -> None:
+        """Start the display."""
+        super().started(folder, states, capacity)
+        done = self._total - len(self._done)
+        self._task = self._progress.add_task("", total=self._total, completed=done, text="")
+        self._progress.start()
+
+    def round_finished(self, trial: Trial, number: int) -> None:
+        """Show how far it is."""
+        self._done[trial.name] = number / trial.rounds
+        self._rounds[trial.name] = f"{number} of {trial.rounds}"
+        self._show()
+
+    def ended(self, trial: Trial, state: TrialState) -> None:
+        """Move the bar."""
+        super().ended(trial, state)
+        self._rounds.pop(trial.name, None)
+        self._show()
+
+    def stopped(self) -> None:
+        """Take the display down."""
+        self._progress.stop()
+
+    def _show(self) -> None:
+        running = ", ".join(f"{name}: round {number}" for name, number in self._rounds.items())
+        done = self._total - len(self._done)
+        self._progress.update(self._task, completed=done, text=running + self.time())
+
+
+def _outcome(trial: Trial, state: TrialState) -> str:
+    if state.result is None:
+        return f"{trial.name}: failed: {state.error}"
+    result = state.result
+    return (
+        f"{trial.name}: test {100 * result['test_accuracy']:.2f} %, train "
+        f"{100 * result['train_accuracy']:.2f} %, loss {result['loss']:.4f}"
+    )

@@ -1,0 +1,136 @@
+"""The trials of a sweep on a Ray cluster."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from qnnw._common.extras import needs
+from qnnw._common.files import write_atomically
+from qnnw.sweep.engines import Report
+from qnnw.sweep.ledger import Trial
+from qnnw.sweep.run_trial import Message, run_trial, settle_process
+
+with needs("ray", "A sweep with --engine ray"):
+    import ray
+    import ray.exceptions
+
+__all__ = ["RayEngine"]
+
+_GONE = (
+    ray.exceptions.WorkerCrashedError,
+    ray.exceptions.NodeDiedError,
+    ray.exceptions.OutOfMemoryError,
+    ray.exceptions.ObjectLostError,
+    ray.exceptions.LocalRayletDiedError,
+)
+
+
+class RayEngine:
+    """Tasks of a Ray cluster.
+
+    A node that sees the sweep's folder, on a shared file system, works in it, and a trial that is
+    cut off goes on from its last round. Another node works in a folder of its own, whose files
+    come back with the result; a trial that is cut off there begins anew, to the same result.
+    Every node needs this package and the data.
+
+    Parameters
+    ----------
+    sweep
+        The sweep's folder.
+    address
+        Of the cluster, as ``ray.init`` takes it; ``None`` starts one on this machine.
+    capacity
+        Trials side by side; ``None``: one for each ``threads`` of the cluster's CPUs. Without an
+        address it is also the size of the cluster that is started.
+    threads
+        Threads of a trial, and the CPUs that it takes.
+    """
+
+    def __init__(
+        self, sweep: Path, address: str | None, capacity: int | None, threads: int
+    ) -> None:
+        self._sweep, self._threads = sweep, threads
+        size = None if capacity is None or address is not None else capacity * threads
+        ray.init(
+            address=address,
+            num_cpus=size,
+            include_dashboard=None if address is not None else False,
+            log_to_driver=False,
+        )
+        cpus = int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
+        self._capacity = capacity or max(1, cpus // threads)
+        self._token = _token(sweep)
+        # Deaths are counted and retried by the coordinator, which knows how far a trial was.
+        self._task = ray.remote(num_cpus=threads, max_retries=0)(_run)
+        self._running: dict[Any, tuple[Trial, Path]] = {}
+
+    @property
+    def capacity(self) -> int:
+        """Trials side by side."""
+        return self._capacity
+
+    def start(self, trial: Trial, path: Path) -> None:
+        """Submit the trial's task."""
+        settings = {**trial.config, "threads": self._threads}
+        task = self._task.remote(str(path.resolve()), self._token, settings, self._threads)
+        self._running[task] = (trial, path)
+
+    def reports(self, timeout: float) -> list[Report]:
+        """See :meth:`qnnw.sweep.engines.Engine.reports`."""
+        if not self._running:
+            return []
+        done, _ = ray.wait(list(self._running), num_returns=1, timeout=timeout)
+        found = []
+        for task in done:
+            trial, path = self._running.pop(task)
+            try:
+                message: Message = ray.get(task)
+            except _GONE as error:
+                reason = f"its Ray worker is gone: {type(error).__name__}"
+                found.append(Report("died", trial, {"reason": reason}))
+                continue
+            except ray.exceptions.RayError as error:
+                found.append(Report("failed", trial, {"error": f"{type(error).__name__}: {error}"}))
+                continue
+            for name, content in message.pop("files", {}).items():
+                path.mkdir(parents=True, exist_ok=True)
+                write_atomically(path / name, content)
+            kind = "finished" if "result" in message else "failed"
+            found.append(Report(kind, trial, message))
+        return found
+
+    def close(self) -> None:
+        """Cancel what runs and leave the cluster."""
+        for task in self._running:
+            ray.cancel(task, force=True)
+        self._running.clear()
+        ray.shutdown()
+
+
+def _token(sweep: Path) -> str:
+    return hashlib.sha256((sweep / "sweep.json").read_bytes()).hexdigest()
+
+
+def _run(path: str, token: str, settings: dict[str, Any], threads: int) -> Message:
+    """On the node: in the sweep's own folder where that is seen, else in one of its own."""
+    settle_process(threads)
+    place = Path(path)
+    sweep = place.parent.parent
+    if (sweep / "sweep.json").is_file() and _token(sweep) == token:
+        return run_trial(place, settings)
+    with TemporaryDirectory() as own:
+        folder = Path(own) / "run"
+        message = run_trial(folder, settings)
+        files = {
+            file.name: file.read_bytes()
+            for file in sorted(folder.iterdir() if folder.is_dir() else ())
+            if file.is_file() and not file.name.startswith(".")
+        }
+        # The finished run's mark goes last: a transfer that is cut off leaves none.
+        result = files.pop("result.json", None)
+        if result is not None:
+            files["result.json"] = result
+        return {**message, "files": files}

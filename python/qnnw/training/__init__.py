@@ -1,0 +1,1 @@
+"""Runs: settings, trainers, evaluation, the folder of a run, export, pictures."""

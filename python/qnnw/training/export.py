@@ -1,0 +1,159 @@
+"""From a run's folder to a file that others read: safetensors, ONNX, torch.export, or a recipe."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qnnw._common.extras import needs
+from qnnw._common.files import write_atomically
+from qnnw.training.config import NETWORKS, TrainConfig, one_of
+from qnnw.training.record import RecordError, RunFolder
+from qnnw.training.runs import config_of, load_model
+
+with needs("train", "qnnw.training.export"):
+    import torch
+    from torch import nn
+
+    from qnnw.nn import QuantumTrain, pretrained
+
+__all__ = ["FORMATS", "export_run", "model_of"]
+
+#: Formats and the ends of their files' names.
+FORMATS = {
+    "safetensors": "model.safetensors",
+    "onnx": "model.onnx",
+    "pt2": "model.pt2",
+    "recipe": "recipe.safetensors",
+}
+
+INPUTS = {"iris": (4,), "digits": (1, 8, 8), "mnist": (1, 28, 28), "fashion-mnist": (1, 28, 28)}
+
+
+def export_run(
+    run: str | os.PathLike[str], to: str, out: str | os.PathLike[str] | None = None
+) -> Path:
+    """Write a run's network in a format that needs no qnnw.
+
+    Parameters
+    ----------
+    run
+        The run's folder, finished or not: its best weights so far.
+    to
+        ``"safetensors"``: the plain network's ``state_dict``. ``"onnx"``: an ONNX model with a
+        free batch size (needs the extra ``export``). ``"pt2"``: a ``torch.export`` program with a
+        free batch size. ``"recipe"``: angles, gamma and the map's seed, a few kB, for
+        :func:`qnnw.load_recipe`.
+    out
+        The file; ``None`` is a file with the format's usual name in the run's folder.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    ValueError
+        The format is unknown.
+    qnnw.training.record.RecordError
+        The folder is no run, is damaged, or has no model yet.
+    qnnw.MissingExtraError
+        A package that the format needs is not installed.
+    OSError
+        The file cannot be written.
+    """
+    one_of("to", to, FORMATS)
+    folder = RunFolder(run)
+    path = folder.path / FORMATS[to] if out is None else Path(out)
+    if to == "recipe":
+        pretrained.save_recipe(model_of(folder.path), path)
+        return path
+    config = config_of(folder)
+    if to == "safetensors":
+        load_model(folder, config)  # a damaged one is not passed on
+        if path.resolve() != folder.model_path.resolve():
+            write_atomically(path, folder.model_path.read_bytes())
+        return path
+    network = load_model(folder, config).eval()
+    example = torch.zeros(2, *INPUTS[config.dataset])
+    write_atomically(path, _pt2(network, example) if to == "pt2" else _onnx(network, example))
+    return path
+
+
+def model_of(run: str | os.PathLike[str]) -> QuantumTrain:
+    """A run's network with its circuit, as a torch module that trains on.
+
+    Parameters
+    ----------
+    run
+        The run's folder, finished or not.
+
+    Raises
+    ------
+    qnnw.training.record.RecordError
+        The folder is no run, is damaged, or has no finished period or epoch.
+    """
+    folder = RunFolder(run)
+    config = config_of(folder)
+    if config.weights_from != "circuit":
+        raise RecordError(
+            f"{str(folder.path)!r} has weights from {config.weights_from!r}, a control; there is "
+            "no circuit to take home"
+        )
+    checkpoint = folder.read_checkpoint()
+    if checkpoint is None:
+        raise RecordError(f"{str(folder.path)!r} has no finished period or epoch yet")
+    arrays, state, _ = checkpoint
+    model = QuantumTrain(NETWORKS[config.dataset](config.activation), **_model_arguments(config))
+    try:
+        with torch.no_grad():
+            model.angles.data = torch.from_numpy(arrays["angles"].astype(np.float64))
+            model.gamma.data = torch.tensor(float(state["gamma"]), dtype=torch.float64)
+            model.draws.fill_(int(state["draw"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise RecordError(f"{str(folder.checkpoint_path)!r} is damaged: {error}") from error
+    return model
+
+
+def _model_arguments(config: TrainConfig) -> dict[str, Any]:
+    return {
+        "reps": config.reps,
+        "entanglement": config.pairs,
+        "gamma": config.gamma,
+        "signs": config.signs,
+        "mapping": config.mapping,
+        "scale": config.scale,
+        "seed": config.seed,
+        "shots": config.shots,
+    }
+
+
+def _pt2(network: nn.Module, example: torch.Tensor) -> bytes:
+    batch = torch.export.Dim("batch", min=1)
+    program = torch.export.export(network, (example,), dynamic_shapes=({0: batch},))
+    content = io.BytesIO()
+    torch.export.save(program, content)
+    return content.getvalue()
+
+
+def _onnx(network: nn.Module, example: torch.Tensor) -> bytes:
+    with needs("export", "ONNX export"):
+        import onnx  # noqa: F401
+        import onnxscript  # noqa: F401
+    batch = torch.export.Dim("batch", min=1)
+    program = torch.onnx.export(
+        network,
+        (example,),
+        dynamo=True,
+        dynamic_shapes=({0: batch},),
+        input_names=["inputs"],
+        output_names=["logits"],
+        verbose=False,
+    )
+    assert program is not None
+    return bytes(program.model_proto.SerializeToString())

@@ -1,0 +1,146 @@
+"""From a run's record to pictures. No torch here."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qnnw._common.drawing import FORMATS, canvas, style, write_pictures
+from qnnw._common.extras import needs
+from qnnw.training.record import RecordError, RunFolder
+
+with needs("train", "qnnw.training.plots"):
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+    from safetensors import SafetensorError
+    from safetensors.numpy import load as load_tensors
+
+__all__ = ["draw_history", "plot_history", "plot_run", "plot_weights"]
+
+
+def plot_run(path: str | os.PathLike[str]) -> list[Path]:
+    """Draw a run's history and its weights, each as PNG and SVG; gives the files.
+
+    Raises
+    ------
+    qnnw.training.record.RecordError
+        The folder is no run, is damaged, or has no finished period or epoch.
+    """
+    return [*_history_pictures(path, FORMATS), *plot_weights(path)]
+
+
+def plot_history(path: str | os.PathLike[str]) -> Path:
+    """Draw loss and accuracies per period or epoch, as in the paper's figure 2, to ``history.png``.
+
+    Parameters
+    ----------
+    path
+        The run's folder.
+
+    Returns
+    -------
+    Path
+        The picture.
+
+    Raises
+    ------
+    qnnw.training.record.RecordError
+        The folder is no run, or has no finished period or epoch.
+    """
+    return _history_pictures(path, ("png",))[0]
+
+
+def plot_weights(path: str | os.PathLike[str]) -> list[Path]:
+    """Draw how often each value occurs among a run's weights, as in the paper's figure 1b.
+
+    Parameters
+    ----------
+    path
+        The run's folder; the weights are those of its ``model.safetensors``.
+
+    Returns
+    -------
+    list of Path
+        ``weights.png`` and ``weights.svg``.
+
+    Raises
+    ------
+    qnnw.training.record.RecordError
+        The folder is no run, or its model is missing or damaged.
+    """
+    folder = RunFolder(path)
+    weights = _weights(folder)
+    config = folder.read_config()["config"]
+    figure, axis = canvas()
+    axis.hist(weights, bins=101, color="0.75", edgecolor="black", linewidth=0.4)
+    axis.axvline(0.0, color="black", linestyle=":", linewidth=0.8)
+    axis.set_xlabel("Value of the weight")
+    axis.set_ylabel("Weights")
+    axis.set_title(f"{_title(config)}: {len(weights)} weights", fontsize="medium")
+    return write_pictures(figure, folder.path / "weights", folder.write_bytes)
+
+
+def _history_pictures(path: str | os.PathLike[str], formats: tuple[str, ...]) -> list[Path]:
+    folder = RunFolder(path)
+    history = folder.read_history()
+    if not history:
+        raise RecordError(f"{str(folder.path)!r} has no finished period or epoch to draw")
+    figure = _history_figure(history, _title(folder.read_config()["config"]))
+    return write_pictures(figure, folder.picture_path, folder.write_bytes, formats)
+
+
+def _weights(folder: RunFolder) -> NDArray[np.float64]:
+    try:
+        tensors = load_tensors(folder.model_path.read_bytes())
+    except (OSError, SafetensorError, ValueError) as error:
+        raise RecordError(f"{str(folder.model_path)!r} cannot be read: {error}") from error
+    return np.concatenate([tensor.reshape(-1).astype(np.float64) for tensor in tensors.values()])
+
+
+def _history_figure(history: list[dict[str, Any]], title: str) -> Figure:
+    figure, axis = canvas()
+    draw_history(axis, history, {})
+    axis.set_title(title, fontsize="medium")
+    return figure
+
+
+def draw_history(
+    axis: Axes, history: list[dict[str, Any]], deviations: dict[str, NDArray[np.float64]]
+) -> Axes:
+    """Draw loss and accuracies, with a band where there are deviations; gives the second axis."""
+    round_name = "epoch" if "epoch" in history[0] else "period"
+    rounds = np.array([line[round_name] for line in history])
+    accuracy = axis.twinx()
+    curves = (
+        ("loss", "Loss", axis, 1.0, {"color": "black", "linestyle": "-", "marker": "s"}),
+        ("train_accuracy", "Train", accuracy, 100.0, style(0) | {"linestyle": "--"}),
+        ("test_accuracy", "Test", accuracy, 100.0, style(1) | {"linestyle": "-."}),
+    )
+    handles = []
+    for name, label, place, times, look in curves:
+        values = times * np.array([line[name] for line in history])
+        handles += place.plot(rounds, values, label=label, **(look | {"markersize": 3}))
+        if name in deviations:
+            low, high = values - times * deviations[name], values + times * deviations[name]
+            place.fill_between(rounds, low, high, color=look["color"], alpha=0.15, linewidth=0)
+    axis.set_xlabel(f"Training {round_name}")
+    axis.set_ylabel("Loss (CE + fraction failed)")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    accuracy.set_ylabel("Accuracy (%)")
+    axis.legend(handles=handles, loc="center right")
+    return accuracy
+
+
+def _title(config: dict[str, Any]) -> str:
+    shots = config["shots"]
+    measured = "exact probabilities" if shots is None else f"{shots} shots"
+    optimizer = config.get("optimizer", "cobyla")
+    return (
+        f"{config['dataset']}: {config['reps']} reps, {optimizer}, {measured}, "
+        f"seed {config['seed']}"
+    )

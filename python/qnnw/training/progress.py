@@ -1,0 +1,152 @@
+"""What a person sees of a run: a live display on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any, TextIO
+
+from qnnw._common.extras import needs
+from qnnw._common.words import duration
+from qnnw.training.trainer import Reporter, Trainer
+
+with needs("train", "qnnw.training.progress"):
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+__all__ = ["Display", "Lines", "reporter"]
+
+LONG_SECONDS = 60.0
+REFRESH_SECONDS = 0.1
+
+
+def reporter(quiet: bool) -> Reporter:
+    """The reporter that fits standard error."""
+    if quiet:
+        return Reporter()
+    return Display() if sys.stderr.isatty() else Lines()
+
+
+class Lines(Reporter):
+    """Plain lines on standard error."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream
+
+    def say(self, line: str) -> None:
+        """Print one line."""
+        print(line, file=self._stream or sys.stderr, flush=True)
+
+    def started(self, trainer: Trainer, run_dir: Path) -> None:
+        """Describe the run."""
+        super().started(trainer, run_dir)
+        self._trainer = trainer
+        for line in [*describe(trainer), f"run folder: {run_dir}"]:
+            self.say(line)
+
+    def estimated(self, seconds: float) -> None:
+        """Say how long it will take, if that is long."""
+        if seconds >= LONG_SECONDS:
+            self.say(f"estimated time: {duration(seconds)}")
+
+    def round_finished(self, line: dict[str, Any]) -> None:
+        """Print the round's line."""
+        self.say(summary(line, self._trainer))
+
+
+class Display(Lines):
+    """A live display with rich: progress, loss, accuracies, speed and time left."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._console = Console(stderr=True)
+        self._progress = Progress(
+            TextColumn("{task.fields[name]} {task.fields[number]}/{task.fields[rounds]}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[text]}"),
+            console=self._console,
+            auto_refresh=False,
+            transient=True,
+        )
+
+    def say(self, line: str) -> None:
+        """Print one line above the progress bar."""
+        self._progress.console.print(line, highlight=False, markup=False)
+
+    def started(self, trainer: Trainer, run_dir: Path) -> None:
+        """Describe the run and start the display."""
+        super().started(trainer, run_dir)
+        self._per_round = trainer.units_per_round
+        self._begun, self._shown = time.monotonic(), 0.0
+        self._first: int | None = None
+        self._accuracies = ""
+        self._task = self._progress.add_task(
+            "",
+            total=trainer.rounds * self._per_round,
+            completed=len(trainer.history) * self._per_round,
+            name=trainer.round_name,
+            number=len(trainer.history) + 1,
+            rounds=trainer.rounds,
+            text="",
+        )
+        self._progress.start()
+
+    def advanced(self, done: int, loss: float) -> None:
+        """Move the bar, at most ten times a second."""
+        now = time.monotonic()
+        if self._first is None:
+            self._first, self._begun = done - 1, now
+        if now - self._shown < REFRESH_SECONDS:
+            return
+        self._shown = now
+        rate = (done - self._first) / max(now - self._begun, 1e-9)
+        left = (self._trainer.rounds * self._per_round - done) / max(rate, 1e-9)
+        units = self._trainer.unit_name
+        text = f"loss {loss:.4f}{self._accuracies}  {rate:.1f} {units}/s  {duration(left)} left"
+        number = min(len(self._trainer.history) + 1, self._trainer.rounds)
+        self._progress.update(self._task, completed=done, number=number, text=text)
+        self._progress.refresh()
+
+    def stopped(self) -> None:
+        """Take the display down."""
+        self._progress.stop()
+
+    def round_finished(self, line: dict[str, Any]) -> None:
+        """Print the round's line and remember its accuracies."""
+        super().round_finished(line)
+        train, test = 100 * line["train_accuracy"], 100 * line["test_accuracy"]
+        self._accuracies = f"  train {train:.1f} %  test {test:.1f} %"
+
+
+def describe(trainer: Trainer) -> list[str]:
+    """What the run is, in a few lines."""
+    config, ansatz, weight_map = trainer.config, trainer.ansatz, trainer.weight_map
+    num_angles = trainer.generator.num_angles
+    ratio = 100 * num_angles / weight_map.num_weights
+    shots = "exact" if config.shots is None else f"{config.shots} shots"
+    numbers = "angles" if config.weights_from == "circuit" else f"numbers, {config.weights_from}"
+    lines = [
+        f"{config.dataset}: {weight_map.num_weights} weights from {ansatz.num_qubits} qubits, "
+        f"reps {config.reps}, {num_angles} {numbers} ({ratio:.1f} %), {shots}, "
+        f"seed {config.seed}",
+        *trainer.describe(),
+    ]
+    if trainer.history:
+        lines.append(f"resumed after {trainer.round_name} {len(trainer.history)}")
+    return lines
+
+
+def summary(line: dict[str, Any], trainer: Trainer) -> str:
+    """One finished round."""
+    name, unit = trainer.round_name, trainer.unit_name
+    rate = line[unit] / max(line["seconds"], 1e-9)
+    text = (
+        f"{name} {line[name]}/{trainer.rounds}: loss {line['loss']:.4f}, "
+        f"train {100 * line['train_accuracy']:.2f} %, test {100 * line['test_accuracy']:.2f} %, "
+        f"gamma {line['gamma']:.4f}, {line[unit]} {unit}, {rate:.1f}/s"
+    )
+    if line.get("collapsed"):
+        text += "; fell to chance: back to the best epoch, at half the learning rate"
+    return text

@@ -1,0 +1,157 @@
+"""Angles to weights in one call: circuit, shots and map."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+import qnnw._core as _core
+from qnnw._common.precision import is_single
+from qnnw._common.seeds import Seed, seed_to_int
+from qnnw.circuit.ansatz import EfficientSU2
+from qnnw.weights.mapping import WeightMap, _core_of
+
+__all__ = ["generate_weights", "generate_weights_vjp", "generate_weights_with_vjp"]
+
+
+def generate_weights(
+    ansatz: EfficientSU2,
+    angles: ArrayLike,
+    weight_map: WeightMap,
+    gamma: ArrayLike,
+    shots: int | None = None,
+    seed: Seed | None = None,
+    *,
+    dtype: DTypeLike = np.float64,
+) -> NDArray[np.floating[Any]]:
+    """Make a network's weights from the circuit's angles.
+
+    Equal to ``probs_to_weights(ansatz.probabilities(angles), weight_map, gamma)``, or with shots to
+    ``probs_to_weights(sample_counts(probabilities, shots, seed) / shots, weight_map, gamma)``, but
+    in one call that keeps nothing else.
+
+    Parameters
+    ----------
+    ansatz
+        The circuit; it must have the map's number of qubits.
+    angles
+        Real numbers, shape (num_parameters,) or (B, num_parameters); radians.
+    weight_map
+        The map.
+    gamma
+        Scale, > 0; with a batch axis also of shape (B,).
+    shots
+        ``None``: exact probabilities. Otherwise each set of angles is measured this often.
+    seed
+        Seed of the outcomes; needed with ``shots``.
+    dtype
+        Precision of the evolution and of the result: ``float64`` or ``float32``.
+
+    Returns
+    -------
+    ndarray of ``dtype``, shape (M,) or (B, M)
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is of the wrong kind, shape or value.
+    MemoryError
+        The state does not fit in memory; the message says how many GiB it needs.
+    """
+    core, number = _core_ansatz(ansatz), None if seed is None else seed_to_int(seed)
+    return _core.generate_weights(
+        core, angles, _core_of(weight_map), gamma, shots, number, is_single(dtype)
+    )
+
+
+def generate_weights_vjp(
+    ansatz: EfficientSU2,
+    angles: ArrayLike,
+    weight_map: WeightMap,
+    gamma: ArrayLike,
+    cotangent: ArrayLike,
+    *,
+    dtype: DTypeLike = np.float64,
+) -> tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]:
+    """Exact gradient of L = sum_j cotangent_j theta_j, theta = generate_weights(angles, gamma).
+
+    One forward evolution, the map's derivative, and one sweep back through the circuit, in one
+    call. Where the weights are wanted too, see :func:`generate_weights_with_vjp`.
+
+    Parameters
+    ----------
+    ansatz, angles, weight_map, gamma
+        As for :func:`generate_weights`.
+    cotangent
+        Real numbers dL/dtheta, shape (M,) or (B, M).
+    dtype
+        Precision of the evolution and of the result: ``float64`` or ``float32``.
+
+    Returns
+    -------
+    angles_gradient : ndarray of ``dtype``, shape of ``angles``
+        dL/dangles.
+    gamma_gradient : ndarray of ``dtype``, shape () or (B,)
+        dL/dgamma, one per set of angles.
+
+    Raises
+    ------
+    TypeError, ValueError, MemoryError
+        As for :func:`generate_weights`; also where ``cotangent`` does not fit.
+    """
+    return _core.generate_weights_vjp(
+        _core_ansatz(ansatz), angles, _core_of(weight_map), gamma, cotangent, is_single(dtype)
+    )
+
+
+def generate_weights_with_vjp(
+    ansatz: EfficientSU2,
+    angles: ArrayLike,
+    weight_map: WeightMap,
+    gamma: ArrayLike,
+    shots: int | None = None,
+    seed: Seed | None = None,
+    *,
+    dtype: DTypeLike = np.float64,
+) -> tuple[
+    NDArray[np.floating[Any]],
+    Callable[[ArrayLike], tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]],
+]:
+    """Weights, and a function that takes cotangents of them to gradients.
+
+    A training step needs both: ``theta, pullback = generate_weights_with_vjp(...)``, then
+    ``pullback(dL_dtheta)``, and the circuit is evolved forwards once. See
+    :meth:`EfficientSU2.probabilities_with_vjp` for what waits in memory.
+
+    Parameters
+    ----------
+    ansatz, angles, weight_map, gamma, shots, seed, dtype
+        As for :func:`generate_weights`.
+
+    Returns
+    -------
+    weights : ndarray of ``dtype``, shape (M,) or (B, M)
+    pullback : callable
+        ``pullback(cotangent)`` is ``(angles_gradient, gamma_gradient)``. With ``shots`` it is a
+        straight-through estimator: the map's derivative is taken at the measured frequencies
+        counts / shots, and the circuit's is the exact one of the probabilities.
+
+    Raises
+    ------
+    TypeError, ValueError, MemoryError
+        As for :func:`generate_weights`.
+    """
+    core, number = _core_ansatz(ansatz), None if seed is None else seed_to_int(seed)
+    return _core.record_weights(
+        core, angles, _core_of(weight_map), gamma, shots, number, is_single(dtype)
+    )
+
+
+def _core_ansatz(ansatz: EfficientSU2) -> _core.EfficientSU2:
+    if not isinstance(ansatz, EfficientSU2):
+        kind = type(ansatz).__name__
+        raise TypeError(f"`ansatz` is of type {kind}; it must be a qnnw.EfficientSU2")
+    return ansatz._core

@@ -1,0 +1,184 @@
+"""WeightMap: from measurement probabilities to the weights of a network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+import qnnw._core as _core
+from qnnw._common.precision import is_single
+from qnnw._common.seeds import Seed, seed_to_int
+
+__all__ = ["WeightMap", "probs_to_weights"]
+
+
+class WeightMap:
+    """Which of the 2^N bases feed which of the M weights, and with which sign.
+
+    N = max(1, ceil(log2 M)). Every basis feeds exactly one weight: 2^N - M weights, chosen at
+    random, are fed by two bases, the others by one. With q_j = (p_first + p_second) / 2, or
+    q_j = p_first where one basis feeds the weight, and the sign s_j,
+
+    - ``mapping="paper"``: theta_j = gamma tanh(s_j gamma 2^(N-1) q_j), eqs. 8 and 9 of Liu et al.
+      (2024);
+    - ``mapping="centered"``: theta_j = gamma tanh(s_j gamma (2^N q_j - 1)), whose argument has
+      mean 0 for a random state, so that weights can cross zero.
+
+    Parameters
+    ----------
+    num_weights
+        Number of weights M, from 1 to 2**32.
+    seed
+        An integer from 0 to 2**64 - 1, or a ``numpy.random.Generator``. The same integer gives the
+        same map in every release.
+    signs
+        ``"parity"``: counted from 1 as in the paper, even weights are positive, odd ones negative
+        (so ``signs[0] == -1``); ``"random"``: a fair coin per weight.
+    mapping
+        ``"paper"`` or ``"centered"``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is of the wrong kind, or out of range.
+    MemoryError
+        The map does not fit in memory; the message says how many GiB it needs.
+    """
+
+    __slots__ = ("_arrays", "_core")
+    _core: _core.WeightMap
+    _arrays: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int8]] | None
+
+    def __init__(
+        self,
+        num_weights: int,
+        seed: Seed = 0,
+        signs: str = "parity",
+        mapping: str = "paper",
+    ) -> None:
+        self._core = _core.WeightMap(num_weights, seed_to_int(seed), signs, mapping)
+        self._arrays = None
+
+    @classmethod
+    def from_arrays(
+        cls, first: ArrayLike, second: ArrayLike, signs: ArrayLike, mapping: str = "paper"
+    ) -> WeightMap:
+        """Rebuild a map from its arrays, which are checked.
+
+        Parameters
+        ----------
+        first, second
+            Integers, shape (M,): the bases of every weight; equal where there is only one.
+        signs
+            Shape (M,): -1 or 1.
+        mapping
+            ``"paper"`` or ``"centered"``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            The arrays are no map: every basis 0 … 2^N - 1 must feed exactly one weight.
+        """
+        weight_map = cls.__new__(cls)
+        weight_map._core = _core.WeightMap.from_arrays(first, second, signs, mapping)
+        weight_map._arrays = None
+        return weight_map
+
+    @property
+    def num_weights(self) -> int:
+        """Number of weights, M."""
+        return self._core.num_weights
+
+    @property
+    def num_qubits(self) -> int:
+        """Number of qubits, N = max(1, ceil(log2 M))."""
+        return self._core.num_qubits
+
+    @property
+    def first(self) -> NDArray[np.int64]:
+        """The first basis of every weight, shape (M,), read-only."""
+        return self._views()[0]
+
+    @property
+    def second(self) -> NDArray[np.int64]:
+        """The second basis of every weight, the first again where there is only one; read-only."""
+        return self._views()[1]
+
+    @property
+    def signs(self) -> NDArray[np.int8]:
+        """The sign of every weight, -1 or 1, shape (M,), read-only."""
+        return self._views()[2]
+
+    @property
+    def mapping(self) -> str:
+        """``"paper"`` or ``"centered"``."""
+        return self._core.mapping
+
+    def _views(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int8]]:
+        if self._arrays is None:
+            arrays = (self._core.first, self._core.second, self._core.signs)
+            for array in arrays:
+                array.flags.writeable = False
+            self._arrays = arrays
+        return self._arrays
+
+    def __repr__(self) -> str:
+        return (
+            f"WeightMap(num_weights={self.num_weights}, num_qubits={self.num_qubits}, "
+            f"mapping={self.mapping!r})"
+        )
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, WeightMap):
+            return NotImplemented
+        return self._core.equals(other._core)
+
+    def __hash__(self) -> int:
+        head = tuple(self.first[:16].tolist())
+        return hash((self.num_weights, self.mapping, head))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return WeightMap.from_arrays, (self.first, self.second, self.signs, self.mapping)
+
+
+def probs_to_weights(
+    probabilities: ArrayLike,
+    weight_map: WeightMap,
+    gamma: ArrayLike,
+    *,
+    dtype: DTypeLike = np.float64,
+) -> NDArray[np.floating[Any]]:
+    """Map probabilities to weights in one fused pass (see :class:`WeightMap` for the equation).
+
+    Parameters
+    ----------
+    probabilities
+        Real numbers >= 0, shape (2**N,) or (B, 2**N). They need not sum to 1.
+    weight_map
+        The map.
+    gamma
+        Scale, > 0; with a batch axis also of shape (B,).
+    dtype
+        Precision of the arithmetic and of the result: ``float64`` or ``float32``.
+
+    Returns
+    -------
+    ndarray of ``dtype``, shape (M,) or (B, M)
+
+    Raises
+    ------
+    TypeError
+        An argument is of the wrong kind.
+    ValueError
+        A shape is wrong, an entry is negative, NaN or infinite, or ``gamma`` is not positive.
+    """
+    return _core.probs_to_weights(probabilities, _core_of(weight_map), gamma, is_single(dtype))
+
+
+def _core_of(weight_map: WeightMap) -> _core.WeightMap:
+    if not isinstance(weight_map, WeightMap):
+        kind = type(weight_map).__name__
+        raise TypeError(f"`weight_map` is of type {kind}; it must be a qnnw.WeightMap")
+    return weight_map._core

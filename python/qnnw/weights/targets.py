@@ -1,0 +1,189 @@
+"""Targets: the parameters of a module that a circuit makes, and their place in the flat weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qnnw._common.extras import needs
+
+with needs("train", "qnnw.nn"):
+    import torch
+    from torch import nn
+
+__all__ = ["SCALES", "Target", "find_targets", "scale_of"]
+
+SCALES = ("none", "fan_in")
+
+
+@dataclass(frozen=True)
+class Target:
+    """One parameter that the circuit makes.
+
+    Attributes
+    ----------
+    names
+        Its name in ``named_parameters()``, and after it the other names of a tied parameter.
+    shape, dtype, device, requires_grad
+        Those of the parameter that it replaces.
+    fan_in
+        Inputs of the unit that it belongs to; see :func:`scale_of`.
+    """
+
+    names: tuple[str, ...]
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    device: torch.device
+    requires_grad: bool
+    fan_in: int
+
+    @property
+    def name(self) -> str:
+        """Its first name."""
+        return self.names[0]
+
+    @property
+    def numel(self) -> int:
+        """Number of its weights."""
+        return math.prod(self.shape)
+
+    def like(self, probe: torch.Tensor) -> Target:
+        """The same target with another tensor's dtype and device."""
+        return replace(self, dtype=probe.dtype, device=probe.device)
+
+    def describe(self) -> dict[str, Any]:
+        """What a file says of it."""
+        dtype = str(self.dtype).removeprefix("torch.")
+        return {"names": list(self.names), "shape": list(self.shape), "dtype": dtype}
+
+
+def find_targets(module: nn.Module, patterns: str | Iterable[str] | None) -> tuple[Target, ...]:
+    """The parameters of ``module`` that a circuit is to make, in ``named_parameters()`` order.
+
+    Parameters
+    ----------
+    module
+        The module.
+    patterns
+        Names, or patterns of the shell's kind (``"layers.*.weight"``); ``None`` is every parameter
+        that requires a gradient.
+
+    Raises
+    ------
+    ValueError
+        A pattern fits no parameter, nothing is left to make, or a parameter cannot be made; the
+        message names it.
+    """
+    names_of: dict[int, list[str]] = {}
+    parameters: dict[str, nn.Parameter] = {}
+    for name, parameter in module.named_parameters(remove_duplicate=False):
+        names = names_of.setdefault(id(parameter), [])
+        if not names:
+            parameters[name] = parameter
+        names.append(name)
+    chosen = _chosen(parameters, names_of, patterns)
+    if not chosen:
+        raise ValueError(
+            "`module` has no parameter for the circuit to make: none requires a gradient; name "
+            "some with `target_parameters`"
+        )
+    return tuple(
+        _target(module, tuple(names_of[id(parameters[name])]), parameters[name]) for name in chosen
+    )
+
+
+def scale_of(targets: Sequence[Target], scale: str) -> list[float]:
+    """One factor per target: 1, or for ``"fan_in"`` the square root of 2 / fan_in.
+
+    Weights that feed a unit of ``fan_in`` inputs then leave the size of its output independent of
+    their number (He et al. 2015, eq. 10, whose factor this is); a bias takes its layer's factor.
+    With it gamma is near 1, not near 0.3.
+    """
+    if scale not in SCALES:
+        known = ", ".join(map(repr, SCALES))
+        raise ValueError(f"`scale` is {scale!r}; it must be one of {known}")
+    if scale == "none":
+        return [1.0] * len(targets)
+    return [math.sqrt(2.0 / target.fan_in) for target in targets]
+
+
+def per_weight(targets: Sequence[Target], factors: Sequence[float]) -> NDArray[np.float64] | None:
+    """The targets' factors, one per weight; ``None`` where all are 1."""
+    if all(factor == 1.0 for factor in factors):
+        return None
+    return np.repeat(np.asarray(factors), [target.numel for target in targets])
+
+
+def _chosen(
+    parameters: dict[str, nn.Parameter],
+    names_of: dict[int, list[str]],
+    patterns: str | Iterable[str] | None,
+) -> list[str]:
+    if patterns is None:
+        return [name for name, parameter in parameters.items() if parameter.requires_grad]
+    wanted = [patterns] if isinstance(patterns, str) else list(patterns)
+    unused = dict.fromkeys(wanted)
+    chosen = []
+    for name, parameter in parameters.items():
+        fitting = [
+            pattern
+            for pattern in wanted
+            if any(fnmatchcase(alias, pattern) for alias in names_of[id(parameter)])
+        ]
+        for pattern in fitting:
+            unused.pop(pattern, None)
+        if fitting:
+            chosen.append(name)
+    if unused:
+        known = ", ".join(list(parameters)[:8]) + (", …" if len(parameters) > 8 else "")
+        raise ValueError(
+            f"`target_parameters` has {next(iter(unused))!r}, which fits no parameter of the "
+            f"module; it has {known or 'none'}"
+        )
+    return chosen
+
+
+def _target(module: nn.Module, names: tuple[str, ...], parameter: nn.Parameter) -> Target:
+    name = names[0]
+    if nn.parameter.is_lazy(parameter):
+        raise ValueError(
+            f"`module` has the lazy parameter {name!r} without a shape; run it once before"
+        )
+    if not parameter.is_floating_point() or parameter.layout != torch.strided:
+        kind = f"{parameter.dtype}, {parameter.layout}"
+        raise ValueError(
+            f"`module` has the parameter {name!r} of {kind}; the circuit makes dense real "
+            "floating-point numbers: leave it out with `target_parameters`"
+        )
+    if parameter.device.type == "meta":
+        raise ValueError(f"`module` has the parameter {name!r} on the meta device; it has no place")
+    if parameter.numel() == 0:
+        raise ValueError(
+            f"`module` has the empty parameter {name!r}: leave it out with `target_parameters`"
+        )
+    return Target(
+        names,
+        tuple(parameter.shape),
+        parameter.dtype,
+        parameter.device,
+        parameter.requires_grad,
+        _fan_in(module, name, parameter),
+    )
+
+
+def _fan_in(module: nn.Module, name: str, parameter: nn.Parameter) -> int:
+    """Inputs of a unit: of a matrix or kernel its own, of a vector that of its layer's weight."""
+    if parameter.dim() >= 2:
+        return max(1, parameter[0].numel())
+    owner, _, own = name.rpartition(".")
+    # nn.LSTM and its kin call them weight_ih_l0 and bias_ih_l0.
+    weight = getattr(module.get_submodule(owner), own.replace("bias", "weight"), None)
+    if isinstance(weight, torch.Tensor) and weight.dim() >= 2:
+        return max(1, weight[0].numel())
+    return 1
