@@ -1,0 +1,149 @@
+"""WeightSource: the one seam between trained numbers and a network's weights.
+
+Something makes M weights from a few trained numbers, and knows the way back. What stands behind it
+(a circuit, a random subspace, frozen probabilities, the weights themselves) is nobody's business but
+its own: torch modules, trainers, the command line and files take *a source*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["Description", "Group", "Parameters", "Pullback", "WeightSource", "from_description"]
+
+Array = NDArray[np.floating[Any]]
+#: The trained numbers: one vector a group.
+Parameters = Mapping[str, NDArray[Any]]
+#: dL/dweights to dL/d(numbers of every group). Whoever holds it holds all that it needs.
+Pullback = Callable[[ArrayLike], dict[str, NDArray[np.float64]]]
+
+
+@dataclass(frozen=True)
+class Group:
+    """One named group of trained numbers.
+
+    Attributes
+    ----------
+    start
+        Where training begins: float64, shape (n,), n >= 1.
+    step
+        The length of a change of one number that matters, in its own units: what a step of an
+        optimiser is measured by. A circuit's angles have 1 (radian).
+    """
+
+    start: NDArray[np.float64]
+    step: float = 1.0
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a source can be rebuilt from.
+
+    Attributes
+    ----------
+    settings
+        JSON, with the source's ``"kind"``; seeds instead of what they draw.
+    arrays
+        What no seed makes.
+    """
+
+    settings: dict[str, Any]
+    arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
+
+
+@runtime_checkable
+class WeightSource(Protocol):
+    """Makes M weights from groups of trained numbers.
+
+    A source holds settings and nothing of the numbers: it may be shared by threads and models.
+    """
+
+    @property
+    def num_weights(self) -> int:
+        """Number of weights, M."""
+        ...
+
+    @property
+    def groups(self) -> Mapping[str, Group]:
+        """The groups of trained numbers by name, in their order."""
+        ...
+
+    @property
+    def shots(self) -> int | None:
+        """Measurements a draw; ``None``: exact, and no draw changes the weights."""
+        ...
+
+    @property
+    def version(self) -> int:
+        """Grows whenever a setting is changed: what was made before is then out of date."""
+        ...
+
+    def forward(self, parameters: Parameters, draw: int = 0) -> tuple[Array, Pullback]:
+        """The weights, and their way back.
+
+        Parameters
+        ----------
+        parameters
+            A vector for every group; finite.
+        draw
+            Number of the measurement; without shots it changes nothing.
+
+        Returns
+        -------
+        weights : ndarray of float64 or float32, shape (M,)
+        pullback : callable
+            Takes dL/dweights, shape (M,), to dL/d(every group), float64. It may be called again.
+            NaN and infinity go through it, to a gradient that is not finite.
+
+        Raises
+        ------
+        TypeError, ValueError, MemoryError
+            The numbers are of the wrong kind, shape or value, or do not fit in memory.
+        """
+        ...
+
+    def weights(self, parameters: Parameters, draw: int = 0) -> Array:
+        """The weights of :meth:`forward`, bit for bit, where no way back is needed."""
+        ...
+
+    def describe(self) -> Description:
+        """What :func:`from_description` rebuilds the source from."""
+        ...
+
+
+# Kind to where it stands. A new idea is one new file, and a line here.
+_KINDS = {
+    "circuit": ("qnnw.weights.circuit", "CircuitSource"),
+    "frozen": ("qnnw.weights.rivals", "FrozenSource"),
+    "subspace": ("qnnw.weights.rivals", "SubspaceSource"),
+    "direct": ("qnnw.weights.rivals", "DirectSource"),
+}
+
+
+def from_description(description: Description) -> WeightSource:
+    """Rebuild a source.
+
+    Parameters
+    ----------
+    description
+        What :meth:`WeightSource.describe` gave. A kind of your own is named by its place,
+        ``"package.module:Class"``, and read by that class's ``from_description``.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError
+        The description is of no source.
+    """
+    kind = description.settings.get("kind")
+    if not isinstance(kind, str) or kind not in _KINDS:
+        known = ", ".join(map(repr, _KINDS))
+        raise ValueError(f"`kind` of the weight source is {kind!r}; it must be one of {known}")
+    module, name = _KINDS[kind]
+    source: WeightSource = getattr(import_module(module), name).from_description(description)
+    return source
