@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from qnnw._common.extras import needs
-from qnnw.weights.circuit import WeightGenerator
+from qnnw.weights.generator import WeightGenerator
 
 with needs("train", "qnnw.nn"):
     import torch

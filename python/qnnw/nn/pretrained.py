@@ -15,7 +15,7 @@ import numpy as np
 from qnnw._common.extras import needs
 from qnnw._common.files import write_atomically
 from qnnw.circuit.ansatz import EfficientSU2
-from qnnw.weights.circuit import WeightGenerator
+from qnnw.weights.generator import WeightGenerator
 from qnnw.weights.mapping import WeightMap
 
 with needs("train", "qnnw.nn.pretrained"):

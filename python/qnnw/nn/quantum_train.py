@@ -13,7 +13,7 @@ from qnnw._common.extras import needs
 from qnnw._common.seeds import Seed, seed_to_int
 from qnnw.circuit.ansatz import EfficientSU2
 from qnnw.circuit.ansatz import Pairs as _Pairs
-from qnnw.weights.circuit import WeightGenerator
+from qnnw.weights.generator import WeightGenerator
 from qnnw.weights.mapping import WeightMap
 
 with needs("train", "qnnw.nn"):

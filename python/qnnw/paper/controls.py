@@ -15,7 +15,7 @@ from qnnw.training.config import TrainConfig
 from qnnw.training.presets import preset
 from qnnw.training.record import RunFolder
 from qnnw.weights.mapping import WeightMap
-from qnnw.weights.rivals import map_argument
+from qnnw.weights.circuit import map_argument
 
 __all__ = [
     "CONTROLS",

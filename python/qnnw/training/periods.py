@@ -12,7 +12,7 @@ from qnnw._common.seeds import derived_seed
 from qnnw.optim.derivative_free import Cobyla, FastCobyla, NelderMead, Optimizer, Spsa
 from qnnw.training.config import TrainConfig
 from qnnw.training.trainer import Point, Reporter, Trainer
-from qnnw.weights.circuit import SMALLEST_GAMMA
+from qnnw.weights.generator import SMALLEST_GAMMA
 
 __all__ = ["PeriodTrainer"]
 

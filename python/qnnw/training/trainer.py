@@ -19,8 +19,8 @@ from qnnw.data.datasets import Dataset, load
 from qnnw.training.config import NETWORKS, TrainConfig
 from qnnw.training.evaluation import Evaluation, Evaluator
 from qnnw.training.record import RecordError, RunFolder
+from qnnw.training.sources import source_of
 from qnnw.weights.mapping import WeightMap
-from qnnw.weights.rivals import source_of
 
 with needs("train", "qnnw.training.trainer"):
     import torch

@@ -1,52 +1,49 @@
-"""WeightGenerator: from angles and gamma to a network's weights, and the way back."""
+"""CircuitSource: the paper's way from angles and gamma to weights, and back."""
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from threading import Lock
+from collections.abc import Mapping
 from typing import Any
-from weakref import WeakValueDictionary
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from qnnw._common.seeds import derived_seed
+from qnnw._common.precision import is_single
+from qnnw._common.seeds import Seed, derived_seed, seed_to_int
 from qnnw.circuit.ansatz import EfficientSU2
 from qnnw.weights.functional import generate_weights, generate_weights_with_vjp
 from qnnw.weights.mapping import WeightMap
+from qnnw.weights.settings import (
+    ansatz_from,
+    ansatz_settings,
+    described_map,
+    map_from,
+    packed_scale,
+    per_weight,
+    positive,
+    scale_from,
+)
+from qnnw.weights.source import Array, Description, Group, Parameters, Pullback
 
-__all__ = ["WeightGenerator"]
+__all__ = ["SMALLEST_GAMMA", "CircuitSource", "usable_gamma"]
 
 # The map is even in gamma, and 0 would make every weight 0 and stop gamma from moving.
 SMALLEST_GAMMA = 1e-12
 
-Gradients = tuple[NDArray[np.float64], float]
-Pullback = Callable[[ArrayLike], tuple[NDArray[Any], NDArray[Any]]]
 
-_handles = itertools.count(1)
-_by_handle: WeakValueDictionary[int, WeightGenerator] = WeakValueDictionary()
-
-
-@dataclass(frozen=True)
-class _Made:
-    """Weights that were made, and their way back if it was recorded."""
-
-    key: tuple[bytes, float, int]
-    weights: NDArray[Any]
-    pullback: Pullback | None
+def usable_gamma(values: ArrayLike) -> float:
+    """|gamma| of a group of one number, at least 1e-12: the map is even in it."""
+    gamma = float(np.asarray(values).reshape(()))
+    return max(abs(gamma), SMALLEST_GAMMA) if math.isfinite(gamma) else gamma
 
 
-class WeightGenerator:
-    """Makes weights theta = scale * t(angles, gamma), t as in :class:`qnnw.WeightMap`.
+class CircuitSource:
+    """Weights theta = scale * t(angles, gamma), t as in :class:`qnnw.WeightMap`.
 
-    The last weights are remembered with what their gradient needs, so that a forward and a
-    backward call, or many forward calls between two steps of an optimiser, evolve the circuit
-    once. The memory of up to (L + 1) 2^N complex numbers waits until other weights are made.
-
-    Everything is computed in float64. Calls from several threads wait for one another.
+    The trained groups are ``"angles"``, shape (2 N (L + 1),), radians, and ``"gamma"``, shape (1,),
+    of which the absolute value counts. Gradients are exact; with shots they are the
+    straight-through estimator of :func:`qnnw.generate_weights_with_vjp`.
 
     Parameters
     ----------
@@ -54,74 +51,52 @@ class WeightGenerator:
         The circuit.
     weight_map
         The map; it must read the circuit's number of qubits.
+    gamma
+        Where gamma starts, > 0.
     scale
         Shape (M,), finite; ``None`` is 1.
     shots
-        ``None``: exact probabilities. Otherwise the circuit is measured this often.
+        ``None``: exact probabilities. Otherwise the circuit is measured this often in every draw.
     seed
-        Seed of the outcomes; ``draw`` counts the measurements that belong to it.
+        Of the angles at the start, and of the outcomes; draw number k has the derived seed k.
+    dtype
+        Precision of the evolution and of the weights: ``float64`` or ``float32``.
 
     Raises
     ------
     TypeError, ValueError
         An argument is of the wrong kind, shape or value.
-    """
 
-    __slots__ = (
-        "__weakref__",
-        "_last",
-        "_lock",
-        "ansatz",
-        "handle",
-        "scale",
-        "seed",
-        "shots",
-        "weight_map",
-    )
+    Notes
+    -----
+    Sections II.B to II.D of Liu et al. (2024); ``scale`` is ours.
+    """
 
     def __init__(
         self,
         ansatz: EfficientSU2,
         weight_map: WeightMap,
         *,
+        gamma: float = 1.2,
         scale: ArrayLike | None = None,
         shots: int | None = None,
-        seed: int = 0,
+        seed: Seed = 0,
+        dtype: DTypeLike = "float64",
     ) -> None:
         if weight_map.num_qubits != ansatz.num_qubits:
             raise ValueError(
                 f"`weight_map` has {weight_map.num_weights} weights and reads "
                 f"{weight_map.num_qubits} qubits; it must read the ansatz's {ansatz.num_qubits}"
             )
-        if shots is not None and not 1 <= shots <= 2**40:
-            raise ValueError(f"`shots` is {shots}; it must be from 1 to 2**40")
         self.ansatz = ansatz
         self.weight_map = weight_map
-        self.scale = _per_weight("scale", scale, weight_map.num_weights)
-        self.shots = shots
-        self.seed = seed
-        self._last: _Made | None = None
-        self._lock = Lock()
-        #: Names this generator within the process, for :meth:`by_handle`.
-        self.handle = next(_handles)
-        _by_handle[self.handle] = self
-
-    @classmethod
-    def by_handle(cls, handle: int) -> WeightGenerator:
-        """The living generator with this handle.
-
-        Raises
-        ------
-        KeyError
-            There is none in this process.
-        """
-        try:
-            return _by_handle[handle]
-        except KeyError:
-            raise KeyError(
-                f"there is no weight generator {handle} in this process: a graph with the circuit "
-                "inside does not leave it; merge the module first"
-            ) from None
+        self.gamma = positive("gamma", gamma)
+        self.scale = per_weight(scale, weight_map.num_weights)
+        self.seed = int(seed_to_int(seed))
+        self.dtype = np.dtype(np.float32 if is_single(dtype) else np.float64)
+        self._scale = None if self.scale is None else self.scale.astype(self.dtype, copy=False)
+        self._version = 0
+        self._shots = _checked_shots(shots)
 
     @property
     def num_weights(self) -> int:
@@ -129,126 +104,152 @@ class WeightGenerator:
         return self.weight_map.num_weights
 
     @property
-    def num_angles(self) -> int:
-        """Number of angles, 2 N (L + 1)."""
-        return self.ansatz.num_parameters
+    def groups(self) -> Mapping[str, Group]:
+        """Angles, uniform on [0, 2 pi), and gamma."""
+        angles = self.ansatz.random_angles(self.seed)
+        return {"angles": Group(angles), "gamma": Group(np.array([self.gamma]))}
 
-    def weights(
-        self, angles: NDArray[Any], gamma: float, draw: int = 0, *, record: bool = False
-    ) -> NDArray[np.float64]:
-        """Make the weights.
+    @property
+    def shots(self) -> int | None:
+        """Measurements a draw; ``None`` is exact. It may be set."""
+        return self._shots
 
-        Parameters
-        ----------
-        angles
-            Shape (num_angles,), radians.
-        gamma
-            Scale of the map. The map is even in it; its absolute value is used, at least 1e-12.
-        draw
-            Number of the measurement; without shots it changes nothing.
-        record
-            Keep what :meth:`gradients` needs; the weights are the same, bit for bit.
+    @shots.setter
+    def shots(self, shots: int | None) -> None:
+        self._shots = _checked_shots(shots)
+        self._version += 1
 
-        Returns
-        -------
-        ndarray of float64, shape (M,)
+    @property
+    def version(self) -> int:
+        """Grows when ``shots`` is set."""
+        return self._version
 
-        Raises
-        ------
-        TypeError, ValueError, MemoryError
-            As for :func:`qnnw.generate_weights`.
-        """
-        with self._lock:
-            weights: NDArray[np.float64] = self._made(angles, gamma, draw, record).weights.copy()
-        return weights
+    def weights(self, parameters: Parameters, draw: int = 0) -> Array:
+        """The weights, of ``dtype``, shape (M,)."""
+        return self._scaled(generate_weights(*self._chain(parameters, draw), dtype=self.dtype))
 
-    def gradients(
-        self, angles: NDArray[Any], gamma: float, cotangent: NDArray[Any], draw: int = 0
-    ) -> Gradients:
-        """Gradient of L = sum_j cotangent_j theta_j by the angles and by gamma.
+    def forward(self, parameters: Parameters, draw: int = 0) -> tuple[Array, Pullback]:
+        """The weights, and their way back: see :class:`qnnw.weights.source.WeightSource`."""
+        made, back = generate_weights_with_vjp(*self._chain(parameters, draw), dtype=self.dtype)
+        sign = math.copysign(1.0, float(np.asarray(parameters["gamma"]).reshape(())))
 
-        Exact without shots; with them the straight-through estimator of
-        :func:`qnnw.generate_weights_with_vjp`.
+        def pullback(cotangent: ArrayLike) -> dict[str, NDArray[np.float64]]:
+            by_weights = self._scaled(np.asarray(cotangent, dtype=self.dtype))
+            if not np.isfinite(by_weights).all():
+                # A step that overflowed is seen by who scales the loss, and left out.
+                size = self.ansatz.num_parameters
+                return {"angles": np.full(size, np.nan), "gamma": np.full(1, np.nan)}
+            by_angles, by_gamma = back(by_weights)
+            return {
+                "angles": by_angles.astype(np.float64, copy=False),
+                "gamma": np.array([sign * float(by_gamma)]),
+            }
 
-        Parameters
-        ----------
-        angles, gamma, draw
-            As for :meth:`weights`.
-        cotangent
-            dL/dtheta, shape (M,).
+        return self._scaled(made), pullback
 
-        Returns
-        -------
-        angles_gradient : ndarray of float64, shape (num_angles,)
-        gamma_gradient : float
+    def jvp(self, parameters: Parameters, tangents: Parameters) -> Array:
+        """Derivative of the weights along ``tangents``, float64, shape (M,); exact.
+
+        The probabilities' derivative is the sum over the angles of v_k (p(+pi/2 at k) - p(-pi/2 at
+        k)) / 2, the parameter-shift rule: two evolutions an angle. Then, with u = s gamma c the
+        map's argument, d theta = scale (tanh u + u / cosh^2 u) d gamma + scale s gamma^2 / cosh^2 u
+        d c.
 
         Raises
         ------
-        TypeError, ValueError, MemoryError
-            As for :func:`qnnw.generate_weights_vjp`.
+        ValueError
+            The weights are measured: they have no derivative.
         """
-        if self.scale is not None:
-            cotangent = cotangent * self.scale
-        with self._lock:
-            pullback = self._made(angles, gamma, draw, True).pullback
-            assert pullback is not None
-            by_angles, by_gamma = pullback(cotangent)
-        return by_angles, math.copysign(1.0, gamma) * float(by_gamma)
+        if self.shots is not None:
+            raise ValueError(f"`shots` is {self.shots}; measured weights have no derivative")
+        ansatz, weight_map = self.ansatz, self.weight_map
+        angles = np.asarray(parameters["angles"], dtype=np.float64)
+        gamma = usable_gamma(parameters["gamma"])
+        along = np.asarray(tangents["angles"], dtype=np.float64)
+        by_gamma = float(np.asarray(tangents["gamma"]).reshape(()))
+        by_gamma *= math.copysign(1.0, float(np.asarray(parameters["gamma"]).reshape(())))
+        moved = np.zeros(2**ansatz.num_qubits)
+        moving = np.flatnonzero(along[: len(along) - ansatz.num_qubits])
+        for part in np.array_split(moving, max(1, -(-len(moving) // 32))):
+            shifts = np.zeros((len(part), len(along)))
+            shifts[np.arange(len(part)), part] = np.pi / 2
+            plus, minus = (
+                ansatz.probabilities(angles + shifts),
+                ansatz.probabilities(angles - shifts),
+            )
+            moved += along[part] @ (plus - minus) / 2
+        probabilities = np.asarray(ansatz.probabilities(angles))
+        argument = weight_map.signs * gamma * map_argument(probabilities, weight_map)
+        slope = 1 / np.cosh(argument) ** 2
+        zero = np.zeros_like(moved)
+        change = map_argument(moved, weight_map) - map_argument(zero, weight_map)
+        made = gamma**2 * weight_map.signs * slope * change
+        made += (np.tanh(argument) + argument * slope) * by_gamma
+        return made if self.scale is None else made * self.scale
 
-    def _made(self, angles: NDArray[Any], gamma: float, draw: int, record: bool) -> _Made:
-        angles = np.asarray(angles, dtype=np.float64)
-        key = (angles.tobytes(), gamma, draw)
-        last = self._last
-        if last is not None and last.key == key and (last.pullback is not None or not record):
-            return last
-        # What waits for the way back is let go first: two of them would double the peak.
-        self._last = None
-        shots, seed = self.shots, None
-        if shots is not None:
-            seed = derived_seed(self.seed, draw)
-        size = max(abs(gamma), SMALLEST_GAMMA) if math.isfinite(gamma) else gamma
-        chain = (self.ansatz, angles, self.weight_map, size, shots, seed)
-        pullback: Pullback | None = None
-        weights: NDArray[Any]
-        if record:
-            weights, pullback = generate_weights_with_vjp(*chain)
-        else:
-            weights = generate_weights(*chain)
-        if self.scale is not None:
-            weights *= self.scale
-        self._last = _Made(key, weights, pullback)
-        return self._last
+    def describe(self) -> Description:
+        """Seeds and settings; arrays only where no seed makes them."""
+        packed, arrays = packed_scale(self.scale)
+        map_settings, map_arrays = described_map(self.weight_map)
+        settings = {
+            "kind": "circuit",
+            "circuit": ansatz_settings(self.ansatz),
+            "map": map_settings,
+            "gamma": self.gamma,
+            "scale": packed,
+            "shots": self.shots,
+            "seed": self.seed,
+            "dtype": self.dtype.name,
+        }
+        return Description(settings, {**map_arrays, **arrays})
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> WeightGenerator:
-        # Circuit and map never change: a copy shares them, with a memory of its own.
-        return _rebuild(*self._parts())
+    @classmethod
+    def from_description(cls, description: Description) -> CircuitSource:
+        """Rebuild what :meth:`describe` gave; raises KeyError, TypeError or ValueError."""
+        settings, arrays = description.settings, description.arrays
+        weight_map = map_from(settings["map"], arrays)
+        return cls(
+            ansatz_from(settings["circuit"]),
+            weight_map,
+            gamma=settings["gamma"],
+            scale=scale_from(settings["scale"], arrays, weight_map.num_weights),
+            shots=settings["shots"],
+            seed=settings["seed"],
+            dtype=settings["dtype"],
+        )
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, self._parts()
+    def __repr__(self) -> str:
+        ansatz, shots = self.ansatz, "" if self.shots is None else f", shots={self.shots}"
+        return (
+            f"{self.num_weights} weights from {ansatz.num_parameters} angles: "
+            f"num_qubits={ansatz.num_qubits}, reps={ansatz.reps}, "
+            f"entanglement={ansatz.entanglement!r}, mapping={self.weight_map.mapping!r}{shots}"
+        )
 
-    def _parts(self) -> tuple[Any, ...]:
-        return (self.ansatz, self.weight_map, self.scale, self.shots, self.seed)
+    def _chain(self, parameters: Parameters, draw: int) -> tuple[Any, ...]:
+        angles = np.asarray(parameters["angles"], dtype=np.float64)
+        gamma = usable_gamma(parameters["gamma"])
+        seed = None if self.shots is None else derived_seed(self.seed, draw)
+        return self.ansatz, angles, self.weight_map, gamma, self.shots, seed
+
+    def _scaled(self, values: NDArray[Any]) -> NDArray[Any]:
+        return values if self._scale is None else values * self._scale
 
 
-def _rebuild(
-    ansatz: EfficientSU2,
-    weight_map: WeightMap,
-    scale: NDArray[np.float64] | None,
-    shots: int | None,
-    seed: int,
-) -> WeightGenerator:
-    return WeightGenerator(ansatz, weight_map, scale=scale, shots=shots, seed=seed)
+def map_argument(probabilities: NDArray[np.float64], weight_map: WeightMap) -> NDArray[np.float64]:
+    """What the map multiplies by s * gamma: 2^(N-1) q, or 2^N q - 1 for the centred one."""
+    mean = (probabilities[weight_map.first] + probabilities[weight_map.second]) / 2
+    size = float(2**weight_map.num_qubits)
+    centered = weight_map.mapping == "centered"
+    argument: NDArray[np.float64] = size * mean - 1 if centered else size / 2 * mean
+    return argument
 
 
-def _per_weight(
-    name: str, values: ArrayLike | None, num_weights: int
-) -> NDArray[np.float64] | None:
-    if values is None:
+def _checked_shots(shots: int | None) -> int | None:
+    if shots is None:
         return None
-    array = np.array(values, dtype=np.float64)
-    if array.shape != (num_weights,):
-        raise ValueError(f"`{name}` has shape {array.shape}; it must be ({num_weights},)")
-    if not np.isfinite(array).all():
-        raise ValueError(f"`{name}` has NaN or infinity; every entry must be finite")
-    array.flags.writeable = False
-    return array
+    if isinstance(shots, bool) or not hasattr(shots, "__index__"):
+        raise TypeError(f"`shots` is of type {type(shots).__name__}; it must be an integer or None")
+    if not 1 <= int(shots) <= 2**40:
+        raise ValueError(f"`shots` is {shots}; it must be from 1 to 2**40")
+    return int(shots)

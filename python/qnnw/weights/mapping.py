@@ -47,8 +47,9 @@ class WeightMap:
         The map does not fit in memory; the message says how many GiB it needs.
     """
 
-    __slots__ = ("_arrays", "_core")
+    __slots__ = ("_arrays", "_core", "_origin")
     _core: _core.WeightMap
+    _origin: tuple[int, str] | None
     _arrays: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int8]] | None
 
     def __init__(
@@ -58,7 +59,9 @@ class WeightMap:
         signs: str = "parity",
         mapping: str = "paper",
     ) -> None:
-        self._core = _core.WeightMap(num_weights, seed_to_int(seed), signs, mapping)
+        number = seed_to_int(seed)
+        self._core = _core.WeightMap(num_weights, number, signs, mapping)
+        self._origin = (int(number), str(signs))
         self._arrays = None
 
     @classmethod
@@ -83,8 +86,13 @@ class WeightMap:
         """
         weight_map = cls.__new__(cls)
         weight_map._core = _core.WeightMap.from_arrays(first, second, signs, mapping)
-        weight_map._arrays = None
+        weight_map._arrays = weight_map._origin = None
         return weight_map
+
+    @property
+    def origin(self) -> tuple[int, str] | None:
+        """Seed and signs that make it again; ``None`` for a map from arrays."""
+        return self._origin
 
     @property
     def num_weights(self) -> int:
@@ -140,6 +148,8 @@ class WeightMap:
         return hash((self.num_weights, self.mapping, head))
 
     def __reduce__(self) -> tuple[Any, ...]:
+        if self._origin is not None:
+            return WeightMap, (self.num_weights, *self._origin, self.mapping)
         return WeightMap.from_arrays, (self.first, self.second, self.signs, self.mapping)
 
 

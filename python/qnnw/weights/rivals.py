@@ -1,173 +1,92 @@
-"""What stands in for the circuit in a control: weights from as many parameters, or from fewer.
+"""Weights from as many trained numbers as a circuit has, or from fewer, but without it.
 
-A control keeps network, data, optimiser and budget, and changes only where the weights come from
-(:attr:`qnnw.training.config.TrainConfig.weights_from`):
-
-==============  ====================================================================================
-``"circuit"``   the circuit and the map: no control
-``"frozen"``    the same, its angles as they were drawn: gamma alone is trained
-``"haar"``      the map on the probabilities of a Haar-random state; gamma alone is trained
-``"subspace"``  w = w0 + P z: as many z as the circuit has angles, in a fixed random direction each
-``"direct"``    the network's own weights
-==============  ====================================================================================
-
-A circuit without CNOTs, whose states are products, is ``entanglement="none"``.
+=====================  =============================================================================
+:class:`FrozenSource`  the map on probabilities that stay as they are: gamma alone is trained
+:class:`SubspaceSource`  w = w0 + P z: a fixed random direction for each z
+:class:`DirectSource`  the weights themselves
+=====================  =============================================================================
 """
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from qnnw._common.devices import one_torch_thread
 from qnnw._common.extras import needs
-from qnnw._common.seeds import derived_seed
+from qnnw._common.seeds import Seed, derived_seed, seed_to_int
 from qnnw.circuit.ansatz import EfficientSU2
-from qnnw.training.config import TrainConfig
-from qnnw.weights.circuit import SMALLEST_GAMMA, Gradients, WeightGenerator
+from qnnw.weights.circuit import map_argument, usable_gamma
 from qnnw.weights.mapping import WeightMap, probs_to_weights
+from qnnw.weights.settings import (
+    ansatz_from,
+    ansatz_settings,
+    described_map,
+    map_from,
+    packed_scale,
+    per_weight,
+    positive,
+    scale_from,
+)
+from qnnw.weights.source import Array, Description, Group, Parameters, Pullback
 
 with needs("train", "qnnw.weights.rivals"):
     import torch
-    from torch import nn
 
-    from qnnw.weights.targets import Target, find_targets, per_weight, scale_of
+    from qnnw._common.devices import one_torch_thread
 
-__all__ = [
-    "DirectWeights",
-    "FrozenProbabilities",
-    "Source",
-    "Subspace",
-    "map_argument",
-    "source_of",
-]
+__all__ = ["DirectSource", "FrozenSource", "SubspaceSource", "usual_weights"]
 
-# The derived seed of a control's own draws; those below are the shots', those above the orders'.
+# The derived seed of a rival's own draws; those below are the shots', those above the orders'.
 DRAWS = 1 << 42
 
 Vector = NDArray[np.float64]
+#: Number of weights and fan-in of one tensor after another.
+Layout = Sequence[tuple[int, int]]
 
 
-class Source(Protocol):
-    """Makes a network's weights from trained numbers; see :class:`WeightGenerator`."""
-
-    @property
-    def num_angles(self) -> int:
-        """How many numbers are trained besides gamma; the circuit's are angles."""
-        ...
-
-    def weights(
-        self, angles: NDArray[Any], gamma: float, draw: int = 0, *, record: bool = False
-    ) -> Vector:
-        """The weights."""
-        ...
-
-    def gradients(
-        self, angles: NDArray[Any], gamma: float, cotangent: NDArray[Any], draw: int = 0
-    ) -> Gradients:
-        """The way back."""
-        ...
-
-
-def source_of(
-    config: TrainConfig, network: nn.Module, ansatz: EfficientSU2, weight_map: WeightMap
-) -> tuple[Source, Vector]:
-    """What makes the weights of a run, and the numbers that it starts from."""
-    targets = find_targets(network, None)
-    scale = per_weight(targets, scale_of(targets, config.scale))
-    rng = np.random.default_rng(derived_seed(config.seed, DRAWS))
-    kind = config.weights_from
-    if kind == "circuit":
-        circuit = WeightGenerator(
-            ansatz, weight_map, scale=scale, shots=config.shots, seed=config.seed
-        )
-        return circuit, ansatz.random_angles(config.seed)
-    if config.shots is not None:
-        raise ValueError(f"`shots` is {config.shots}; weights from {kind!r} are not measured")
-    nothing = np.zeros(0)
-    if kind == "frozen":
-        probabilities = ansatz.probabilities(ansatz.random_angles(config.seed))
-        return FrozenProbabilities(np.asarray(probabilities), weight_map, scale), nothing
-    if kind == "haar":
-        state = haar_probabilities(ansatz.num_qubits, rng)
-        return FrozenProbabilities(state, weight_map, scale), nothing
-    origin = usual_weights(targets, rng)
-    if kind == "direct":
-        return DirectWeights(len(origin)), origin
-    size = ansatz.num_parameters
-    return Subspace(origin, size, rng), np.zeros(size)
-
-
-def usual_weights(targets: tuple[Target, ...], rng: np.random.Generator) -> Vector:
+def usual_weights(layout: Layout, rng: np.random.Generator) -> Vector:
     """Weights as torch initialises linear and convolution layers: uniform within 1/sqrt(fan_in)."""
-    parts = []
-    for target in targets:
-        bound = 1 / math.sqrt(target.fan_in)
-        parts.append(rng.uniform(-bound, bound, target.numel))
+    parts = [rng.uniform(-1 / math.sqrt(fan_in), 1 / math.sqrt(fan_in), n) for n, fan_in in layout]
     return np.concatenate(parts)
 
 
-def haar_probabilities(num_qubits: int, rng: np.random.Generator) -> Vector:
-    """Probabilities of a Haar-random state: squares of complex normal numbers, normalised."""
-    state = rng.normal(size=(2, 2**num_qubits))
-    squares = np.square(state).sum(axis=0)
-    probabilities: Vector = squares / squares.sum()
-    return probabilities
+def _rng(seed: int) -> np.random.Generator:
+    return np.random.default_rng(derived_seed(seed, DRAWS))
 
 
-def map_argument(probabilities: Vector, weight_map: WeightMap) -> Vector:
-    """What the map multiplies by s * gamma: 2^(N-1) q, or 2^N q - 1 for the centred one."""
-    mean = (probabilities[weight_map.first] + probabilities[weight_map.second]) / 2
-    size = float(2**weight_map.num_qubits)
-    argument: Vector = size * mean - 1 if weight_map.mapping == "centered" else size / 2 * mean
-    return argument
+def _as_layout(layout: Layout) -> tuple[tuple[int, int], ...]:
+    checked = tuple((int(numel), int(fan_in)) for numel, fan_in in layout)
+    if not checked or any(numel < 1 or fan_in < 1 for numel, fan_in in checked):
+        raise ValueError(f"`layout` is {layout!r}; it must be pairs (weights, fan-in) of 1 or more")
+    return checked
 
 
-class _Unmeasured(ABC):
-    """A source without a circuit: no draw changes it, and nothing need be recorded."""
+class _Exact(ABC):
+    """A source without a circuit: nothing is measured, no draw and no setting changes it."""
 
-    @property
-    @abstractmethod
-    def num_angles(self) -> int:
-        """How many numbers are trained besides gamma."""
+    shots: int | None = None
+    version = 0
+
+    def weights(self, parameters: Parameters, draw: int = 0) -> Array:
+        """The weights, float64, shape (M,)."""
+        return self.forward(parameters, draw)[0]
 
     @abstractmethod
-    def _weights(self, angles: Vector, gamma: float) -> Vector: ...
-
-    @abstractmethod
-    def _gradients(self, gamma: float, cotangent: Vector) -> Gradients: ...
-
-    def weights(
-        self,
-        angles: NDArray[Any],
-        gamma: float,
-        draw: int = 0,  # noqa: ARG002
-        *,
-        record: bool = False,  # noqa: ARG002
-    ) -> Vector:
-        """The weights, shape (M,)."""
-        return self._weights(angles, gamma)
-
-    def gradients(
-        self,
-        angles: NDArray[Any],  # noqa: ARG002
-        gamma: float,
-        cotangent: NDArray[Any],
-        draw: int = 0,  # noqa: ARG002
-    ) -> Gradients:
-        """Gradient of sum(cotangent * weights); none of these depends on where the angles are."""
-        return self._gradients(gamma, cotangent)
+    def forward(self, parameters: Parameters, draw: int = 0) -> tuple[Array, Pullback]:
+        """See :class:`qnnw.weights.source.WeightSource`."""
 
 
-class FrozenProbabilities(_Unmeasured):
+class FrozenSource(_Exact):
     """The map on probabilities that stay as they are: only gamma moves the weights.
 
-    theta = scale * gamma * tanh(s * gamma * c), c as in :func:`map_argument`; so
-    d theta / d gamma = scale * (tanh(u) + u * (1 - tanh(u)^2)) with u = s * gamma * c.
+    theta = scale * gamma * tanh(s * gamma * c), c as in
+    :func:`qnnw.weights.circuit.map_argument`; so d theta / d gamma = scale * (tanh(u) + u *
+    (1 - tanh(u)^2)) with u = s * gamma * c. The one group is ``"gamma"``, shape (1,).
 
     Parameters
     ----------
@@ -175,87 +94,240 @@ class FrozenProbabilities(_Unmeasured):
         Shape (2^N,).
     weight_map
         The map.
+    gamma
+        Where gamma starts, > 0.
     scale
         Shape (M,), or ``None`` for 1.
     """
 
-    num_angles = 0
+    def __init__(
+        self,
+        probabilities: ArrayLike,
+        weight_map: WeightMap,
+        *,
+        gamma: float = 1.2,
+        scale: ArrayLike | None = None,
+    ) -> None:
+        self.probabilities: Vector = np.asarray(probabilities, dtype=np.float64)
+        self.weight_map, self.gamma = weight_map, positive("gamma", gamma)
+        self.scale = per_weight(scale, weight_map.num_weights)
+        self._factors = np.ones(weight_map.num_weights) if self.scale is None else self.scale
+        self._argument = weight_map.signs * map_argument(self.probabilities, weight_map)
+        self._made_by: dict[str, Any] | None = None
 
-    def __init__(self, probabilities: Vector, weight_map: WeightMap, scale: Vector | None) -> None:
-        self.probabilities, self.weight_map = probabilities, weight_map
-        self._scale = np.ones(weight_map.num_weights) if scale is None else np.asarray(scale)
-        self._argument = weight_map.signs * map_argument(probabilities, weight_map)
+    @classmethod
+    def from_circuit(
+        cls, ansatz: EfficientSU2, weight_map: WeightMap, seed: Seed = 0, **settings: Any
+    ) -> FrozenSource:
+        """The probabilities of a circuit at its random angles of this seed."""
+        number = int(seed_to_int(seed))
+        probabilities = np.asarray(ansatz.probabilities(ansatz.random_angles(number)))
+        source = cls(probabilities, weight_map, **settings)
+        source._made_by = {"circuit": ansatz_settings(ansatz), "seed": number}
+        return source
 
-    def _weights(self, angles: Vector, gamma: float) -> Vector:  # noqa: ARG002
-        size = max(abs(gamma), SMALLEST_GAMMA)
-        weights: Vector = self._scale * probs_to_weights(self.probabilities, self.weight_map, size)
-        return weights
+    @classmethod
+    def haar(cls, weight_map: WeightMap, seed: Seed = 0, **settings: Any) -> FrozenSource:
+        """The probabilities of a Haar-random state: normalised squares of complex normal numbers."""
+        number = int(seed_to_int(seed))
+        state = _rng(number).normal(size=(2, 2**weight_map.num_qubits))
+        squares = np.square(state).sum(axis=0)
+        source = cls(squares / squares.sum(), weight_map, **settings)
+        source._made_by = {"haar": True, "seed": number}
+        return source
 
-    def _gradients(self, gamma: float, cotangent: Vector) -> Gradients:
-        argument = max(abs(gamma), SMALLEST_GAMMA) * self._argument
-        tangent = np.tanh(argument)
-        slope = self._scale * (tangent + argument * (1 - tangent**2))
-        # A sum of products, not a BLAS call: the same bits for any number of threads.
-        return np.zeros(0), math.copysign(1.0, gamma) * float((cotangent * slope).sum())
+    @property
+    def num_weights(self) -> int:
+        """Number of weights, M."""
+        return self.weight_map.num_weights
+
+    @property
+    def groups(self) -> Mapping[str, Group]:
+        """Gamma."""
+        return {"gamma": Group(np.array([self.gamma]))}
+
+    def forward(self, parameters: Parameters, draw: int = 0) -> tuple[Array, Pullback]:  # noqa: ARG002
+        """See :class:`qnnw.weights.source.WeightSource`."""
+        gamma = usable_gamma(parameters["gamma"])
+        sign = math.copysign(1.0, float(np.asarray(parameters["gamma"]).reshape(())))
+        made = self._factors * probs_to_weights(self.probabilities, self.weight_map, gamma)
+
+        def pullback(cotangent: ArrayLike) -> dict[str, Vector]:
+            argument = gamma * self._argument
+            tangent = np.tanh(argument)
+            slope = self._factors * (tangent + argument * (1 - tangent**2))
+            # A sum of products, not a BLAS call: the same bits for any number of threads.
+            return {"gamma": np.array([sign * float((np.asarray(cotangent) * slope).sum())])}
+
+        return made, pullback
+
+    def describe(self) -> Description:
+        """What made the probabilities; they themselves only where no seed did."""
+        packed, arrays = packed_scale(self.scale)
+        map_settings, map_arrays = described_map(self.weight_map)
+        settings = {
+            "kind": "frozen",
+            "probabilities": self._made_by,
+            "map": map_settings,
+            "gamma": self.gamma,
+            "scale": packed,
+        }
+        if self._made_by is None:
+            arrays = {**arrays, "probabilities": self.probabilities}
+        return Description(settings, {**map_arrays, **arrays})
+
+    @classmethod
+    def from_description(cls, description: Description) -> FrozenSource:
+        """Rebuild what :meth:`describe` gave; raises KeyError, TypeError or ValueError."""
+        settings, arrays = description.settings, description.arrays
+        weight_map = map_from(settings["map"], arrays)
+        given: dict[str, Any] = {
+            "gamma": settings["gamma"],
+            "scale": scale_from(settings["scale"], arrays, weight_map.num_weights),
+        }
+        made_by = settings["probabilities"]
+        if made_by is None:
+            return cls(arrays["probabilities"], weight_map, **given)
+        if "haar" in made_by:
+            return cls.haar(weight_map, made_by["seed"], **given)
+        return cls.from_circuit(
+            ansatz_from(made_by["circuit"]), weight_map, made_by["seed"], **given
+        )
+
+    def __repr__(self) -> str:
+        return f"{self.num_weights} weights from frozen probabilities and gamma"
 
 
-class Subspace(_Unmeasured):
+class SubspaceSource(_Exact):
     """w = w0 + P z: P's columns are independent random directions of length 1 (Li et al. 2018).
 
-    Gamma has no part.
+    The one group is ``"coordinates"``, z, shape (n,), which starts at 0.
 
     Parameters
     ----------
-    origin
-        w0, shape (M,).
+    layout
+        Number of weights and fan-in of every tensor; w0 is :func:`usual_weights` of them.
     size
-        Number of z.
-    rng
-        Draws P.
+        Number of coordinates, n.
+    seed
+        Draws w0 and P.
     """
 
-    def __init__(self, origin: Vector, size: int, rng: np.random.Generator) -> None:
-        self._origin = origin
-        columns = rng.normal(size=(len(origin), size))
+    def __init__(self, layout: Layout, size: int, seed: Seed = 0) -> None:
+        self.layout, self.size, self.seed = _as_layout(layout), int(size), int(seed_to_int(seed))
+        if self.size < 1:
+            raise ValueError(f"`size` is {size}; it must be at least 1")
+        rng = _rng(self.seed)
+        self._origin = usual_weights(self.layout, rng)
+        columns = rng.normal(size=(len(self._origin), self.size))
         # In torch, whose products keep to one thread here as NumPy's would not.
         self._basis = torch.from_numpy(columns / np.linalg.norm(columns, axis=0))
 
     @property
-    def num_angles(self) -> int:
-        """Number of z."""
-        return self._basis.shape[1]
+    def num_weights(self) -> int:
+        """Number of weights, M."""
+        return len(self._origin)
 
-    def _weights(self, angles: Vector, gamma: float) -> Vector:  # noqa: ARG002
-        with one_torch_thread():
-            weights: Vector = self._origin + (self._basis @ torch.from_numpy(angles)).numpy()
-        return weights
+    @property
+    def groups(self) -> Mapping[str, Group]:
+        """The coordinates."""
+        return {"coordinates": Group(np.zeros(self.size))}
 
-    def _gradients(self, gamma: float, cotangent: Vector) -> Gradients:  # noqa: ARG002
-        with one_torch_thread():
-            by_angles: Vector = (self._basis.T @ torch.from_numpy(cotangent)).numpy()
-        return by_angles, 0.0
+    def forward(self, parameters: Parameters, draw: int = 0) -> tuple[Array, Pullback]:  # noqa: ARG002
+        """See :class:`qnnw.weights.source.WeightSource`."""
+
+        def product(matrix: torch.Tensor, vector: ArrayLike) -> Vector:
+            with one_torch_thread():
+                values = torch.from_numpy(np.array(vector, dtype=np.float64))
+                result: Vector = (matrix @ values).numpy()
+            return result
+
+        made: Vector = self._origin + product(self._basis, parameters["coordinates"])
+        return made, lambda cotangent: {"coordinates": product(self._basis.T, cotangent)}
+
+    def jvp(self, parameters: Parameters, tangents: Parameters) -> Array:  # noqa: ARG002
+        """P times the tangent."""
+        return self.forward(tangents)[0] - self._origin
+
+    def describe(self) -> Description:
+        """Layout, size and seed."""
+        layout = [list(pair) for pair in self.layout]
+        return Description(
+            {"kind": "subspace", "layout": layout, "size": self.size, "seed": self.seed}
+        )
+
+    @classmethod
+    def from_description(cls, description: Description) -> SubspaceSource:
+        """Rebuild what :meth:`describe` gave; raises KeyError, TypeError or ValueError."""
+        settings = description.settings
+        return cls(settings["layout"], settings["size"], settings["seed"])
+
+    def __repr__(self) -> str:
+        return f"{self.num_weights} weights from {self.size} coordinates of a random subspace"
 
 
-class DirectWeights(_Unmeasured):
-    """The weights themselves; gamma has no part.
+class DirectSource(_Exact):
+    """The weights themselves: the one group is ``"weights"``, shape (M,).
 
     Parameters
     ----------
-    size
-        M.
+    layout
+        Number of weights and fan-in of every tensor; training starts at :func:`usual_weights` of
+        them.
+    seed
+        Draws these.
+    start
+        Where it starts instead, shape (M,).
     """
 
-    def __init__(self, size: int) -> None:
-        self._size = size
+    def __init__(self, layout: Layout, seed: Seed = 0, *, start: ArrayLike | None = None) -> None:
+        self.layout, self.seed = _as_layout(layout), int(seed_to_int(seed))
+        self._given = start is not None
+        self._start: Vector = (
+            usual_weights(self.layout, _rng(self.seed))
+            if start is None
+            else np.array(start, dtype=np.float64)
+        )
+        size = sum(numel for numel, _ in self.layout)
+        if self._start.shape != (size,):
+            raise ValueError(f"`start` has shape {self._start.shape}; the layout has ({size},)")
 
     @property
-    def num_angles(self) -> int:
+    def num_weights(self) -> int:
         """Number of weights, M."""
-        return self._size
+        return len(self._start)
 
-    def _weights(self, angles: Vector, gamma: float) -> Vector:  # noqa: ARG002
-        weights: Vector = angles.copy()
-        return weights
+    @property
+    def groups(self) -> Mapping[str, Group]:
+        """The weights."""
+        return {"weights": Group(self._start.copy())}
 
-    def _gradients(self, gamma: float, cotangent: Vector) -> Gradients:  # noqa: ARG002
-        return cotangent.copy(), 0.0
+    def forward(self, parameters: Parameters, draw: int = 0) -> tuple[Array, Pullback]:  # noqa: ARG002
+        """See :class:`qnnw.weights.source.WeightSource`."""
+        made = np.array(parameters["weights"], dtype=np.float64)
+        if made.shape != self._start.shape:
+            raise ValueError(f"`weights` has shape {made.shape}; it must be {self._start.shape}")
+        return made, lambda cotangent: {"weights": np.array(cotangent, dtype=np.float64)}
+
+    def jvp(self, parameters: Parameters, tangents: Parameters) -> Array:  # noqa: ARG002
+        """The tangent itself."""
+        return np.array(tangents["weights"], dtype=np.float64)
+
+    def describe(self) -> Description:
+        """Layout and seed; the start only where it was given."""
+        settings = {
+            "kind": "direct",
+            "layout": [list(pair) for pair in self.layout],
+            "seed": self.seed,
+        }
+        return Description(settings, {"start": self._start} if self._given else {})
+
+    @classmethod
+    def from_description(cls, description: Description) -> DirectSource:
+        """Rebuild what :meth:`describe` gave; raises KeyError, TypeError or ValueError."""
+        settings = description.settings
+        start = description.arrays.get("start")
+        return cls(settings["layout"], settings["seed"], start=start)
+
+    def __repr__(self) -> str:
+        return f"{self.num_weights} weights, trained themselves"

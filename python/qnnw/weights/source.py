@@ -1,8 +1,7 @@
 """WeightSource: the one seam between trained numbers and a network's weights.
 
 Something makes M weights from a few trained numbers, and knows the way back. What stands behind it
-(a circuit, a random subspace, frozen probabilities, the weights themselves) is nobody's business but
-its own: torch modules, trainers, the command line and files take *a source*.
+(a circuit, a random subspace, frozen probabilities, the weights themselves) is its own business: torch modules, trainers, the command line and files take *a source*.
 """
 
 from __future__ import annotations
@@ -15,7 +14,16 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Description", "Group", "Parameters", "Pullback", "WeightSource", "from_description"]
+__all__ = [
+    "Array",
+    "Description",
+    "Group",
+    "Parameters",
+    "Pullback",
+    "WeightSource",
+    "from_description",
+    "register_kind",
+]
 
 Array = NDArray[np.floating[Any]]
 #: The trained numbers: one vector a group.
@@ -117,23 +125,41 @@ class WeightSource(Protocol):
         ...
 
 
+Rebuild = Callable[[Description], WeightSource]
+
 # Kind to where it stands. A new idea is one new file, and a line here.
-_KINDS = {
+_KINDS: dict[str, tuple[str, str]] = {
     "circuit": ("qnnw.weights.circuit", "CircuitSource"),
     "frozen": ("qnnw.weights.rivals", "FrozenSource"),
     "subspace": ("qnnw.weights.rivals", "SubspaceSource"),
     "direct": ("qnnw.weights.rivals", "DirectSource"),
+    "joined": ("qnnw.weights.joined", "JoinedSource"),
 }
+_registered: dict[str, Rebuild] = {}
 
 
-def from_description(description: Description) -> WeightSource:
-    """Rebuild a source.
+def register_kind(kind: str, rebuild: Rebuild) -> None:
+    """Let :func:`from_description` rebuild a source of your own.
 
     Parameters
     ----------
-    description
-        What :meth:`WeightSource.describe` gave. A kind of your own is named by its place,
-        ``"package.module:Class"``, and read by that class's ``from_description``.
+    kind
+        The ``"kind"`` in its descriptions' settings; none of the built-in ones.
+    rebuild
+        Takes the description to the source.
+
+    Raises
+    ------
+    ValueError
+        The kind is built in.
+    """
+    if kind in _KINDS:
+        raise ValueError(f"`kind` is {kind!r}, which is built in; take another name")
+    _registered[kind] = rebuild
+
+
+def from_description(description: Description) -> WeightSource:
+    """Rebuild a source from what :meth:`WeightSource.describe` gave.
 
     Raises
     ------
@@ -141,9 +167,11 @@ def from_description(description: Description) -> WeightSource:
         The description is of no source.
     """
     kind = description.settings.get("kind")
+    if kind in _registered:
+        return _registered[kind](description)
     if not isinstance(kind, str) or kind not in _KINDS:
-        known = ", ".join(map(repr, _KINDS))
+        known = ", ".join(map(repr, [*_KINDS, *_registered]))
         raise ValueError(f"`kind` of the weight source is {kind!r}; it must be one of {known}")
     module, name = _KINDS[kind]
-    source: WeightSource = getattr(import_module(module), name).from_description(description)
-    return source
+    rebuild: Rebuild = getattr(import_module(module), name).from_description
+    return rebuild(description)
