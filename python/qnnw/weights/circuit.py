@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from qnnw._common.precision import is_single
 from qnnw._common.seeds import Seed, derived_seed, seed_to_int
 from qnnw.circuit.ansatz import EfficientSU2
+from qnnw.weights.derivatives import map_argument, push_weights, turn_gradient
 from qnnw.weights.functional import generate_weights, generate_weights_with_vjp
 from qnnw.weights.mapping import WeightMap
 from qnnw.weights.settings import (
@@ -26,7 +27,7 @@ from qnnw.weights.settings import (
 )
 from qnnw.weights.source import Array, Description, Group, Parameters, Pullback
 
-__all__ = ["SMALLEST_GAMMA", "CircuitSource", "usable_gamma"]
+__all__ = ["SMALLEST_GAMMA", "CircuitSource", "map_argument", "usable_gamma"]
 
 # The map is even in gamma, and 0 would make every weight 0 and stop gamma from moving.
 SMALLEST_GAMMA = 1e-12
@@ -131,7 +132,7 @@ class CircuitSource:
     def forward(self, parameters: Parameters, draw: int = 0) -> tuple[Array, Pullback]:
         """The weights, and their way back: see :class:`qnnw.weights.source.WeightSource`."""
         made, back = generate_weights_with_vjp(*self._chain(parameters, draw), dtype=self.dtype)
-        sign = math.copysign(1.0, float(np.asarray(parameters["gamma"]).reshape(())))
+        sign = _sign(parameters["gamma"])
 
         def pullback(cotangent: ArrayLike) -> dict[str, NDArray[np.float64]]:
             by_weights = self._scaled(np.asarray(cotangent, dtype=self.dtype))
@@ -150,42 +151,43 @@ class CircuitSource:
     def jvp(self, parameters: Parameters, tangents: Parameters) -> Array:
         """Derivative of the weights along ``tangents``, float64, shape (M,); exact.
 
-        The probabilities' derivative is the sum over the angles of v_k (p(+pi/2 at k) - p(-pi/2 at
-        k)) / 2, the parameter-shift rule: two evolutions an angle. Then, with u = s gamma c the
-        map's argument, d theta = scale (tanh u + u / cosh^2 u) d gamma + scale s gamma^2 / cosh^2 u
-        d c.
+        Two evolutions an angle: :func:`qnnw.weights.derivatives.push_weights`.
 
         Raises
         ------
         ValueError
             The weights are measured: they have no derivative.
         """
+        angles, gamma, along, by_gamma = self._along(parameters, tangents)
+        chain = (self.ansatz, self.weight_map, angles, gamma)
+        made = push_weights(*chain, along, by_gamma)
+        return made if self.scale is None else made * self.scale
+
+    def hvp(
+        self, parameters: Parameters, cotangent: ArrayLike, tangents: Parameters
+    ) -> dict[str, NDArray[np.float64]]:
+        """Derivative of ``pullback(cotangent)`` along ``tangents``; exact.
+
+        Two gradients an angle: :func:`qnnw.weights.derivatives.turn_gradient`. Raises as
+        :meth:`jvp`.
+        """
+        angles, gamma, along, by_gamma = self._along(parameters, tangents)
+        values = np.asarray(cotangent, dtype=np.float64)
+        values = values if self.scale is None else values * self.scale
+        chain = (self.ansatz, self.weight_map, angles, gamma)
+        by_angles, turned = turn_gradient(*chain, values, along, by_gamma)
+        return {"angles": by_angles, "gamma": np.array([_sign(parameters["gamma"]) * turned])}
+
+    def _along(
+        self, parameters: Parameters, tangents: Parameters
+    ) -> tuple[NDArray[np.float64], float, NDArray[np.float64], float]:
         if self.shots is not None:
-            raise ValueError(f"`shots` is {self.shots}; measured weights have no derivative")
-        ansatz, weight_map = self.ansatz, self.weight_map
+            raise ValueError(f"`shots` is {self.shots}; measured weights have no such derivative")
         angles = np.asarray(parameters["angles"], dtype=np.float64)
-        gamma = usable_gamma(parameters["gamma"])
         along = np.asarray(tangents["angles"], dtype=np.float64)
         by_gamma = float(np.asarray(tangents["gamma"]).reshape(()))
-        by_gamma *= math.copysign(1.0, float(np.asarray(parameters["gamma"]).reshape(())))
-        moved = np.zeros(2**ansatz.num_qubits)
-        moving = np.flatnonzero(along[: len(along) - ansatz.num_qubits])
-        for part in np.array_split(moving, max(1, -(-len(moving) // 32))):
-            shifts = np.zeros((len(part), len(along)))
-            shifts[np.arange(len(part)), part] = np.pi / 2
-            plus, minus = (
-                ansatz.probabilities(angles + shifts),
-                ansatz.probabilities(angles - shifts),
-            )
-            moved += along[part] @ (plus - minus) / 2
-        probabilities = np.asarray(ansatz.probabilities(angles))
-        argument = weight_map.signs * gamma * map_argument(probabilities, weight_map)
-        slope = 1 / np.cosh(argument) ** 2
-        zero = np.zeros_like(moved)
-        change = map_argument(moved, weight_map) - map_argument(zero, weight_map)
-        made = gamma**2 * weight_map.signs * slope * change
-        made += (np.tanh(argument) + argument * slope) * by_gamma
-        return made if self.scale is None else made * self.scale
+        gamma = usable_gamma(parameters["gamma"])
+        return angles, gamma, along, _sign(parameters["gamma"]) * by_gamma
 
     def describe(self) -> Description:
         """Seeds and settings; arrays only where no seed makes them."""
@@ -236,13 +238,8 @@ class CircuitSource:
         return values if self._scale is None else values * self._scale
 
 
-def map_argument(probabilities: NDArray[np.float64], weight_map: WeightMap) -> NDArray[np.float64]:
-    """What the map multiplies by s * gamma: 2^(N-1) q, or 2^N q - 1 for the centred one."""
-    mean = (probabilities[weight_map.first] + probabilities[weight_map.second]) / 2
-    size = float(2**weight_map.num_qubits)
-    centered = weight_map.mapping == "centered"
-    argument: NDArray[np.float64] = size * mean - 1 if centered else size / 2 * mean
-    return argument
+def _sign(gamma: ArrayLike) -> float:
+    return math.copysign(1.0, float(np.asarray(gamma).reshape(())))
 
 
 def _checked_shots(shots: int | None) -> int | None:

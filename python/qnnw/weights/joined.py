@@ -89,6 +89,28 @@ class JoinedSource:
 
         return np.concatenate([weights for weights, _ in made]), pullback
 
+    def jvp(self, parameters: Parameters, tangents: Parameters) -> Array:
+        """The parts' derivatives along ``tangents``; AttributeError where one has none."""
+        pairs = zip(self._given(parameters), self._given(tangents), strict=True)
+        return np.concatenate(
+            [part.jvp(given, along) for (part, given), (_, along) in pairs]  # type: ignore[attr-defined]
+        )
+
+    def hvp(
+        self, parameters: Parameters, cotangent: ArrayLike, tangents: Parameters
+    ) -> dict[str, NDArray[np.float64]]:
+        """The parts' Hessian products; AttributeError where one has none."""
+        ends = np.cumsum([part.num_weights for part in self.parts.values()])[:-1]
+        pieces = np.split(np.asarray(cotangent), ends)
+        pairs = zip(self._given(parameters), self._given(tangents), strict=True)
+        found = {
+            name: part.hvp(given, piece, along)  # type: ignore[attr-defined]
+            for name, piece, ((part, given), (_, along)) in zip(
+                self.parts, pieces, pairs, strict=True
+            )
+        }
+        return {name: found[part][group] for name, (part, group) in self._places.items()}
+
     def describe(self) -> Description:
         """The parts' descriptions."""
         settings: list[list[Any]] = []

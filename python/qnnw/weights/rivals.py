@@ -20,7 +20,8 @@ from numpy.typing import ArrayLike, NDArray
 from qnnw._common.extras import needs
 from qnnw._common.seeds import Seed, derived_seed, seed_to_int
 from qnnw.circuit.ansatz import EfficientSU2
-from qnnw.weights.circuit import map_argument, usable_gamma
+from qnnw.weights.circuit import usable_gamma
+from qnnw.weights.derivatives import map_argument
 from qnnw.weights.mapping import WeightMap, probs_to_weights
 from qnnw.weights.settings import (
     ansatz_from,
@@ -85,7 +86,7 @@ class FrozenSource(_Exact):
     """The map on probabilities that stay as they are: only gamma moves the weights.
 
     theta = scale * gamma * tanh(s * gamma * c), c as in
-    :func:`qnnw.weights.circuit.map_argument`; so d theta / d gamma = scale * (tanh(u) + u *
+    :func:`qnnw.weights.derivatives.map_argument`; so d theta / d gamma = scale * (tanh(u) + u *
     (1 - tanh(u)^2)) with u = s * gamma * c. The one group is ``"gamma"``, shape (1,).
 
     Parameters
@@ -128,7 +129,7 @@ class FrozenSource(_Exact):
 
     @classmethod
     def haar(cls, weight_map: WeightMap, seed: Seed = 0, **settings: Any) -> FrozenSource:
-        """The probabilities of a Haar-random state: normalised squares of complex normal numbers."""
+        """Those of a Haar-random state: squares of complex normal numbers, normalised."""
         number = int(seed_to_int(seed))
         state = _rng(number).normal(size=(2, 2**weight_map.num_qubits))
         squares = np.square(state).sum(axis=0)
@@ -149,17 +150,37 @@ class FrozenSource(_Exact):
     def forward(self, parameters: Parameters, draw: int = 0) -> tuple[Array, Pullback]:  # noqa: ARG002
         """See :class:`qnnw.weights.source.WeightSource`."""
         gamma = usable_gamma(parameters["gamma"])
-        sign = math.copysign(1.0, float(np.asarray(parameters["gamma"]).reshape(())))
         made = self._factors * probs_to_weights(self.probabilities, self.weight_map, gamma)
 
         def pullback(cotangent: ArrayLike) -> dict[str, Vector]:
-            argument = gamma * self._argument
-            tangent = np.tanh(argument)
-            slope = self._factors * (tangent + argument * (1 - tangent**2))
+            _, slope, sign = self._slope(parameters)
             # A sum of products, not a BLAS call: the same bits for any number of threads.
             return {"gamma": np.array([sign * float((np.asarray(cotangent) * slope).sum())])}
 
         return made, pullback
+
+    def jvp(self, parameters: Parameters, tangents: Parameters) -> Array:
+        """Derivative of the weights along ``tangents``, shape (M,)."""
+        _, slope, sign = self._slope(parameters)
+        return slope * sign * float(np.asarray(tangents["gamma"]).reshape(()))
+
+    def hvp(
+        self, parameters: Parameters, cotangent: ArrayLike, tangents: Parameters
+    ) -> dict[str, Vector]:
+        """Derivative of ``pullback(cotangent)`` along ``tangents``."""
+        argument, _, _ = self._slope(parameters)
+        tangent = np.tanh(argument)
+        bend = 2 * self._factors * self._argument * (1 - tangent**2) * (1 - argument * tangent)
+        along = float(np.asarray(tangents["gamma"]).reshape(()))
+        return {"gamma": np.array([float((np.asarray(cotangent) * bend).sum()) * along])}
+
+    def _slope(self, parameters: Parameters) -> tuple[Vector, Vector, float]:
+        """u, d theta / d|gamma|, and gamma's sign."""
+        argument = usable_gamma(parameters["gamma"]) * self._argument
+        tangent = np.tanh(argument)
+        slope = self._factors * (tangent + argument * (1 - tangent**2))
+        sign = math.copysign(1.0, float(np.asarray(parameters["gamma"]).reshape(())))
+        return argument, slope, sign
 
     def describe(self) -> Description:
         """What made the probabilities; they themselves only where no seed did."""
@@ -249,6 +270,15 @@ class SubspaceSource(_Exact):
         """P times the tangent."""
         return self.forward(tangents)[0] - self._origin
 
+    def hvp(
+        self,
+        parameters: Parameters,
+        cotangent: ArrayLike,  # noqa: ARG002
+        tangents: Parameters,  # noqa: ARG002
+    ) -> dict[str, Vector]:
+        """0: the weights are affine in the coordinates."""
+        return {"coordinates": np.zeros_like(np.asarray(parameters["coordinates"], np.float64))}
+
     def describe(self) -> Description:
         """Layout, size and seed."""
         layout = [list(pair) for pair in self.layout]
@@ -267,7 +297,7 @@ class SubspaceSource(_Exact):
 
 
 class DirectSource(_Exact):
-    """The weights themselves: the one group is ``"weights"``, shape (M,).
+    """The weights themselves: the one group is ``"values"``, shape (M,).
 
     Parameters
     ----------
@@ -300,18 +330,27 @@ class DirectSource(_Exact):
     @property
     def groups(self) -> Mapping[str, Group]:
         """The weights."""
-        return {"weights": Group(self._start.copy())}
+        return {"values": Group(self._start.copy())}
 
     def forward(self, parameters: Parameters, draw: int = 0) -> tuple[Array, Pullback]:  # noqa: ARG002
         """See :class:`qnnw.weights.source.WeightSource`."""
-        made = np.array(parameters["weights"], dtype=np.float64)
+        made = np.array(parameters["values"], dtype=np.float64)
         if made.shape != self._start.shape:
-            raise ValueError(f"`weights` has shape {made.shape}; it must be {self._start.shape}")
-        return made, lambda cotangent: {"weights": np.array(cotangent, dtype=np.float64)}
+            raise ValueError(f"`values` has shape {made.shape}; it must be {self._start.shape}")
+        return made, lambda cotangent: {"values": np.array(cotangent, dtype=np.float64)}
 
     def jvp(self, parameters: Parameters, tangents: Parameters) -> Array:  # noqa: ARG002
         """The tangent itself."""
-        return np.array(tangents["weights"], dtype=np.float64)
+        return np.array(tangents["values"], dtype=np.float64)
+
+    def hvp(
+        self,
+        parameters: Parameters,
+        cotangent: ArrayLike,  # noqa: ARG002
+        tangents: Parameters,  # noqa: ARG002
+    ) -> dict[str, Vector]:
+        """0: the weights are the values."""
+        return {"values": np.zeros_like(np.asarray(parameters["values"], np.float64))}
 
     def describe(self) -> Description:
         """Layout and seed; the start only where it was given."""

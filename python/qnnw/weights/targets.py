@@ -1,8 +1,9 @@
-"""Targets: the parameters of a module that a circuit makes, and their place in the flat weights."""
+"""Targets: the parameters of a module that a source makes, in the order of the flat weights."""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -24,7 +25,7 @@ SCALES = ("none", "fan_in")
 
 @dataclass(frozen=True)
 class Target:
-    """One parameter that the circuit makes.
+    """One parameter that a source makes.
 
     Attributes
     ----------
@@ -34,6 +35,10 @@ class Target:
         Those of the parameter that it replaces.
     fan_in
         Inputs of the unit that it belongs to; see :func:`scale_of`.
+    padding
+        An embedding's padding row, which stays as it is; its weights are made, and not used.
+    sparse
+        Whether its layer gives sparse gradients.
     """
 
     names: tuple[str, ...]
@@ -42,6 +47,8 @@ class Target:
     device: torch.device
     requires_grad: bool
     fan_in: int
+    padding: int | None = None
+    sparse: bool = False
 
     @property
     def name(self) -> str:
@@ -60,11 +67,12 @@ class Target:
     def describe(self) -> dict[str, Any]:
         """What a file says of it."""
         dtype = str(self.dtype).removeprefix("torch.")
-        return {"names": list(self.names), "shape": list(self.shape), "dtype": dtype}
+        told = {"names": list(self.names), "shape": list(self.shape), "dtype": dtype}
+        return told if self.padding is None else {**told, "padding": self.padding}
 
 
 def find_targets(module: nn.Module, patterns: str | Iterable[str] | None) -> tuple[Target, ...]:
-    """The parameters of ``module`` that a circuit is to make, in ``named_parameters()`` order.
+    """The parameters of ``module`` that a source is to make, in ``named_parameters()`` order.
 
     Parameters
     ----------
@@ -72,11 +80,12 @@ def find_targets(module: nn.Module, patterns: str | Iterable[str] | None) -> tup
         The module.
     patterns
         Names, or patterns of the shell's kind (``"layers.*.weight"``); ``None`` is every parameter
-        that requires a gradient.
+        that requires a gradient, but the scales of normalisation layers: these multiply, and made
+        weights start about 0 with random signs.
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         A pattern fits no parameter, nothing is left to make, or a parameter cannot be made; the
         message names it.
     """
@@ -87,11 +96,11 @@ def find_targets(module: nn.Module, patterns: str | Iterable[str] | None) -> tup
         if not names:
             parameters[name] = parameter
         names.append(name)
-    chosen = _chosen(parameters, names_of, patterns)
+    chosen = _chosen(module, parameters, names_of, patterns)
     if not chosen:
         raise ValueError(
-            "`module` has no parameter for the circuit to make: none requires a gradient; name "
-            "some with `target_parameters`"
+            "`module` has no parameter for the circuit to make: none requires a gradient but the "
+            "scales of normalisation layers, if there are any; name some with `target_parameters`"
         )
     return tuple(
         _target(module, tuple(names_of[id(parameters[name])]), parameters[name]) for name in chosen
@@ -121,12 +130,17 @@ def per_weight(targets: Sequence[Target], factors: Sequence[float]) -> NDArray[n
 
 
 def _chosen(
+    module: nn.Module,
     parameters: dict[str, nn.Parameter],
     names_of: dict[int, list[str]],
     patterns: str | Iterable[str] | None,
 ) -> list[str]:
     if patterns is None:
-        return [name for name, parameter in parameters.items() if parameter.requires_grad]
+        return [
+            name
+            for name, parameter in parameters.items()
+            if parameter.requires_grad and not _is_scale(module, name)
+        ]
     wanted = [patterns] if isinstance(patterns, str) else list(patterns)
     unused = dict.fromkeys(wanted)
     chosen = []
@@ -167,6 +181,18 @@ def _target(module: nn.Module, names: tuple[str, ...], parameter: nn.Parameter) 
         raise ValueError(
             f"`module` has the empty parameter {name!r}: leave it out with `target_parameters`"
         )
+    owner = _owner(module, name)
+    if isinstance(owner, torch.jit.ScriptModule):
+        raise TypeError(
+            f"`module` has the parameter {name!r} in a scripted or traced part, whose weights are "
+            "fixed: wrap it before scripting, or leave it out with `target_parameters`"
+        )
+    if getattr(owner, "max_norm", None) is not None:
+        raise ValueError(
+            f"`module` has the parameter {name!r} of an embedding with max_norm, which changes its "
+            "weight in every call: leave it out with `target_parameters`"
+        )
+    padding = owner.padding_idx if isinstance(owner, nn.Embedding | nn.EmbeddingBag) else None
     return Target(
         names,
         tuple(parameter.shape),
@@ -174,16 +200,46 @@ def _target(module: nn.Module, names: tuple[str, ...], parameter: nn.Parameter) 
         parameter.device,
         parameter.requires_grad,
         _fan_in(module, name, parameter),
+        padding,
+        bool(getattr(owner, "sparse", False)),
     )
+
+
+def _owner(module: nn.Module, name: str) -> nn.Module:
+    """The layer that a parameter belongs to; of a parametrised weight, the layer itself."""
+    path = name.rpartition(".")[0]
+    head, parametrized, _ = path.rpartition("parametrizations.")
+    return module.get_submodule(head.removesuffix(".") if parametrized else path)
+
+
+_NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+
+
+def _is_scale(module: nn.Module, name: str) -> bool:
+    """Whether it is what a normalisation layer multiplies by."""
+    layer = _owner(module, name)
+    # Other libraries' own (LlamaRMSNorm, T5LayerNorm) go by their names.
+    normalises = isinstance(layer, _NORMS) or re.search(r"Norm(\dd)?$", type(layer).__name__)
+    return bool(normalises) and name.rpartition(".")[2] in ("weight", "scale", "gamma", "g")
 
 
 def _fan_in(module: nn.Module, name: str, parameter: nn.Parameter) -> int:
     """Inputs of a unit: of a matrix or kernel its own, of a vector that of its layer's weight."""
+    layer = _owner(module, name)
     if parameter.dim() >= 2:
-        return max(1, parameter[0].numel())
-    owner, _, own = name.rpartition(".")
+        return _inputs_of(layer, parameter)
     # nn.LSTM and its kin call them weight_ih_l0 and bias_ih_l0.
-    weight = getattr(module.get_submodule(owner), own.replace("bias", "weight"), None)
+    weight = getattr(layer, name.rpartition(".")[2].replace("bias", "weight"), None)
     if isinstance(weight, torch.Tensor) and weight.dim() >= 2:
-        return max(1, weight[0].numel())
+        return _inputs_of(layer, weight)
     return 1
+
+
+def _inputs_of(layer: nn.Module, weight: torch.Tensor) -> int:
+    if isinstance(layer, nn.modules.conv._ConvTransposeNd):
+        # Its kernels lie (in, out / groups, …), and of a kernel's places one in a stride meets.
+        inputs = weight.shape[0] // layer.groups * math.prod(weight.shape[2:])
+        return max(1, inputs // math.prod(layer.stride))
+    if type(layer).__name__ == "Conv1D" and weight.dim() == 2:
+        return max(1, weight.shape[0])  # transformers' linear layer, whose weight lies (in, out)
+    return max(1, weight[0].numel())
