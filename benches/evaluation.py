@@ -22,7 +22,7 @@ from torch.nn import functional
 import qnnw
 from core import cpu_name
 from qnnw.data import networks
-from qnnw.data.datasets import load
+from qnnw.data.registry import load
 from qnnw.paper.presets import PRESETS
 from qnnw.training.evaluation import Evaluator
 

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from qnnw.data import datasets
-from qnnw.data.datasets import DatasetError, load
+from qnnw.data.datasets import DatasetError
+from qnnw.data.registry import load
 
 
 def test_iris_is_a_stratified_seeded_split():
@@ -100,7 +101,7 @@ def test_large_seeds():
 
 
 def test_unknown_names():
-    with pytest.raises(ValueError, match="`name` is 'cifar'; it must be one of 'iris', 'digits'"):
+    with pytest.raises(ValueError, match="`name` is 'cifar'; it must be one of 'digits', 'iris'"):
         load("cifar", seed=0)
 
 
@@ -135,7 +136,7 @@ def test_damaged_files_are_named(tmp_path, mnist_dir):
 
 def test_the_root_is_found(tmp_path, monkeypatch):
     monkeypatch.setenv("QNNW_DATA", str(tmp_path / "named"))
-    assert datasets._root(None) == tmp_path / "named"
-    assert datasets._root(tmp_path) == tmp_path
+    assert datasets.data_root(None) == tmp_path / "named"
+    assert datasets.data_root(tmp_path) == tmp_path
     monkeypatch.delenv("QNNW_DATA")
-    assert datasets._root(None).parts[-2:] == (".cache", "qnnw")
+    assert datasets.data_root(None).parts[-2:] == (".cache", "qnnw")

@@ -15,7 +15,7 @@ from torch import distributed
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 from qnnw.data import networks
-from qnnw.data.datasets import load
+from qnnw.data import load
 from qnnw.nn import QuantumTrain
 
 rank, world, place, data_dir = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]

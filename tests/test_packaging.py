@@ -87,7 +87,7 @@ def test_the_command_says_what_to_install_in_one_line(missing):
 
 
 def test_datasets_and_qiskit_name_theirs():
-    finished = run_without({"sklearn"}, "from qnnw.data.datasets import load; load('iris', seed=0)")
+    finished = run_without({"sklearn"}, "from qnnw.data import load; load('iris', seed=0)")
     assert "The Iris dataset needs the package 'sklearn'" in finished.stderr
     finished = run_without({"qiskit"}, "import qnnw; qnnw.EfficientSU2(2, 1).to_qiskit()")
     assert "python -m pip install 'qnnw[qiskit]'" in finished.stderr

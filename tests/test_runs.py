@@ -12,7 +12,7 @@ import torch
 
 import qnnw
 from qnnw.data import networks
-from qnnw.data.datasets import load
+from qnnw.data.registry import load
 from qnnw.optim.derivative_free import NonFiniteLossError
 from qnnw.paper.presets import PRESETS
 from qnnw.training import evaluation

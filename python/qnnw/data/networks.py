@@ -1,22 +1,28 @@
-"""The paper's two networks, and one for the 8x8 digits, as plain torch modules."""
+"""The paper's two networks, one for the 8x8 digits, and defaults for other data: plain modules."""
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Any
 
 from qnnw._common.extras import needs
+from qnnw.data.datasets import Dataset
 
 with needs("train", "qnnw.data.networks"):
+    import torch
     from torch import nn
 
-__all__ = ["ACTIVATIONS", "digits", "iris", "mnist", "num_weights"]
+__all__ = ["ACTIVATIONS", "default", "digits", "iris", "mnist", "num_weights", "seeded"]
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
     "tanh": nn.Tanh,
     "identity": nn.Identity,
 }
+# Images at least this wide and high get convolutions by default.
+LEAST_IMAGE = 8
 
 
 def iris(activation: str = "relu") -> nn.Sequential:
@@ -27,11 +33,16 @@ def iris(activation: str = "relu") -> nn.Sequential:
     activation
         ``"relu"``, ``"tanh"`` or ``"identity"``; the paper does not say which.
     """
+    return mlp(4, 3, activation)
+
+
+def mlp(num_features: int, num_outputs: int, activation: str = "relu") -> nn.Sequential:
+    """linear(features→16), activation, linear(16→outputs)."""
     return nn.Sequential(
         OrderedDict(
-            fc1=nn.Linear(4, 16),
+            fc1=nn.Linear(num_features, 16),
             act1=_activation(activation),
-            fc2=nn.Linear(16, 3),
+            fc2=nn.Linear(16, num_outputs),
         )
     )
 
@@ -80,9 +91,68 @@ def digits(activation: str = "relu") -> nn.Sequential:
     )
 
 
+def default(dataset: Dataset, activation: str = "relu") -> nn.Sequential:
+    """The network of a data set that has none of its own.
+
+    Vectors: :func:`mlp`. Images of at least 8x8: conv(→8, 3x3), pool, activation, conv(8→12, 3x3),
+    activation, an average over 4x4 places, linear(→outputs). Anything else is flattened first.
+    """
+    shape, outputs = dataset.input_shape, dataset.num_outputs
+    if len(shape) == 1:
+        return mlp(shape[0], outputs, activation)
+    if len(shape) == 3 and min(shape[1:]) >= LEAST_IMAGE:
+        return nn.Sequential(
+            OrderedDict(
+                conv1=nn.Conv2d(shape[0], 8, 3, padding=1),
+                pool1=nn.MaxPool2d(2),
+                act1=_activation(activation),
+                conv2=nn.Conv2d(8, 12, 3, padding=1),
+                act2=_activation(activation),
+                pool2=_places(shape[1] // 2, shape[2] // 2),
+                flatten=nn.Flatten(),
+                fc=nn.Linear(12 * 16, outputs),
+            )
+        )
+    flattened = mlp(math.prod(shape), outputs, activation)
+    return nn.Sequential(OrderedDict(flatten=nn.Flatten(), **dict(flattened.named_children())))
+
+
+def seeded(make: Callable[[], Any], dataset: Dataset, seed: int) -> nn.Module:
+    """A network whose own random numbers come from the seed; the global generator stays as it was.
+
+    Lazy layers take their shapes from the data.
+
+    Raises
+    ------
+    TypeError
+        What was made is no module.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed % 2**63)
+        network = make()
+        if not isinstance(network, nn.Module):
+            raise TypeError(
+                f"`network` gave an object of type {type(network).__name__}; it must give a "
+                "torch.nn.Module"
+            )
+        if any(nn.parameter.is_lazy(parameter) for parameter in network.parameters()):
+            training = network.training
+            with torch.no_grad():
+                network.eval()(dataset.train_inputs[:1])
+            network.train(training)
+    return network
+
+
 def num_weights(network: nn.Module) -> int:
     """Number of entries of all parameters, M."""
     return sum(parameter.numel() for parameter in network.parameters())
+
+
+def _places(height: int, width: int) -> nn.Module:
+    """An average over 4x4 places; one that ONNX has too, where the size lets it."""
+    if height % 4 == 0 and width % 4 == 0:
+        return nn.AvgPool2d((height // 4, width // 4))
+    return nn.AdaptiveAvgPool2d(4)
 
 
 def _activation(name: str) -> nn.Module:

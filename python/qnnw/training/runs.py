@@ -14,7 +14,7 @@ import scipy
 
 from qnnw._common.extras import needs
 from qnnw._common.runtime import build_info, get_num_threads
-from qnnw.data.datasets import load
+from qnnw.data.registry import load
 from qnnw.training.config import NETWORKS, TrainConfig, one_of
 from qnnw.training.epochs import EpochTrainer
 from qnnw.training.evaluation import Evaluator

@@ -15,7 +15,8 @@ from qnnw._common.extras import needs
 from qnnw._common.runtime import get_num_threads
 from qnnw.circuit.ansatz import EfficientSU2
 from qnnw.data import networks
-from qnnw.data.datasets import Dataset, load
+from qnnw.data.datasets import Dataset
+from qnnw.data.registry import load
 from qnnw.training.config import NETWORKS, TrainConfig
 from qnnw.training.evaluation import Evaluation, Evaluator
 from qnnw.training.record import RecordError, RunFolder

@@ -1,0 +1,301 @@
+"""From arrays to a data set: what a user's ``.npz`` file or Python function holds."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qnnw._common.extras import needs
+from qnnw.data.datasets import Dataset, DatasetError
+from qnnw.data.functions import function_of
+from qnnw.data.splits import sklearn_state, test_split
+
+with needs("train", "qnnw.data.arrays"):
+    import torch
+
+__all__ = ["from_arrays", "load_function", "load_npz", "standardised_split"]
+
+# Names of training and test arrays, of inputs and of targets: ours, Keras', scikit-learn's.
+TRAIN = (("x_train", "y_train"), ("X_train", "y_train"), ("train_inputs", "train_targets"))
+TEST = (("x_test", "y_test"), ("X_test", "y_test"), ("test_inputs", "test_targets"))
+WHOLE = (("inputs", "targets"), ("x", "y"), ("X", "y"))
+# What a file may unfold to: a broken or hostile one must not take the machine down.
+LARGEST_BYTES = 16 << 30
+
+
+def standardised_split(
+    name: str,
+    features: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    train_size: int,
+    seed: int,
+    axis: int | None,
+    classes: tuple[str | int, ...],
+) -> Dataset:
+    """A built-in data set's stratified split, standardised by its training part along ``axis``."""
+    from sklearn.model_selection import train_test_split
+
+    train, test, train_labels, test_labels = train_test_split(
+        features,
+        labels,
+        train_size=train_size,
+        stratify=labels,
+        random_state=sklearn_state(seed),
+    )
+    mean, std = train.mean(axis=axis), train.std(axis=axis)
+    parts = [
+        (torch.from_numpy(((part - mean) / std).astype(np.float32)), torch.from_numpy(numbers))
+        for part, numbers in (
+            (train, train_labels.astype(np.int64)),
+            (test, test_labels.astype(np.int64)),
+        )
+    ]
+    return Dataset(name, *parts[0], *parts[1], classes=classes, network=name)
+
+
+def from_arrays(
+    name: str,
+    train: tuple[Any, Any],
+    test: tuple[Any, Any] | None,
+    *,
+    seed: int,
+    task: str = "auto",
+    standardise: bool = False,
+    notes: tuple[str, ...] = (),
+) -> Dataset:
+    """A data set from inputs and labels (or targets), as arrays or tensors.
+
+    Parameters
+    ----------
+    name
+        For titles and messages.
+    train, test
+        Inputs of shape (samples, …) and labels of shape (samples,), or targets of shape (samples,)
+        or (samples, k). Without a test set a quarter of the samples is split off, stratified where
+        there are classes. Images are (samples, channels, height, width); those whose last axis is
+        the channels', and those without one, are turned.
+    seed
+        Of that split.
+    task
+        See :func:`qnnw.data.registry.load`.
+    standardise
+        Whether inputs are standardised by the training split: vectors feature by feature, anything
+        else by one mean and deviation a channel. The targets of a regression always are.
+    notes
+        What the reader of a file has decided before.
+
+    Raises
+    ------
+    DatasetError
+        Something is missing, not finite, of the wrong kind, or does not fit together.
+    """
+    inputs, labels = _array(name, "inputs", train[0]), _array(name, "labels", train[1])
+    _check_lengths(name, inputs, labels)
+    task, note = decided(name, labels, task)
+    if test is None:
+        places = test_split(name, _classed(labels, task), seed, task == "classification")
+        parts = [(inputs[place], labels[place]) for place in places]
+        notes = (*notes, f"{name}: no test set; a quarter of the samples is split off by the seed")
+    else:
+        held = _array(name, "test inputs", test[0]), _array(name, "test labels", test[1])
+        _check_lengths(name, *held)
+        parts = [(inputs, labels), held]
+    tensors, input_notes = _inputs(name, [part[0] for part in parts], standardise)
+    targets, about = _targets(name, [part[1] for part in parts], task)
+    try:
+        return Dataset(
+            name, tensors[0], targets[0], tensors[1], targets[1], task,
+            notes=(*notes, note, *input_notes), **about,
+        )  # fmt: skip
+    except ValueError as error:
+        raise DatasetError(f"{name}: {error}") from error
+
+
+def load_npz(path: str, *, seed: int, task: str = "auto") -> Dataset:
+    """A ``.npz`` file with ``x_train``, ``y_train`` and, with a test set, ``x_test``, ``y_test``.
+
+    These are Keras' names; ``inputs`` and ``targets`` (or ``x`` and ``y``) hold all samples, and a
+    quarter is split off. Nothing is unpickled. Inputs are standardised by the training split.
+
+    Raises
+    ------
+    DatasetError
+        The file cannot be read, has other arrays, or is larger than 16 GiB unfolded.
+    """
+    arrays, name = _unpacked(path), Path(path).stem
+    train, test = _named(arrays, TRAIN), _named(arrays, TEST)
+    if train is None:
+        train, test = _named(arrays, WHOLE), None
+    if train is None:
+        raise DatasetError(
+            f"{path!r} has the arrays {', '.join(map(repr, arrays)) or 'none'}; it needs 'x_train' "
+            "and 'y_train' (and 'x_test', 'y_test'), or 'inputs' and 'targets'"
+        )
+    return from_arrays(name, train, test, seed=seed, task=task, standardise=True)
+
+
+def load_function(spec: str, *, seed: int, task: str = "auto") -> Dataset:
+    """The data that a Python function returns; arrays are taken as they are."""
+    made = function_of(spec)()
+    return from_python(spec.rpartition(":")[2], made, seed=seed, task=task)
+
+
+def from_python(name: str, made: Any, *, seed: int, task: str = "auto") -> Dataset:
+    """A data set from what Python code gave: a ``Dataset``, two arrays or four.
+
+    Raises
+    ------
+    DatasetError
+        It is something else.
+    """
+    if isinstance(made, Dataset):
+        return made
+    if not isinstance(made, Sequence) or len(made) not in (2, 4):
+        raise DatasetError(
+            f"{name} is of type {type(made).__name__}; it must be a Dataset, (inputs, targets) or "
+            "(x_train, y_train, x_test, y_test)"
+        )
+    test = (made[2], made[3]) if len(made) == 4 else None
+    return from_arrays(name, (made[0], made[1]), test, seed=seed, task=task)
+
+
+def decided(name: str, labels: NDArray[Any], task: str) -> tuple[str, str]:
+    """The task, and a line that says why.
+
+    Raises
+    ------
+    DatasetError
+        The labels cannot be what was asked for.
+    """
+    whole = labels.dtype.kind in "iubUSO"
+    if task == "regression" and labels.dtype.kind not in "iubf":
+        raise DatasetError(f"{name}: labels of {labels.dtype} cannot be targets of a regression")
+    if task == "classification" and labels.dtype.kind == "f":
+        whole = bool(np.isfinite(labels).all() and (labels == np.round(labels)).all())
+        if not whole:
+            raise DatasetError(
+                f"{name}: labels of {labels.dtype} that are no whole numbers cannot be classes"
+            )
+    found = task if task != "auto" else "classification" if whole else "regression"
+    one_hot = labels.ndim == 2 and labels.shape[1] > 1
+    if found == "classification" and labels.ndim != 1 and not (labels.ndim == 2 and not one_hot):
+        raise DatasetError(
+            f"{name}: labels have shape {labels.shape}; classes need (samples,), numbers of them "
+            "and no one-hot rows"
+        )
+    how = "as asked" if task != "auto" else f"labels are {labels.dtype}"
+    return found, f"{name}: {found} ({how})"
+
+
+def _array(name: str, what: str, given: Any) -> NDArray[Any]:
+    if isinstance(given, torch.Tensor):
+        given = given.detach().cpu().numpy()
+    try:
+        array = np.asarray(given)
+    except ValueError as error:
+        raise DatasetError(f"{name}: {what} are no array: {error}") from error
+    if array.dtype == object and what.endswith("labels"):
+        return array.astype(str)
+    if array.dtype.kind not in "iubf" and not (what.endswith("labels") and array.dtype.kind in "U"):
+        raise DatasetError(f"{name}: {what} are of {array.dtype}; they must be real numbers")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        place = np.argwhere(~np.isfinite(array))[0].tolist()
+        raise DatasetError(
+            f"{name}: {what} have {array[tuple(place)]} at {place}; missing values must be filled "
+            "in or left out before"
+        )
+    return array
+
+
+def _check_lengths(name: str, inputs: NDArray[Any], labels: NDArray[Any]) -> None:
+    if inputs.ndim < 1 or labels.ndim < 1 or len(inputs) != len(labels) or len(inputs) == 0:
+        raise DatasetError(
+            f"{name}: inputs have shape {inputs.shape}, labels {labels.shape}; as many of both are "
+            "needed, and at least one"
+        )
+
+
+def _classed(labels: NDArray[Any], task: str) -> NDArray[Any]:
+    return labels.reshape(-1) if task == "classification" else labels
+
+
+def _inputs(
+    name: str, parts: list[NDArray[Any]], standardise: bool
+) -> tuple[list[torch.Tensor], tuple[str, ...]]:
+    turned = [_channels_first(part) for part in parts]
+    notes: tuple[str, ...] = ()
+    if any(array.shape != part.shape for array, part in zip(turned, parts, strict=True)):
+        notes = (f"{name}: images are taken as (channels, height, width), {turned[0].shape[1:]}",)
+    if standardise:
+        axes = (0, *range(2, turned[0].ndim))
+        mean = turned[0].mean(axis=axes, dtype=np.float64, keepdims=True)
+        deviation = turned[0].std(axis=axes, dtype=np.float64, keepdims=True)
+        # A constant feature stays one: it becomes 0.
+        deviation[deviation == 0] = 1.0
+        turned = [(array - mean) / deviation for array in turned]
+        notes = (*notes, f"{name}: inputs are standardised by the training split")
+    floats = [np.ascontiguousarray(array, dtype=np.float32) for array in turned]
+    return [torch.from_numpy(array.copy()) for array in floats], notes
+
+
+def _channels_first(array: NDArray[Any]) -> NDArray[Any]:
+    """(samples, channels, height, width) from (samples, height, width[, channels]); else as is."""
+    if array.ndim == 1:
+        return array[:, None]
+    if array.ndim == 3 and array.dtype == np.uint8:
+        return array[:, None]
+    if array.ndim == 4 and array.shape[3] in (1, 3, 4) and array.shape[1] not in (1, 3, 4):
+        return np.moveaxis(array, 3, 1)
+    return array
+
+
+def _targets(
+    name: str, parts: list[NDArray[Any]], task: str
+) -> tuple[list[torch.Tensor], dict[str, Any]]:
+    if task == "classification":
+        flat = [part.reshape(-1) for part in parts]
+        values, numbers = np.unique(np.concatenate(flat), return_inverse=True)
+        classes = tuple(v if isinstance(v, str) else int(v) for v in values.tolist())
+        numbers = numbers.reshape(-1).astype(np.int64)
+        cut = len(flat[0])
+        missing = sorted(set(numbers[cut:].tolist()) - set(numbers[:cut].tolist()))
+        if missing:
+            raise DatasetError(f"{name}: class {classes[missing[0]]!r} is in the test set alone")
+        return [torch.from_numpy(part) for part in (numbers[:cut], numbers[cut:])], {
+            "classes": classes
+        }
+    mean, scale = parts[0].mean(axis=0, dtype=np.float64), parts[0].std(axis=0, dtype=np.float64)
+    scale = np.where(scale == 0, 1.0, scale)
+    tensors = [torch.from_numpy(((part - mean) / scale).astype(np.float32)) for part in parts]
+    about = {"target_mean": mean, "target_scale": scale}
+    return tensors, {key: tuple(np.atleast_1d(value).tolist()) for key, value in about.items()}
+
+
+def _unpacked(path: str) -> dict[str, NDArray[Any]]:
+    try:
+        with zipfile.ZipFile(path) as packed:
+            size = sum(member.file_size for member in packed.infolist())
+        if size > LARGEST_BYTES:
+            raise DatasetError(
+                f"{path!r} unfolds to {size} bytes; at most {LARGEST_BYTES} are read into memory"
+            )
+        with np.load(path, allow_pickle=False) as packed:
+            return {name: packed[name] for name in packed.files}
+    except DatasetError:
+        raise
+    except Exception as error:  # damaged bytes make the readers of zip and npy raise anything
+        raise DatasetError(f"{path!r} cannot be read: {error}") from error
+
+
+def _named(
+    arrays: Mapping[str, NDArray[Any]], pairs: Sequence[tuple[str, str]]
+) -> tuple[NDArray[Any], NDArray[Any]] | None:
+    for inputs, targets in pairs:
+        if inputs in arrays and targets in arrays:
+            return arrays[inputs], arrays[targets]
+    return None

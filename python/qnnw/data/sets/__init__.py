@@ -1,0 +1,1 @@
+"""The built-in data sets: every file here registers its own; a new data set is a new file."""

@@ -1,0 +1,122 @@
+"""Seeded splits: test sets, validation sets and subsets, stratified where there are classes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qnnw._common.extras import needs
+from qnnw.data.datasets import Dataset, DatasetError
+
+with needs("train", "qnnw.data.splits"):
+    import torch
+
+__all__ = ["TEST_SHARE", "sklearn_state", "subset", "test_split", "validation"]
+
+#: The share of a user's data that is measured on where they come without a test set.
+TEST_SHARE = 0.25
+
+
+def test_split(
+    name: str, labels: NDArray[Any], seed: int, stratified: bool
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Sorted places of the training and the test samples, a quarter of all, drawn from the seed.
+
+    Raises
+    ------
+    DatasetError
+        There are too few samples, or a class has only one.
+    """
+    with needs("train", "A test split"):
+        from sklearn.model_selection import train_test_split
+    if stratified:
+        values, counts = np.unique(labels, return_counts=True)
+        if counts.min() < 2:
+            raise DatasetError(
+                f"{name}: class {values[counts.argmin()]} has one sample; a stratified test split "
+                "needs two of each, or give a test set"
+            )
+    try:
+        train, test = train_test_split(
+            np.arange(len(labels)),
+            test_size=TEST_SHARE,
+            stratify=labels if stratified else None,
+            random_state=sklearn_state(seed),
+        )
+    except ValueError as error:
+        raise DatasetError(f"{name}: {len(labels)} samples cannot be split: {error}") from error
+    return np.sort(train), np.sort(test)
+
+
+def validation(dataset: Dataset, samples: int, seed: int) -> Dataset:
+    """The data set with part of its training set in the place of its test set."""
+    least, most = _range(dataset)
+    if not least <= samples <= most - least:
+        raise ValueError(
+            f"`validation_samples` is {samples}; {dataset.name} needs from {least}"
+            f"{_per_class(dataset)} to {most - least}"
+        )
+    index = _drawn(dataset, samples, seed)
+    rest = torch.ones(most, dtype=torch.bool)
+    rest[index] = False
+    return replace(
+        dataset,
+        train_inputs=dataset.train_inputs[rest],
+        train_labels=dataset.train_labels[rest],
+        test_inputs=dataset.train_inputs[index],
+        test_labels=dataset.train_labels[index],
+    )
+
+
+def subset(dataset: Dataset, samples: int, seed: int) -> Dataset:
+    """The data set with so many of its training samples."""
+    least, most = _range(dataset)
+    if not least <= samples <= most:
+        raise ValueError(
+            f"`train_samples` is {samples}; {dataset.name} needs from {least}"
+            f"{_per_class(dataset)} to {most}"
+        )
+    if samples > most - least:
+        # Too few would be left out to stratify them.
+        chosen = np.random.default_rng(seed).permutation(most)[:samples]
+        index = torch.from_numpy(np.sort(chosen))
+    else:
+        index = _drawn(dataset, samples, seed)
+    return replace(
+        dataset,
+        train_inputs=dataset.train_inputs[index],
+        train_labels=dataset.train_labels[index],
+    )
+
+
+def sklearn_state(seed: int) -> int:
+    """Fold a seed to the 32 bits that scikit-learn takes; small seeds stay as they are."""
+    return int((seed ^ (seed >> 32)) & 0xFFFF_FFFF)
+
+
+def _range(dataset: Dataset) -> tuple[int, int]:
+    """The least and the most samples that may be taken."""
+    if dataset.task == "regression":
+        return 1, len(dataset.train_labels)
+    return len(np.unique(dataset.train_labels.numpy())), len(dataset.train_labels)
+
+
+def _per_class(dataset: Dataset) -> str:
+    return " (one per class)" if dataset.task == "classification" else ""
+
+
+def _drawn(dataset: Dataset, samples: int, seed: int) -> torch.Tensor:
+    """Sorted places of a sample, stratified where there are classes."""
+    with needs("train", "A subset of the training samples"):
+        from sklearn.model_selection import train_test_split
+    labels = dataset.train_labels
+    chosen, _ = train_test_split(
+        np.arange(len(labels)),
+        train_size=samples,
+        stratify=labels.numpy() if dataset.task == "classification" else None,
+        random_state=sklearn_state(seed),
+    )
+    return torch.from_numpy(np.sort(chosen))
