@@ -1,88 +1,296 @@
-"""The circuit and the map as one operator of torch, with its gradient."""
+"""A source of weights as functions of torch, with all their derivatives.
+
+With w(n) the weights of the numbers n, J = dw/dn and u a cotangent:
+
+================  ==================================================================
+:class:`Make`     w(n)
+:class:`Back`     J^T u: the way back of ``Make``
+:class:`Push`     J t: its forward derivative
+:class:`Turn`     d(J^T u)/dn t: what second derivatives of both come to
+================  ==================================================================
+
+Third derivatives are refused. Each is taken one by one under ``torch.func.vmap``.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from qnnw._common.extras import needs
-from qnnw.weights.generator import WeightGenerator
+from qnnw.weights.source import Pullback, WeightSource
 
 with needs("train", "qnnw.nn"):
     import torch
     from torch import Tensor
 
-__all__ = ["generate_weights"]
+    from qnnw.nn.layout import Layout
+
+__all__ = ["Call", "make"]
 
 
-@torch.library.custom_op("qnnw::generate_weights", mutates_args=(), device_types="cpu")
-def generate_weights(
-    angles: Tensor, gamma: Tensor, draw: Tensor, generator: int, record: bool
-) -> Tensor:
-    """Weights of a :class:`qnnw.weights.circuit.WeightGenerator`, as a tensor.
+class Call:
+    """What one evaluation needs besides tensors.
 
     Parameters
     ----------
-    angles
-        Shape (num_angles,), float32 or float64, on the CPU.
-    gamma
-        One number.
+    source, layout
+        What makes the weights, and where they go.
+    names
+        The groups' names, in the order of the numbers.
     draw
-        One integer, the number of the measurement.
-    generator
-        The generator's handle.
+        Number of the measurement.
     record
-        Whether a backward call is to be expected.
-
-    Returns
-    -------
-    Tensor of float64, shape (M,)
+        Whether a way back may be asked for.
+    transformed
+        Whether a transform of ``torch.func`` or forward mode is at work.
     """
-    made = WeightGenerator.by_handle(generator).weights(
-        angles.detach().numpy(), float(gamma.detach()), int(draw), record=record
+
+    def __init__(
+        self, source: WeightSource, layout: Layout, names: tuple[str, ...], draw: int,
+        record: bool, transformed: bool,
+    ) -> None:  # fmt: skip
+        self.source, self.layout, self.names = source, layout, names
+        self.draw, self.record, self.transformed = draw, record, transformed
+        self.pullback: Pullback | None = None
+
+    @property
+    def count(self) -> int:
+        """Number of groups."""
+        return len(self.names)
+
+    def fresh(self) -> Call:
+        """The same call for other numbers."""
+        return Call(self.source, self.layout, self.names, self.draw, False, True)
+
+    def parameters(self, numbers: tuple[Tensor, ...]) -> dict[str, NDArray[Any]]:
+        """The numbers as the source takes them."""
+        return {
+            name: number.detach().cpu().numpy()
+            for name, number in zip(self.names, numbers, strict=True)
+        }
+
+    def like(
+        self, found: dict[str, NDArray[Any]], numbers: tuple[Tensor, ...]
+    ) -> tuple[Tensor, ...]:
+        """Gradients as tensors like the numbers."""
+        return tuple(
+            torch.from_numpy(found[name]).reshape(number.shape).to(number)
+            for name, number in zip(self.names, numbers, strict=True)
+        )
+
+    def derivative(self, name: str) -> Any:
+        """A method that a source may lack."""
+        method = getattr(self.source, name, None)
+        if method is None:
+            raise RuntimeError(
+                f"{type(self.source).__name__} has no `{name}`: weights made by it have no forward "
+                "and no second derivatives; take first ones by backward()"
+            )
+        return method
+
+
+def make(call: Call, fingerprint: Tensor, numbers: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """The buffers with the weights of these numbers; see :class:`qnnw.nn.layout.Layout`."""
+    made: tuple[Tensor, ...] = Make.apply(call, fingerprint, *numbers)
+    return made
+
+
+def _one_by_one(
+    function: Any, info: Any, in_dims: tuple[Any, ...], call: Call, *tensors: Any
+) -> Any:
+    """``vmap``: a call for each entry, their results stacked."""
+    dims = in_dims[1:]
+    moved = any(dim is not None for dim in dims[: call.count])
+    rows = []
+    for entry in range(info.batch_size):
+        row = [
+            tensor if dim is None else tensor.select(dim, entry)
+            for tensor, dim in zip(tensors, dims, strict=True)
+        ]
+        rows.append(function.apply(call.fresh() if moved else call, *row))
+    stacked = tuple(torch.stack(column) for column in zip(*rows, strict=True))
+    return stacked, (0,) * len(stacked)
+
+
+class _Function(torch.autograd.Function):
+    """Takes a call, then tensors; keeps all of them."""
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:  # noqa: ARG004
+        """Keep the call and the tensors."""
+        ctx.call, *tensors = inputs
+        ctx.save_for_backward(*tensors)
+        ctx.save_for_forward(*tensors)
+
+
+def _zeros_for(tensors: Any, tangents: Any) -> list[Tensor]:
+    return [
+        torch.zeros_like(tensor) if tangent is None else tangent
+        for tensor, tangent in zip(tensors, tangents, strict=True)
+    ]
+
+
+class Make(_Function):
+    """w(n), in the layout's buffers: (call, fingerprint, *numbers) -> buffers."""
+
+    @staticmethod
+    def forward(call: Call, fingerprint: Tensor, *numbers: Tensor) -> tuple[Tensor, ...]:  # noqa: ARG004
+        """Evaluate."""
+        parameters = call.parameters(numbers)
+        if not call.record:
+            return call.layout.pack(call.source.weights(parameters, call.draw))
+        weights, call.pullback = call.source.forward(parameters, call.draw)
+        return call.layout.pack(weights)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:  # noqa: ARG004
+        """Keep the numbers: as saved tensors, which torch lets go, only where a transform asks."""
+        ctx.call, _fingerprint, *numbers = inputs
+        ctx.numbers = None
+        if ctx.call.transformed:
+            ctx.save_for_backward(*numbers)
+            ctx.save_for_forward(*numbers)
+        else:
+            # The graph serves several backward passes, as those of accumulated gradients.
+            ctx.numbers = tuple(numbers)
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Tensor) -> tuple[Tensor | None, ...]:
+        """J^T u."""
+        numbers = ctx.saved_tensors if ctx.numbers is None else ctx.numbers
+        return (None, None, *Back.apply(ctx.call, *numbers, *cotangents))
+
+    @staticmethod
+    def jvp(ctx: Any, _call: None, _fingerprint: None, *tangents: Tensor | None) -> Any:
+        """J t."""
+        numbers = ctx.saved_tensors
+        return Push.apply(ctx.call, *numbers, *_zeros_for(numbers, tangents))
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, call: Call, fingerprint: Tensor, *numbers: Tensor) -> Any:
+        """One by one; an ensemble's models must share circuit and map."""
+        dim = in_dims[1]
+        rows = [] if dim is None else list(fingerprint.unbind(dim))
+        if any(not torch.equal(row, rows[0]) for row in rows[1:]):
+            raise ValueError(
+                "the models of an ensemble have different circuits or maps (their seeds?), which "
+                "are no part of their state: call them one by one"
+            )
+        same = fingerprint if dim is None else rows[0]
+        rest = (in_dims[0], *in_dims[2:])
+
+        class Checked:
+            """``Make`` with the one fingerprint."""
+
+            @staticmethod
+            def apply(call: Call, *row: Tensor) -> Any:
+                return Make.apply(call, same, *row)
+
+        return _one_by_one(Checked, info, rest, call, *numbers)
+
+
+class Back(_Function):
+    """J^T u: (call, *numbers, *cotangents) -> gradients."""
+
+    @staticmethod
+    def forward(call: Call, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """Evaluate."""
+        numbers, cotangents = tensors[: call.count], tensors[call.count :]
+        pullback = call.pullback
+        if pullback is None:
+            pullback = call.source.forward(call.parameters(numbers), call.draw)[1]
+        return call.like(pullback(call.layout.unpack(cotangents)), numbers)
+
+    @staticmethod
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
+        """By the numbers, and by the cotangents: J t."""
+        call, tensors = ctx.call, ctx.saved_tensors
+        numbers = tensors[: call.count]
+        turned = Turn.apply(call, *tensors, *outer)
+        pushed = Push.apply(call, *numbers, *outer)
+        return (None, *turned, *pushed)
+
+    @staticmethod
+    def jvp(ctx: Any, _call: None, *tangents: Tensor | None) -> Any:
+        """J^T du, and what the numbers turn of it."""
+        call, tensors = ctx.call, ctx.saved_tensors
+        numbers = tensors[: call.count]
+        moved = _zeros_for(tensors, tangents)
+        along = moved[: call.count]
+        straight = Back.apply(call, *numbers, *moved[call.count :])
+        turned = Turn.apply(call, *tensors, *along)
+        return tuple(a + b for a, b in zip(straight, turned, strict=True))
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, call: Call, *tensors: Tensor) -> Any:
+        """One by one."""
+        return _one_by_one(Back, info, in_dims, call, *tensors)
+
+
+class Push(_Function):
+    """J t: (call, *numbers, *tangents) -> buffers."""
+
+    @staticmethod
+    def forward(call: Call, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """Evaluate."""
+        parameters = call.parameters(tensors[: call.count])
+        tangents = call.parameters(tensors[call.count :])
+        return call.layout.pack(call.derivative("jvp")(parameters, tangents))
+
+    @staticmethod
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
+        """By the numbers, and by the tangents: J^T u."""
+        call, tensors = ctx.call, ctx.saved_tensors
+        numbers, tangents = tensors[: call.count], tensors[call.count :]
+        turned = Turn.apply(call, *numbers, *outer, *tangents)
+        return (None, *turned, *Back.apply(call, *numbers, *outer))
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Tensor | None) -> Any:  # noqa: ARG004
+        """Refused."""
+        raise _too_deep("a forward derivative of a forward derivative")
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, call: Call, *tensors: Tensor) -> Any:
+        """One by one."""
+        return _one_by_one(Push, info, in_dims, call, *tensors)
+
+
+class Turn(_Function):
+    """d(J^T u)/dn t: (call, *numbers, *cotangents, *tangents) -> change of the gradients."""
+
+    @staticmethod
+    def forward(call: Call, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """Evaluate."""
+        numbers, tangents = tensors[: call.count], tensors[-call.count :]
+        cotangent = call.layout.unpack(tensors[call.count : -call.count])
+        if not np.isfinite(cotangent).all():
+            return tuple(torch.full_like(number, torch.nan) for number in numbers)
+        turn = call.derivative("hvp")
+        found = turn(call.parameters(numbers), cotangent, call.parameters(tangents))
+        return call.like(found, numbers)
+
+    @staticmethod
+    def backward(ctx: Any, *outer: Tensor) -> Any:  # noqa: ARG004
+        """Refused."""
+        raise _too_deep("a third derivative")
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Tensor | None) -> Any:  # noqa: ARG004
+        """Refused."""
+        raise _too_deep("a third derivative")
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, call: Call, *tensors: Tensor) -> Any:
+        """One by one."""
+        return _one_by_one(Turn, info, in_dims, call, *tensors)
+
+
+def _too_deep(what: str) -> RuntimeError:
+    return RuntimeError(
+        f"{what} of made weights is not there: second derivatives are, by backward over backward, "
+        "or by jvp and backward"
     )
-    return torch.from_numpy(made)
-
-
-@generate_weights.register_fake
-def _(angles: Tensor, gamma: Tensor, draw: Tensor, generator: int, record: bool) -> Tensor:  # noqa: ARG001
-    num_weights = WeightGenerator.by_handle(generator).num_weights
-    return angles.new_empty((num_weights,), dtype=torch.float64)
-
-
-@torch.library.custom_op("qnnw::generate_weights_backward", mutates_args=(), device_types="cpu")
-def _backward(
-    cotangent: Tensor, angles: Tensor, gamma: Tensor, draw: Tensor, generator: int
-) -> tuple[Tensor, Tensor]:
-    by_angles, by_gamma = WeightGenerator.by_handle(generator).gradients(
-        angles.detach().numpy(), float(gamma.detach()), cotangent.detach().numpy(), int(draw)
-    )
-    return (
-        torch.from_numpy(by_angles).to(angles.dtype),
-        torch.tensor(by_gamma, dtype=gamma.dtype).reshape(gamma.shape),
-    )
-
-
-@_backward.register_fake
-def _(
-    cotangent: Tensor,  # noqa: ARG001
-    angles: Tensor,
-    gamma: Tensor,
-    draw: Tensor,  # noqa: ARG001
-    generator: int,  # noqa: ARG001
-) -> tuple[Tensor, Tensor]:
-    return torch.empty_like(angles), torch.empty_like(gamma)
-
-
-def _keep_inputs(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG001
-    angles, gamma, draw, ctx.generator, _record = inputs
-    # The graph may outlive the module.
-    ctx.alive = WeightGenerator.by_handle(ctx.generator)
-    ctx.save_for_backward(angles, gamma, draw)
-
-
-def _to_gradients(ctx: Any, cotangent: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
-    by_angles, by_gamma = _backward(cotangent.contiguous(), *ctx.saved_tensors, ctx.generator)
-    return by_angles, by_gamma, None, None, None
-
-
-generate_weights.register_autograd(_to_gradients, setup_context=_keep_inputs)

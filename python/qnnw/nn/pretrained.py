@@ -10,40 +10,42 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from qnnw._common.extras import needs
 from qnnw._common.files import write_atomically
-from qnnw.circuit.ansatz import EfficientSU2
-from qnnw.weights.generator import WeightGenerator
-from qnnw.weights.mapping import WeightMap
+from qnnw.nn import released
+from qnnw.weights.source import Description, from_description
 
 with needs("train", "qnnw.nn.pretrained"):
     import torch
-    from torch import nn
+    from torch import Tensor, nn
 
-    from qnnw.nn import QuantumTrain, tensorfile
+    from qnnw.nn import tensorfile
+    from qnnw.nn.copying import copied
+    from qnnw.nn.quantum_train import QuantumTrain
     from qnnw.nn.tensorfile import ModelFileError
-    from qnnw.weights.targets import Target, find_targets, per_weight
+    from qnnw.weights.targets import Target, find_targets
 
 __all__ = ["RecipeWarning", "load", "load_recipe", "save", "save_recipe"]
 
-FORMAT = 1
+FORMAT = 2
 MODEL, CONFIG = "model.safetensors", "config.json"
-# What is not a target keeps its own names behind this prefix.
-REST = "module."
+# What is not a number of the source keeps its own name behind one of these.
+NUMBERS, SOURCE, REST, ROWS = "numbers.", "source.", "module.", "rows."
 
 
 class RecipeWarning(UserWarning):
     """The weights that a recipe made here differ in their last bits from those it was made from."""
 
 
-def save(model: QuantumTrain, directory: str | os.PathLike[str]) -> None:
+def save(
+    model: QuantumTrain, directory: str | os.PathLike[str], *, include_frozen: bool = False
+) -> None:
     """Write a model to a folder, to be trained on or merged later.
 
-    ``model.safetensors`` holds angles, gamma, the map's arrays, and parameters and buffers that are
-    not targets; its metadata hold the rest and a checksum. ``config.json`` says the same for a
-    reader. Both are written atomically.
+    ``model.safetensors`` holds the numbers, what else trains, and buffers; its metadata hold the
+    source's seeds and settings and a checksum. Arrays are written only where no seed makes them,
+    frozen parameters only where asked: of these the file keeps a digest. ``config.json`` says the
+    same for a reader. Both are written atomically.
 
     Parameters
     ----------
@@ -51,28 +53,33 @@ def save(model: QuantumTrain, directory: str | os.PathLike[str]) -> None:
         The model.
     directory
         Made if it is not there.
+    include_frozen
+        Write the frozen parameters too: the folder is then read into any network of that shape.
 
     Raises
     ------
+    TypeError
+        The network's state has something that is no dense tensor; the message names it.
     OSError
         It cannot be written.
     """
     folder = Path(directory)
+    tensors, description = _describe(model, include_frozen)
     folder.mkdir(parents=True, exist_ok=True)
-    tensors, description = _describe(model, with_arrays=True)
     tensorfile.write(folder / MODEL, tensors, description)
     text = json.dumps(description, indent=2) + "\n"
     write_atomically(folder / CONFIG, text.encode())
 
 
 def load(module: nn.Module, directory: str | os.PathLike[str]) -> QuantumTrain:
-    """Read what :func:`save` wrote.
+    """Read what :func:`save` wrote, in this release or an earlier one.
 
     Parameters
     ----------
     module
-        A network with the names and shapes of the one that was saved; its values do not matter,
-        and it is left as it is.
+        A network with the names and shapes of the one that was saved. It is wrapped itself, and
+        changed only if everything fits. What the folder holds replaces its values; frozen
+        parameters that the folder does not hold must be those that it was saved with.
     directory
         The folder.
 
@@ -98,9 +105,9 @@ def load(module: nn.Module, directory: str | os.PathLike[str]) -> QuantumTrain:
 
 
 def save_recipe(model: QuantumTrain, path: str | os.PathLike[str]) -> None:
-    """Write the compressed network: angles, gamma, and the seeds of the map, in one small file.
+    """Write the compressed network: numbers, seeds and settings, in one small file.
 
-    Parameters and buffers that are not targets are in it too. It is a safetensors file with a
+    Parameters and buffers that are not made are in it too. It is a safetensors file with a
     checksum, written atomically.
 
     Parameters
@@ -112,10 +119,10 @@ def save_recipe(model: QuantumTrain, path: str | os.PathLike[str]) -> None:
 
     Raises
     ------
-    OSError
-        It cannot be written.
+    TypeError, OSError
+        As for :func:`save`.
     """
-    tensorfile.write(path, *_describe(model, with_arrays=False))
+    tensorfile.write(path, *_describe(model, True))
 
 
 def load_recipe(path: str | os.PathLike[str], module: nn.Module) -> nn.Module:
@@ -144,7 +151,7 @@ def load_recipe(path: str | os.PathLike[str], module: nn.Module) -> nn.Module:
         The file is missing, damaged, of another format, or belongs to another network.
     """
     tensors, description = tensorfile.read(path)
-    model = _rebuild(module, tensors, description, Path(path))
+    model = _rebuild(copied(module), tensors, description, Path(path))
     if _weights_digest(model) != description["weights_sha256"]:
         warnings.warn(
             f"{str(path)!r} was made with another instruction set: some weights differ from the "
@@ -156,97 +163,115 @@ def load_recipe(path: str | os.PathLike[str], module: nn.Module) -> nn.Module:
     return module
 
 
-def _describe(
-    model: QuantumTrain, *, with_arrays: bool
-) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    generator = model.generator
-    ansatz, weight_map, source = generator.ansatz, generator.weight_map, model.map_source
-    tensors = {"angles": model.angles.detach(), "gamma": model.gamma.detach()}
-    if with_arrays or source is None:
-        tensors |= {
-            "map.first": torch.from_numpy(weight_map.first.astype(np.uint32)),
-            "map.second": torch.from_numpy(weight_map.second.astype(np.uint32)),
-            "map.signs": torch.from_numpy(weight_map.signs.copy()),
-        }
-    for name, tensor in model.module.state_dict().items():
-        tensors[REST + name] = tensor
-    entanglement = ansatz.entanglement
+def _describe(model: QuantumTrain, frozen: bool) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    source = model.source.describe()
+    tensors = {NUMBERS + name: number.detach() for name, number in model.numbers.items()}
+    for name, array in source.arrays.items():
+        tensors[SOURCE + name] = torch.from_numpy(array.copy())
+    for number, row in model._maker.kept.items():
+        tensors[f"{ROWS}{number}"] = row
+    state = _checked_state(model.module)
+    frozen_names = set() if frozen else _frozen_names(model.module)
+    left_out = [name for name in state if name in frozen_names]
+    for name, tensor in state.items():
+        if name not in left_out:
+            tensors[REST + name] = tensor
     description = {
         "format": FORMAT,
-        "circuit": {
-            "num_qubits": ansatz.num_qubits,
-            "reps": ansatz.reps,
-            "entanglement": entanglement
-            if isinstance(entanglement, str)
-            else [list(pair) for pair in entanglement],
-        },
-        "map": {"num_weights": weight_map.num_weights, "mapping": weight_map.mapping},
-        "map_source": source,
+        "source": source.settings,
         "targets": [target.describe() for target in model.targets],
-        "scale": model.factors,
-        "shots": generator.shots,
-        "shots_seed": generator.seed,
         "draws": int(model.draws),
         "weights_sha256": _weights_digest(model),
+        "frozen_sha256": _digest([state[name] for name in left_out]) if left_out else None,
     }
     return tensors, description
 
 
+def _checked_state(module: nn.Module) -> dict[str, Tensor]:
+    state: dict[str, Any] = module.state_dict()
+    for name, value in state.items():
+        if not isinstance(value, Tensor):
+            raise TypeError(
+                f"the network's state has {name!r} of type {type(value).__name__}; only tensors "
+                "are saved"
+            )
+        if value.layout != torch.strided or value.is_quantized:
+            raise TypeError(f"the network's state has {name!r}, which is no dense plain tensor")
+    return state
+
+
+def _frozen_names(module: nn.Module) -> set[str]:
+    """Parameters that do not train, by all of their names."""
+    parameters = module.named_parameters(remove_duplicate=False)
+    return {name for name, parameter in parameters if not parameter.requires_grad}
+
+
 def _rebuild(
-    module: nn.Module, tensors: Mapping[str, torch.Tensor], description: dict[str, Any], path: Path
+    module: nn.Module, tensors: Mapping[str, Tensor], description: dict[str, Any], path: Path
 ) -> QuantumTrain:
-    if description.get("format") != FORMAT:
-        raise ModelFileError(
-            f"{str(path)!r} has format {description.get('format')!r}; this version of qnnw reads "
-            f"format {FORMAT}"
-        )
     try:
+        if description.get("format") == released.FORMAT:
+            tensors, description = released.upgraded(dict(tensors), description)
+        if description.get("format") != FORMAT:
+            raise ValueError(
+                f"it has format {description.get('format')!r}; this version of qnnw reads formats "
+                f"{released.FORMAT} and {FORMAT}"
+            )
         targets = _matching_targets(module, description["targets"])
-        generator = _generator(tensors, description, targets)
-        model = QuantumTrain.from_parts(
-            module, targets, generator, description["scale"], description["map_source"]
-        )
+        arrays = {name: tensor.numpy() for name, tensor in _named(tensors, SOURCE).items()}
+        source = from_description(Description(description["source"], arrays))
+        rest = _named(tensors, REST)
+        _check_rest(module, rest, targets, description.get("frozen_sha256"))
+        model = QuantumTrain.from_parts(module, targets, source)
         with torch.no_grad():
-            model.angles.data = tensors["angles"].clone()
-            model.gamma.data = tensors["gamma"].clone()
+            for name, number in model.numbers.items():
+                stored = tensors[NUMBERS + name]
+                if stored.shape != number.shape:
+                    raise ValueError(f"{name} has shape {tuple(stored.shape)}")
+                number.data = stored.clone()
             model.draws.fill_(description["draws"])
-        rest = {
-            name.removeprefix(REST): tensor
-            for name, tensor in tensors.items()
-            if name.startswith(REST)
-        }
-        model.module.load_state_dict(rest)
+        model._maker.kept = {int(n): row for n, row in _named(tensors, ROWS).items()}
+        model.module.load_state_dict(rest, strict=False)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        if isinstance(error, ModelFileError):
+            raise
         raise ModelFileError(f"{str(path)!r} does not fit: {error}") from error
     return model
 
 
-def _generator(
-    tensors: Mapping[str, torch.Tensor], description: dict[str, Any], targets: tuple[Target, ...]
-) -> WeightGenerator:
-    circuit, source = description["circuit"], description["map_source"]
-    if "map.first" in tensors:
-        weight_map = WeightMap.from_arrays(
-            tensors["map.first"].numpy().astype(np.int64),
-            tensors["map.second"].numpy().astype(np.int64),
-            tensors["map.signs"].numpy(),
-            description["map"]["mapping"],
+def _named(tensors: Mapping[str, Tensor], start: str) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(start): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(start)
+    }
+
+
+def _check_rest(
+    module: nn.Module, rest: dict[str, Tensor], targets: tuple[Target, ...], frozen: str | None
+) -> None:
+    """Raise unless the file's other values and the module's make a whole network."""
+    state = _checked_state(module)
+    made = {name for target in targets for name in target.names}
+    wanted = {name: tensor for name, tensor in state.items() if name not in made}
+    unknown = sorted(set(rest) - set(wanted))
+    if unknown:
+        raise ValueError(f"the network has no {unknown[0]!r}")
+    for name, tensor in rest.items():
+        if tensor.shape != wanted[name].shape:
+            raise ValueError(
+                f"{name!r} has shape {tuple(tensor.shape)}, not {tuple(wanted[name].shape)}"
+            )
+    left = [name for name in wanted if name not in rest]
+    if not left and frozen is None:
+        return
+    if frozen is None:
+        raise ValueError(f"the network has {left[0]!r}, the file has not")
+    if _digest([wanted[name] for name in left]) != frozen:
+        raise ValueError(
+            "the network's frozen parameters are not those that it was saved with; load them "
+            "first, or save with include_frozen=True"
         )
-    else:
-        weight_map = WeightMap(
-            description["map"]["num_weights"], source["seed"], source["signs"], source["mapping"]
-        )
-    ansatz = EfficientSU2(circuit["num_qubits"], circuit["reps"], circuit["entanglement"])
-    shape = tuple(tensors["angles"].shape)
-    if shape != (ansatz.num_parameters,):
-        raise ValueError(f"it has angles of shape {shape}, not ({ansatz.num_parameters},)")
-    return WeightGenerator(
-        ansatz,
-        weight_map,
-        scale=per_weight(targets, description["scale"]),
-        shots=description["shots"],
-        seed=description["shots_seed"],
-    )
 
 
 def _matching_targets(module: nn.Module, described: list[dict[str, Any]]) -> tuple[Target, ...]:
@@ -267,10 +292,14 @@ def _matching_targets(module: nn.Module, described: list[dict[str, Any]]) -> tup
 
 
 def _weights_digest(model: QuantumTrain) -> str:
-    sha = hashlib.sha256()
     with torch.no_grad():
         made = model.weights()
-    for target in model.targets:
-        weight = made[target.name].cpu().reshape(-1)
-        sha.update(weight.view(torch.uint8).numpy().tobytes())
+    return _digest([made[target.name] for target in model.targets])
+
+
+def _digest(tensors: list[Tensor]) -> str:
+    sha = hashlib.sha256()
+    for tensor in tensors:
+        host = tensor.detach().cpu().contiguous().reshape(-1)
+        sha.update(host.view(torch.uint8).numpy().tobytes())
     return sha.hexdigest()

@@ -1,245 +1,274 @@
-"""QuantumTrain: any torch module whose weights a quantum circuit makes."""
+"""QuantumTrain: any torch module whose weights a source makes, by default a quantum circuit."""
 
 from __future__ import annotations
 
-import copy
-import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from types import FunctionType, MethodType
 from typing import Any
 
 from qnnw._common.extras import needs
-from qnnw._common.seeds import Seed, seed_to_int
-from qnnw.circuit.ansatz import EfficientSU2
+from qnnw._common.seeds import Seed
 from qnnw.circuit.ansatz import Pairs as _Pairs
-from qnnw.weights.generator import WeightGenerator
-from qnnw.weights.mapping import WeightMap
+from qnnw.weights.source import WeightSource
 
 with needs("train", "qnnw.nn"):
+    import inspect
+
     import torch
     from torch import Tensor, nn
 
-    from qnnw.nn import operator as _operator
-    from qnnw.weights.targets import Target, find_targets, per_weight, scale_of
+    from qnnw.nn import wrapping
+    from qnnw.nn.copying import copied
+    from qnnw.nn.maker import Maker
+    from qnnw.weights.targets import Target, find_targets
 
 __all__ = ["QuantumTrain"]
 
+MakeSource = Callable[[int], WeightSource]
+
 
 class QuantumTrain(nn.Module):
-    """A module whose parameters are made by a circuit; only the circuit's angles and gamma train.
+    """A module whose parameters are made by a source: only the source's few numbers train.
 
     The M weights of the targets, each flattened in C order and in ``named_parameters()`` order,
-    are theta_j = scale_j * t_j(angles, gamma), where t is the map of :class:`qnnw.WeightMap` from
-    the 2^N probabilities of :class:`qnnw.EfficientSU2`, N = max(1, ceil(log2 M)). Gradients are
-    exact. The module takes what the wrapped one takes and returns what it returns.
+    come from a :class:`qnnw.weights.source.WeightSource`. Unless another is given it is the
+    paper's: theta_j = scale_j * t_j(angles, gamma), where t is the map of :class:`qnnw.WeightMap`
+    from the 2^N probabilities of :class:`qnnw.EfficientSU2`, N = max(1, ceil(log2 M)).
 
-    Circuit and map are computed in float64 on the CPU; weights are rounded to each parameter's
-    dtype and sent to its device. They are made once per set of angles: forward calls between two
-    steps of the optimiser share them.
+    The wrapped module stays what it is: ``model.module[0].weight`` can be read at any time and is
+    the made tensor of the present numbers; methods other than ``forward``, hooks, activation
+    checkpoints, ``torch.func`` and other threads see the same. The wrapper has its ``forward``'s
+    signature and passes its attributes on. Weights are made once for the same numbers, sent to
+    each dtype and device among the targets in one copy, and are views there.
+
+    Gradients are exact, second derivatives and forward ones too (two evolutions an angle; the first
+    take two and a half for all angles together). With shots they are the straight-through
+    estimator of :func:`qnnw.generate_weights_with_vjp`.
 
     Parameters
     ----------
     module
-        The network; it is copied, and the copy gives its targets up. Buffers and parameters that
-        are not targets stay as they are.
+        The network, which gives its targets up. It is wrapped itself, not a copy.
+    source
+        Makes the weights, or takes their number to what does; ``None``: a circuit by the arguments
+        from ``reps`` to ``dtype``, which belong to it alone.
     reps, entanglement
-        The circuit.
+        The circuit; 26 and ``"linear"``.
     gamma
-        Initial scale of the map, > 0.
+        Initial scale of the map, > 0; 1.2.
     signs, mapping
-        The map. ``"paper"`` is the paper's; ``"centered"`` trains better (docs/results.md).
+        The map; ``"parity"`` and ``"centered"``, which trains better than the paper's
+        (docs/results.md). :meth:`paper` has the paper's.
     scale
-        ``"none"``, or ``"fan_in"``: every target is multiplied by sqrt(2 / fan_in); gamma is then
-        better near 1.
+        ``"fan_in"``: every target is multiplied by sqrt(2 / fan_in). Or ``"none"``.
     seed
-        Of the map, of the initial angles and of the shots.
+        Of the map, of the initial angles and of the shots; 0.
     shots
         ``None``: exact probabilities. Otherwise the circuit is measured this often, afresh in
-        every forward call in training mode with gradients; in evaluation mode the last measurement
-        stands. The gradient is then the straight-through estimator of
-        :func:`qnnw.generate_weights_with_vjp`.
+        every call in training mode with gradients; in evaluation mode the last measurement stands.
+    dtype
+        Precision of the circuit: ``"float64"`` or ``"float32"``.
     target_parameters
         Names or patterns (``"classifier.*"``) of the parameters to make; ``None`` is all that
-        require a gradient.
+        require a gradient, but the scales of normalisation layers.
+    trainable
+        Names or patterns of other parameters that train besides, the rest being frozen; ``None``
+        leaves all of them as they are.
+    copy
+        Wrap a copy, and leave the module as it is.
 
     Attributes
     ----------
-    angles : nn.Parameter
-        Shape (2 N (reps + 1),), radians; float64 if a target is, else float32.
-    gamma : nn.Parameter
-        One number. The map is even in it.
+    angles, gamma : nn.Parameter
+        A circuit's numbers, shapes (2 N (reps + 1),) and (1,); another source has its own groups.
+        float64 if a target is, else float32.
     module : nn.Module
-        The wrapped module without its targets.
-    generator : qnnw.weights.circuit.WeightGenerator
-        Circuit and map.
-    targets : tuple of qnnw.weights.targets.Target
-        What the circuit makes.
+        The wrapped module.
+    source : qnnw.weights.source.WeightSource
+        What makes the weights.
 
     Raises
     ------
     TypeError, ValueError
-        An argument is of the wrong kind or out of range, or a parameter cannot be made by a
-        circuit; the message names it.
+        An argument is of the wrong kind or out of range, or a parameter cannot be made; the message
+        names it.
 
     Notes
     -----
     Sections II.B to II.D of Liu et al. (2024); ``mapping="centered"`` and ``scale`` are ours.
     """
 
-    angles: nn.Parameter
-    gamma: nn.Parameter
+    _maker: Maker
     draws: Tensor
+    fingerprint: Tensor
 
     def __init__(
         self,
         module: nn.Module,
+        source: WeightSource | MakeSource | None = None,
         *,
-        reps: int = 26,
-        entanglement: str | _Pairs = "linear",
-        gamma: float = 0.3,
-        signs: str = "parity",
-        mapping: str = "paper",
-        scale: str = "none",
-        seed: Seed = 0,
+        reps: int | None = None,
+        entanglement: str | _Pairs | None = None,
+        gamma: float | None = None,
+        signs: str | None = None,
+        mapping: str | None = None,
+        scale: str | None = None,
+        seed: Seed | None = None,
         shots: int | None = None,
+        dtype: str | None = None,
         target_parameters: str | Iterable[str] | None = None,
+        trainable: str | Iterable[str] | None = None,
+        copy: bool = False,
     ) -> None:
-        _check_module(module)
-        if not 0 < gamma < float("inf"):
-            raise ValueError(f"`gamma` is {gamma}; it must be positive and finite")
+        wrapping.check_module(module)
+        given = {
+            "reps": reps, "entanglement": entanglement, "gamma": gamma, "signs": signs,
+            "mapping": mapping, "scale": scale, "seed": seed, "shots": shots, "dtype": dtype,
+        }  # fmt: skip
+        circuit = {name: value for name, value in given.items() if value is not None}
+        if source is not None and circuit:
+            raise ValueError(
+                f"`{next(iter(circuit))}` is for the circuit that is made without `source`; give "
+                "one of them"
+            )
+        if copy:
+            module = copied(module)
         targets = find_targets(module, target_parameters)
-        number = seed_to_int(seed)
-        weight_map = WeightMap(sum(t.numel for t in targets), number, signs, mapping)
-        ansatz = EfficientSU2(weight_map.num_qubits, reps, entanglement)
-        factors = scale_of(targets, scale)
-        generator = WeightGenerator(
-            ansatz, weight_map, scale=per_weight(targets, factors), shots=shots, seed=number
-        )
-        map_source = {"seed": number, "signs": signs, "mapping": mapping}
-        self._set_up(module, targets, generator, factors, map_source)
-        with torch.no_grad():
-            self.angles.copy_(torch.from_numpy(ansatz.random_angles(number)))
-            self.gamma.fill_(gamma)
+        if source is None:
+            source = wrapping.circuit_source(targets, **circuit)
+        elif not isinstance(source, WeightSource):
+            source = source(sum(target.numel for target in targets))
+        self._set_up(module, targets, source)
+        wrapping.choose_trainable(module, trainable)
+
+    @classmethod
+    def paper(cls, module: nn.Module, **changed: Any) -> QuantumTrain:
+        """A model with the paper's map: ``mapping="paper"``, ``scale="none"``, ``gamma=0.3``.
+
+        Parameters
+        ----------
+        module
+            The network.
+        changed
+            Other arguments of the class.
+        """
+        return cls(module, **{**wrapping.PAPER, **changed})
 
     @classmethod
     def from_parts(
-        cls,
-        module: nn.Module,
-        targets: tuple[Target, ...],
-        generator: WeightGenerator,
-        factors: list[float],
-        map_source: dict[str, Any] | None,
+        cls, module: nn.Module, targets: tuple[Target, ...], source: WeightSource
     ) -> QuantumTrain:
-        """A model around a given circuit and map, its angles 0 and its gamma 1."""
+        """A model of these targets of the module, and this source."""
         model = cls.__new__(cls)
-        model._set_up(module, targets, generator, factors, map_source)
+        model._set_up(module, targets, source)
         return model
 
-    def _set_up(
-        self,
-        module: nn.Module,
-        targets: tuple[Target, ...],
-        generator: WeightGenerator,
-        factors: list[float],
-        map_source: dict[str, Any] | None,
-    ) -> None:
+    def _set_up(self, module: nn.Module, targets: tuple[Target, ...], source: WeightSource) -> None:
+        wrapping.check_source(source, targets)
         super().__init__()
-        self.module = copy.deepcopy(module)
-        for target in targets:
-            for name in target.names:
-                owner, own = _owner(self.module, name)
-                # The place stays, so that functional_call finds it; a module's own `bias=None`
-                # leaves the same.
-                owner._parameters[own] = None
-        #: Layers that keep their weights in a list of their own besides.
-        self._recurrent = tuple(
-            name
-            for name, layer in self.module.named_modules()
-            if isinstance(layer, nn.RNNBase) and None in layer._parameters.values()
-        )
-        for layer in self._recurrent_layers():
-            layer._flat_weights = [None] * len(layer._flat_weights_names)
-        self.targets = targets
-        self.generator = generator
-        #: Where the files can make circuit and map again from; None: from the map's arrays.
-        self.map_source = map_source
-        self.factors = factors
+        self.module = module
+        names = wrapping.parameter_names(self, source)
         double = any(target.dtype == torch.float64 for target in targets)
         dtype = torch.float64 if double else torch.float32
-        self.angles = nn.Parameter(torch.zeros(generator.num_angles, dtype=dtype))
-        self.gamma = nn.Parameter(torch.ones((), dtype=dtype))
+        for group, start in source.groups.items():
+            values = torch.from_numpy(start.start.copy()).to(dtype)
+            self.register_parameter(names[group], nn.Parameter(values))
         # Saved with the state: a run that goes on draws the same outcomes.
         self.register_buffer("draws", torch.zeros((), dtype=torch.int64))
+        mark = torch.frombuffer(bytearray(wrapping.fingerprint(source, targets)), dtype=torch.uint8)
+        # Among the buffers, an ensemble of other circuits is known; the state has it besides.
+        self.register_buffer("fingerprint", mark, persistent=False)
+        self.__dict__["_maker"] = Maker(self, source, targets, names)
+        wrapping.install_targets(module, targets, self._maker)
         self.training = module.training
-        self._given: Tensor | None = None
+        self._sign()
+
+    def _sign(self) -> None:
+        """Give this model's ``forward`` the wrapped one's signature."""
+        plain = type(self).forward
+        function = FunctionType(
+            plain.__code__, plain.__globals__, plain.__name__, plain.__defaults__, plain.__closure__
+        )
+        function.__kwdefaults__, function.__doc__ = plain.__kwdefaults__, plain.__doc__
+        try:
+            signature = inspect.signature(self.module.forward)
+        except (TypeError, ValueError):
+            return
+        this = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+        parameters = [this, *signature.parameters.values()]
+        function.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        self.__dict__["forward"] = MethodType(function, self)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the wrapped module with the weights that the circuit makes."""
-        if not self._recurrent:
+        """Call the wrapped module with the weights that its source makes."""
+        if torch.compiler.is_compiling():
             return torch.func.functional_call(self.module, self.weights(), args, kwargs)
-        layers = self._recurrent_layers()
-        for layer in layers:
-            # nn.LSTM and its kin keep a list of their weights, and renew it where one of these
-            # references leads elsewhere.
-            layer._flat_weight_refs = [_gone] * len(layer._flat_weights_names)
-        try:
-            return torch.func.functional_call(self.module, self.weights(), args, kwargs)
-        finally:
-            for layer in layers:
-                layer._flat_weights = [None] * len(layer._flat_weights_names)
+        self._draw_anew()
+        with self._maker.pinned() as made:
+            result = self.module(*args, **kwargs)
+        wrapping.check_untouched(self._maker, made)
+        return result
 
-    def _recurrent_layers(self) -> list[Any]:
-        return [self.module.get_submodule(name) for name in self._recurrent]
+    def _draw_anew(self) -> None:
+        measured = self.source.shots is not None and self.training and torch.is_grad_enabled()
+        if measured and any(number.requires_grad for number in self.numbers.values()):
+            self.draws.add_(1)
+
+    @property
+    def source(self) -> WeightSource:
+        """What makes the weights."""
+        return self._maker.source
+
+    @property
+    def generator(self) -> WeightSource:
+        """The last release's name of :attr:`source`."""
+        return self._maker.source
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """What is made."""
+        return self._maker.targets
+
+    @property
+    def numbers(self) -> dict[str, nn.Parameter]:
+        """What the source trains: its groups' numbers by name."""
+        return {
+            group: self._parameters[name]  # type: ignore[misc]
+            for group, name in self._maker.names.items()
+        }
 
     def weights(self) -> dict[str, Tensor]:
         """The targets' weights by name, ready for ``torch.func.functional_call``.
 
-        Every name of a tied parameter is there. They carry the graph back to ``angles`` and
-        ``gamma``.
+        Every name of a tied parameter is there. They carry the graph back to the numbers.
         """
-        flat = self._flat() if self._given is None else self._given
-        made: dict[str, Tensor] = {}
-        parts = torch.split(flat, [target.numel for target in self.targets])
-        for target, part in zip(self.targets, parts, strict=True):
-            # A copy has a place of its own, aligned as a parameter is: the same bits follow.
-            weight = part.to(target.dtype).to(target.device).clone().view(target.shape)
-            for name in target.names:
-                made[name] = weight
-        return made
-
-    def _flat(self) -> Tensor:
-        record = torch.is_grad_enabled() and (self.angles.requires_grad or self.gamma.requires_grad)
-        if self.generator.shots is not None and self.training and record:
-            self.draws.add_(1)
-        # The graph keeps the number of its own measurement while later calls count on.
-        draw = self.draws.clone().cpu()
-        flat: Tensor = _operator.generate_weights(
-            self.angles.cpu(), self.gamma.cpu(), draw, self.generator.handle, record
-        )
-        return flat
+        return {
+            name: tensor
+            for target, tensor in zip(self.targets, self._maker.tensors(), strict=True)
+            for name in target.names
+        }
 
     @contextmanager
     def accumulate(self) -> Iterator[None]:
         """Make the weights once for several forward and backward passes inside the ``with`` block.
 
-        The weights' gradients add up, and one way back through the circuit, when the block ends,
-        adds to the gradients of ``angles`` and ``gamma``: the sum of what the passes would have
-        given one by one. With shots all passes see one measurement. An exception inside leaves
-        the gradients of ``angles`` and ``gamma`` as they were.
+        The weights' gradients add up, and one way back through the source, when the block ends,
+        adds to the gradients of its numbers: the sum of what the passes would have given one by
+        one. With shots all passes see one measurement. An exception inside leaves the numbers'
+        gradients as they were.
 
         Not for a model inside ``DistributedDataParallel``, which waits for every parameter's
         gradient within each backward pass.
         """
-        flat = self._flat()
-        given = flat.detach().requires_grad_(flat.requires_grad)
-        self._given = given
+        self._draw_anew()
+        self._maker.given, bring_back = self._maker.leaves()
         try:
             yield
         finally:
-            self._given = None
-        if given.grad is not None:
-            flat.backward(given.grad)  # type: ignore[no-untyped-call]
+            self._maker.given = None
+        bring_back()
 
     def print_trainable_parameters(self) -> None:
         """Print how many numbers train, and how many the network has, in PEFT's words."""
@@ -251,39 +280,32 @@ class QuantumTrain(nn.Module):
 
     @property
     def num_trainable_parameters(self) -> int:
-        """Angles, gamma, and what trains besides."""
+        """The source's numbers, and what trains besides."""
         return sum(p.numel() for p in self.parameters() if p.requires_grad)
 
     @property
     def num_all_parameters(self) -> int:
-        """Parameters of the network: those that the circuit makes and the others."""
-        return self.generator.num_weights + sum(p.numel() for p in self.module.parameters())
+        """Parameters of the network: those that are made and the others."""
+        return self.source.num_weights + sum(p.numel() for p in self.module.parameters())
 
     @torch.no_grad()
     def merge_and_unload(self) -> nn.Module:
-        """A plain copy of the wrapped module with the weights as they are: no circuit left.
+        """A plain copy of the wrapped module with the weights as they are: no source left.
 
-        In evaluation mode it gives what this module gives, bit for bit.
+        In evaluation mode it gives what this module gives, bit for bit on the CPU.
         """
-        module = copy.deepcopy(self.module)
-        made = self.weights()
-        for target in self.targets:
-            parameter = nn.Parameter(made[target.name].clone(), target.requires_grad)
-            for name in target.names:
-                owner, own = _owner(module, name)
-                setattr(owner, own, parameter)
-        for name in self._recurrent:
-            module.get_submodule(name)._init_flat_weights()  # type: ignore[operator]
-        return module
+        return wrapping.merged(self.module, self._maker)
 
-    def save_pretrained(self, directory: str | os.PathLike[str]) -> None:
-        """Write everything to a folder: angles, gamma, circuit, map, and what else has a state.
+    def save_pretrained(
+        self, directory: str | os.PathLike[str], *, include_frozen: bool = False
+    ) -> None:
+        """Write the numbers, seeds and settings to a folder, and what else trains or has a state.
 
         See :func:`qnnw.nn.pretrained.save`.
         """
         from qnnw.nn import pretrained
 
-        pretrained.save(self, directory)
+        pretrained.save(self, directory, include_frozen=include_frozen)
 
     @classmethod
     def from_pretrained(cls, module: nn.Module, directory: str | os.PathLike[str]) -> QuantumTrain:
@@ -296,8 +318,8 @@ class QuantumTrain(nn.Module):
         return pretrained.load(module, directory)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> QuantumTrain:
-        # Angles and gamma go to another device, but keep their precision: in half of it a
-        # step of the optimiser would vanish.
+        # The numbers go to another device, but keep their precision: in half of it a step of the
+        # optimiser would vanish.
         def moved(tensor: Tensor) -> Tensor:
             result = fn(tensor)
             return result if result.dtype == tensor.dtype else tensor.to(result.device)
@@ -305,65 +327,44 @@ class QuantumTrain(nn.Module):
         super()._apply(moved, recurse=False)  # type: ignore[no-untyped-call]
         if recurse:
             self.module._apply(fn)  # type: ignore[no-untyped-call]
-        self.targets = tuple(
-            target.like(fn(torch.empty(0, dtype=target.dtype, device=target.device)))
-            for target in self.targets
-        )
+        self._maker.drop()
         return self
 
     def get_extra_state(self) -> Tensor:
-        """What tells that a state belongs to this circuit and map."""
-        return torch.frombuffer(bytearray(self._fingerprint()), dtype=torch.uint8)
+        """What tells that a state belongs to this source and these targets."""
+        return self.fingerprint.clone()
 
     def set_extra_state(self, state: Any) -> None:
         """Nothing to set: :meth:`load_state_dict` has checked it before it changed anything."""
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *rest: Any) -> None:
-        found = state_dict.get(prefix + "_extra_state")
-        if found is not None and bytes(found.cpu().tolist()) != self._fingerprint():
-            raise ValueError(
-                "`state_dict` belongs to another circuit or map; make the model with the same "
-                "reps, entanglement, signs, mapping, scale, seed and target_parameters"
-            )
+        wrapping.check_state(self, state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
-    def _fingerprint(self) -> bytes:
-        generator = self.generator
-        ansatz, weight_map = generator.ansatz, generator.weight_map
-        sha = hashlib.sha256(repr((ansatz, weight_map.mapping, self.factors)).encode())
-        for array in (weight_map.first, weight_map.second, weight_map.signs):
-            sha.update(array.tobytes())
-        sha.update(repr([(target.names, target.shape) for target in self.targets]).encode())
-        return sha.digest()
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if name == "module" or name.startswith("_"):
+                raise
+            return getattr(super().__getattr__("module"), name)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "forward"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self._sign()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> QuantumTrain:
+        model = type(self).__new__(type(self))
+        memo[id(self)] = model
+        state = {name: copied(value, memo) for name, value in self.__getstate__().items()}
+        model.__setstate__(state)
+        return model
 
     def extra_repr(self) -> str:
-        """Circuit and map in a line."""
-        ansatz, weight_map = self.generator.ansatz, self.generator.weight_map
-        shots = "" if self.generator.shots is None else f", shots={self.generator.shots}"
-        return (
-            f"{weight_map.num_weights} weights from {ansatz.num_parameters} angles: "
-            f"num_qubits={ansatz.num_qubits}, reps={ansatz.reps}, "
-            f"entanglement={ansatz.entanglement!r}, mapping={weight_map.mapping!r}{shots}"
-        )
-
-
-def _check_module(module: Any) -> None:
-    if not isinstance(module, nn.Module):
-        raise TypeError(
-            f"`module` is of type {type(module).__name__}; it must be a torch.nn.Module"
-        )
-    if isinstance(module, torch.jit.ScriptModule):
-        raise TypeError(
-            "`module` is a ScriptModule, whose weights are fixed; pass it before scripting"
-        )
-    if isinstance(module, QuantumTrain):
-        raise TypeError("`module` is a QuantumTrain already; pass the network itself")
-
-
-def _gone() -> None:
-    """A weak reference to nothing."""
-
-
-def _owner(module: nn.Module, name: str) -> tuple[nn.Module, str]:
-    path, _, own = name.rpartition(".")
-    return module.get_submodule(path), own
+        """The source, and what it makes."""
+        names = [target.name for target in self.targets]
+        listed = ", ".join(names[:6]) + (f", … ({len(names)})" if len(names) > 6 else "")
+        return f"{self.source!r}\nmade: {listed}"

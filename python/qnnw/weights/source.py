@@ -1,8 +1,8 @@
 """WeightSource: the one seam between trained numbers and a network's weights.
 
 Something makes M weights from a few trained numbers, and knows the way back. What stands behind it
-(a circuit, a random subspace, frozen probabilities, the weights themselves) is its own business: torch
-modules, trainers, the command line and files take *a source*.
+(a circuit, a random subspace, frozen probabilities, the weights themselves) is its own business:
+torch modules, trainers, the command line and files take *a source*.
 """
 
 from __future__ import annotations

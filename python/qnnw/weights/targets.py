@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
@@ -18,7 +18,7 @@ with needs("train", "qnnw.nn"):
     import torch
     from torch import nn
 
-__all__ = ["SCALES", "Target", "find_targets", "scale_of"]
+__all__ = ["SCALES", "Target", "find_targets", "matching", "per_weight", "scale_of"]
 
 SCALES = ("none", "fan_in")
 
@@ -141,26 +141,36 @@ def _chosen(
             for name, parameter in parameters.items()
             if parameter.requires_grad and not _is_scale(module, name)
         ]
+    aliases = {name: names_of[id(parameter)] for name, parameter in parameters.items()}
+    return matching(aliases, patterns, "target_parameters")
+
+
+def matching(
+    names: Mapping[str, Sequence[str]] | Sequence[str],
+    patterns: str | Iterable[str],
+    argument: str,
+) -> list[str]:
+    """The names that a pattern fits, by any of their aliases where they have such.
+
+    Raises
+    ------
+    ValueError
+        A pattern fits none; the message names it and the argument.
+    """
+    aliases = names if isinstance(names, Mapping) else {name: [name] for name in names}
     wanted = [patterns] if isinstance(patterns, str) else list(patterns)
-    unused = dict.fromkeys(wanted)
-    chosen = []
-    for name, parameter in parameters.items():
-        fitting = [
-            pattern
-            for pattern in wanted
-            if any(fnmatchcase(alias, pattern) for alias in names_of[id(parameter)])
-        ]
-        for pattern in fitting:
-            unused.pop(pattern, None)
-        if fitting:
-            chosen.append(name)
+    fits = {
+        name: {p for p in wanted if any(fnmatchcase(alias, p) for alias in known)}
+        for name, known in aliases.items()
+    }
+    unused = [p for p in wanted if not any(p in found for found in fits.values())]
     if unused:
-        known = ", ".join(list(parameters)[:8]) + (", …" if len(parameters) > 8 else "")
+        known = ", ".join(list(aliases)[:8]) + (", …" if len(aliases) > 8 else "")
         raise ValueError(
-            f"`target_parameters` has {next(iter(unused))!r}, which fits no parameter of the "
-            f"module; it has {known or 'none'}"
+            f"`{argument}` has {unused[0]!r}, which fits no parameter of the module; it has "
+            f"{known or 'none'}"
         )
-    return chosen
+    return [name for name, found in fits.items() if found]
 
 
 def _target(module: nn.Module, names: tuple[str, ...], parameter: nn.Parameter) -> Target:

@@ -1,0 +1,119 @@
+"""Where each target lies: from a source's flat weights to tensors, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qnnw._common.extras import needs
+
+with needs("train", "qnnw.nn"):
+    import torch
+    from torch import Tensor
+
+    from qnnw.weights.targets import Target
+
+__all__ = ["Layout"]
+
+# Parameters of torch lie on lines of 64 bytes, and some kernels round by where their input lies:
+# made weights that lie so too give the bits of a plain network.
+LINE_BYTES = 64
+
+
+class _Buffer:
+    """The targets of one dtype and device, side by side, each on a line of its own."""
+
+    def __init__(self, dtype: torch.dtype, device: torch.device) -> None:
+        self.dtype, self.device = dtype, device
+        self.size = 0
+        #: Place in the buffer, place in the flat weights, length; one a target.
+        self.places: list[tuple[int, int, int]] = []
+        #: Lengths of targets and of what lies between them, in turn.
+        self.cuts: list[int] = []
+
+    def add(self, start: int, length: int) -> int:
+        """Take a target in; gives its number here."""
+        line = max(1, LINE_BYTES // self.dtype.itemsize)
+        gap = -length % line
+        self.places.append((self.size, start, length))
+        self.cuts += [length, gap]
+        self.size += length + gap
+        return len(self.places) - 1
+
+    def filled(self, weights: NDArray[Any]) -> Tensor:
+        """The buffer with these weights: one copy, and one more to another device."""
+        buffer = torch.zeros(self.size, dtype=self.dtype)
+        if self.dtype == torch.bfloat16:
+            flat = torch.from_numpy(np.ascontiguousarray(weights))
+            for place, start, length in self.places:
+                buffer[place : place + length] = flat[start : start + length]
+        else:
+            values = buffer.numpy()
+            for place, start, length in self.places:
+                values[place : place + length] = weights[start : start + length]
+        return buffer.to(self.device)
+
+    def read(self, buffer: Tensor, weights: NDArray[np.float64]) -> None:
+        """Write the buffer's values to their places in the flat weights."""
+        host = buffer.detach().to("cpu")
+        values = (host.float() if self.dtype == torch.bfloat16 else host).numpy()
+        for place, start, length in self.places:
+            weights[start : start + length] = values[place : place + length]
+
+
+class Layout:
+    """The places of a sequence of targets in buffers, one for each dtype and device among them.
+
+    Parameters
+    ----------
+    targets
+        In the order of the flat weights.
+    """
+
+    def __init__(self, targets: Sequence[Target]) -> None:
+        self.targets = tuple(targets)
+        self._buffers: dict[tuple[torch.dtype, torch.device], _Buffer] = {}
+        self._numbers: list[tuple[int, int]] = []
+        self.num_weights = 0
+        for target in self.targets:
+            key = (target.dtype, target.device)
+            buffer = self._buffers.setdefault(key, _Buffer(*key))
+            number = list(self._buffers).index(key)
+            self._numbers.append((number, buffer.add(self.num_weights, target.numel)))
+            self.num_weights += target.numel
+
+    def pack(self, weights: NDArray[Any]) -> tuple[Tensor, ...]:
+        """From flat weights, shape (M,), to the buffers."""
+        return tuple(buffer.filled(weights) for buffer in self._buffers.values())
+
+    def unpack(self, buffers: Sequence[Tensor]) -> NDArray[np.float64]:
+        """From buffers to flat values, float64, shape (M,)."""
+        weights = np.empty(self.num_weights)
+        for buffer, tensor in zip(self._buffers.values(), buffers, strict=True):
+            buffer.read(tensor, weights)
+        return weights
+
+    def split(self, buffers: Sequence[Tensor]) -> list[Tensor]:
+        """From buffers to the targets: views, in their order.
+
+        One cut a buffer: the way back joins the gradients once, not once a target.
+        """
+        parts = [
+            tensor.split_with_sizes(buffer.cuts)[::2]
+            for buffer, tensor in zip(self._buffers.values(), buffers, strict=True)
+        ]
+        return [
+            parts[number][place].view(target.shape)
+            for target, (number, place) in zip(self.targets, self._numbers, strict=True)
+        ]
+
+    def flat_to_targets(self, flat: Tensor) -> list[Tensor]:
+        """The same from one flat tensor, in operators that a compiler can follow."""
+        parts = flat.split_with_sizes([target.numel for target in self.targets])
+        return [
+            part.to(device=target.device, dtype=target.dtype).clone().view(target.shape)
+            for target, part in zip(self.targets, parts, strict=True)
+        ]

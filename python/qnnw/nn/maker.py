@@ -1,0 +1,263 @@
+"""Maker: the targets' tensors, always those of the present numbers."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from qnnw._common.extras import needs
+from qnnw.weights.source import WeightSource
+
+with needs("train", "qnnw.nn"):
+    import torch
+    from torch import Tensor
+    from torch.autograd import forward_ad
+
+    from qnnw.nn import compiled
+    from qnnw.nn.layout import Layout
+    from qnnw.nn.made import Densify, KeepRow
+    from qnnw.nn.operator import Call, make
+    from qnnw.weights.targets import Target
+
+__all__ = ["Made", "Maker"]
+
+
+class Made:
+    """Targets' tensors, and what tells whether somebody changed them in place.
+
+    Parameters
+    ----------
+    tensors
+        One a target.
+    buffers
+        Where they lie, if that is to be watched.
+    """
+
+    def __init__(self, tensors: list[Tensor], buffers: tuple[Tensor, ...] = ()) -> None:
+        self.tensors = tensors
+        self._buffers = [buffer.detach() for buffer in buffers]
+        self._versions = [buffer._version for buffer in self._buffers]
+        self._pointers = [tensor.data_ptr() for tensor in tensors] if buffers else []
+        self._sums = self._checksums()
+
+    def without_graph(self) -> Made:
+        """The same for who needs no gradients."""
+        plain = Made([tensor.detach() for tensor in self.tensors])
+        plain._buffers, plain._versions = self._buffers, self._versions
+        plain._pointers, plain._sums = self._pointers, self._sums
+        return plain
+
+    def changed(self, thoroughly: bool) -> bool:
+        """Whether somebody did; ``thoroughly`` sees also what was done to ``.data`` in place."""
+        pointers = [tensor.data_ptr() for tensor in self.tensors] if self._pointers else []
+        if pointers != self._pointers:
+            return True
+        if self._versions != [buffer._version for buffer in self._buffers]:
+            return True
+        return thoroughly and self._sums != self._checksums()
+
+    def _checksums(self) -> list[int]:
+        # Whole numbers: no order of adding changes the sum. On a device it would wait for it.
+        kinds = {2: torch.int16, 4: torch.int32, 8: torch.int64}
+        return [
+            int(buffer.view(kinds[buffer.element_size()]).sum())
+            for buffer in self._buffers
+            if buffer.device.type == "cpu"
+        ]
+
+
+class Maker:
+    """Makes the targets of a module from the numbers of its owner.
+
+    Tensors are made once for the same numbers and handed out as long as these stay, with the graph
+    back to them where gradients are on. What decides is the numbers' values, which also catches
+    those that were set behind autograd's back.
+
+    Parameters
+    ----------
+    owner
+        Has the groups' numbers as its parameters, and ``draws`` and ``fingerprint`` as its buffers.
+    source
+        Makes the weights.
+    targets
+        In the order of the flat weights.
+    names
+        Group to the owner's parameter.
+    """
+
+    def __init__(
+        self,
+        owner: Any,
+        source: WeightSource,
+        targets: tuple[Target, ...],
+        names: dict[str, str],
+    ) -> None:
+        self.owner, self.source, self.names = owner, source, names
+        self.layout = Layout(targets)
+        #: Rows that are kept, by number of the target.
+        self.kept: dict[int, Tensor] = {}
+        self._forget()
+
+    def _forget(self) -> None:
+        self._made: dict[bool, tuple[Any, Made]] = {}
+        self._pins = threading.local()
+        self._text: str | None = None
+        self.given: list[Tensor] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        gone = ("_made", "_pins", "_text", "given")
+        return {name: value for name, value in self.__dict__.items() if name not in gone}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._forget()
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """What is made."""
+        return self.layout.targets
+
+    def read(self, number: int) -> Tensor:
+        """One target."""
+        return self.tensors()[number]
+
+    def tensors(self) -> list[Tensor]:
+        """All targets."""
+        if torch.compiler.is_compiling():
+            return self.traced()
+        pinned: Made | None = getattr(self._pins, "made", None)
+        if pinned is not None:
+            return pinned.tensors
+        return self.made().tensors
+
+    @contextmanager
+    def pinned(self) -> Iterator[Made]:
+        """What is made now, for this thread's reads inside the block."""
+        before = getattr(self._pins, "made", None)
+        self._pins.made = made = self.made()
+        try:
+            yield made
+        finally:
+            self._pins.made = before
+
+    def made(self) -> Made:
+        """The targets of the present numbers."""
+        if self.given is not None:
+            return Made(self.given)
+        numbers = self._numbers()
+        record = torch.is_grad_enabled() and any(number.requires_grad for number in numbers)
+        if _transformed(numbers):
+            return self._anew(numbers, record, True)
+        key = self._key(numbers)
+        found = self._made.get(record)
+        if found is None and not record and True in self._made:
+            # The same values, less the graph.
+            kept, graph = self._made[True]
+            if kept == key:
+                found = self._made[False] = (key, graph.without_graph())
+        if found is not None and found[0] == key:
+            return found[1]
+        # What waits for the way back is let go first: two of them would double the peak.
+        self._made = {}
+        made = self._anew(numbers, record, False)
+        self._made = {record: (key, made)}
+        return made
+
+    def drop(self) -> None:
+        """Forget what was made."""
+        self._made = {}
+
+    def leaves(self) -> tuple[list[Tensor], Callable[[], None]]:
+        """The targets as tensors that gather gradients, and what takes these to the numbers."""
+        numbers = self._numbers()
+        call = Call(self.source, self.layout, tuple(self.names), self._draw(), True, False)
+        buffers = make(call, self.owner.fingerprint, numbers)
+        gathering = tuple(
+            buffer.detach().requires_grad_(buffer.requires_grad) for buffer in buffers
+        )
+
+        def bring_back() -> None:
+            pairs = [
+                (buffer, leaf.grad)
+                for buffer, leaf in zip(buffers, gathering, strict=True)
+                if leaf.grad is not None
+            ]
+            if pairs:
+                torch.autograd.backward([b for b, _ in pairs], [g for _, g in pairs])
+
+        return self.split(gathering), bring_back
+
+    def split(self, buffers: tuple[Tensor, ...]) -> list[Tensor]:
+        """The targets in these buffers."""
+        tensors = self.layout.split(buffers)
+        for number, target in enumerate(self.targets):
+            if target.padding is not None:
+                row = self._kept_row(number, tensors[number])
+                tensors[number] = KeepRow.apply(tensors[number], target.padding, row)
+            if target.sparse:
+                tensors[number] = Densify.apply(tensors[number])
+        return tensors
+
+    def traced(self) -> list[Tensor]:
+        """All targets, in operators that torch.compile and torch.export follow."""
+        if self.given is not None:
+            return self.given
+        if self._text is None:
+            self._text = compiled.described(self.source)
+        flat = torch.cat([number.reshape(-1).double().cpu() for number in self._numbers()])
+        draw = self.owner.draws.clone().cpu()
+        tensors = self.layout.flat_to_targets(compiled.make_weights(flat, draw, self._text))
+        for number, target in enumerate(self.targets):
+            if target.padding is not None:
+                row = self._kept_row(number, tensors[number])
+                place = torch.tensor([target.padding], device=row.device)
+                tensors[number] = tensors[number].index_copy(0, place, row.unsqueeze(0))
+        return tensors
+
+    def moved(self, number: int, fn: Callable[[Tensor], Tensor]) -> None:
+        """A target's layer went to another device or dtype."""
+        target = self.targets[number]
+        probe = fn(torch.empty(0, dtype=target.dtype, device=target.device))
+        if (probe.dtype, probe.device) == (target.dtype, target.device):
+            return
+        targets = list(self.targets)
+        targets[number] = replace(target, dtype=probe.dtype, device=probe.device)
+        self.layout = Layout(targets)
+        self.drop()
+
+    def _anew(self, numbers: tuple[Tensor, ...], record: bool, transformed: bool) -> Made:
+        call = Call(self.source, self.layout, tuple(self.names), self._draw(), record, transformed)
+        # Tensors of inference mode could not go into a later graph.
+        with torch.inference_mode(False), torch.set_grad_enabled(record or transformed):
+            buffers = make(call, self.owner.fingerprint, numbers)
+            tensors = self.split(buffers)
+        return Made(tensors) if transformed else Made(tensors, buffers)
+
+    def _numbers(self) -> tuple[Tensor, ...]:
+        return tuple(self.owner._parameters[name] for name in self.names.values())
+
+    def _draw(self) -> int:
+        # Without shots nobody reads it: on a device that would wait.
+        return int(self.owner.draws) if self.source.shots is not None else 0
+
+    def _key(self, numbers: tuple[Tensor, ...]) -> Any:
+        values = [number.detach().cpu().numpy().tobytes() for number in numbers]
+        same = [(id(number), number.requires_grad, number.dtype) for number in numbers]
+        return values, same, self._draw(), id(self.source), self.source.version, id(self.layout)
+
+    def _kept_row(self, number: int, like: Tensor) -> Tensor:
+        row = self.kept.get(number)
+        return like.new_zeros(like.shape[1:]) if row is None else row.to(like)
+
+
+def _transformed(numbers: tuple[Tensor, ...]) -> bool:
+    """Whether a transform of torch.func or forward mode is at work on one of them."""
+    wrapped = torch._C._functorch.is_functorch_wrapped_tensor
+    if any(wrapped(number) for number in numbers):
+        return True
+    if forward_ad._current_level < 0:
+        return False
+    return any(forward_ad.unpack_dual(n).tangent is not None for n in numbers)  # type: ignore[no-untyped-call]

@@ -1,0 +1,221 @@
+"""What wrapping, unwrapping and checking a module take; :class:`QuantumTrain` calls them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from qnnw._common.extras import needs
+from qnnw._common.seeds import seed_to_int
+from qnnw.circuit.ansatz import EfficientSU2
+from qnnw.weights.circuit import CircuitSource
+from qnnw.weights.mapping import WeightMap
+from qnnw.weights.source import WeightSource
+
+with needs("train", "qnnw.nn"):
+    import torch
+    from torch import Tensor, nn
+
+    from qnnw.nn.copying import copied
+    from qnnw.nn.made import install, is_made, uninstall
+    from qnnw.nn.maker import Made, Maker
+    from qnnw.weights.targets import Target, matching, per_weight, scale_of
+
+__all__ = ["BEST", "PAPER"]
+
+#: What trains best (docs/results.md).
+BEST: dict[str, Any] = {
+    "reps": 26, "entanglement": "linear", "gamma": 1.2, "signs": "parity", "mapping": "centered",
+    "scale": "fan_in", "seed": 0, "shots": None, "dtype": "float64",
+}  # fmt: skip
+#: Where the paper differs (Liu et al. 2024).
+PAPER: dict[str, Any] = {"gamma": 0.3, "mapping": "paper", "scale": "none"}
+
+
+def check_module(module: Any) -> None:
+    """Raise a ``TypeError`` or ``ValueError`` unless it can be wrapped."""
+    if not isinstance(module, nn.Module):
+        raise TypeError(
+            f"`module` is of type {type(module).__name__}; it must be a torch.nn.Module"
+        )
+    if isinstance(module, torch.jit.ScriptModule):
+        raise TypeError(
+            "`module` is a ScriptModule, whose weights are fixed; pass it before scripting"
+        )
+    for name, part in module.named_modules():
+        where = f"has {name!r}, which is" if name else "is"
+        # By the maker: any wrapper has one.
+        if "_maker" in part.__dict__:
+            raise TypeError(f"`module` {where} a QuantumTrain already; pass the network itself")
+        if is_made(part):
+            raise ValueError(
+                f"`module` {where} wrapped by a QuantumTrain already: it is wrapped itself, not a "
+                "copy; take another, or wrap with copy=True"
+            )
+
+
+def circuit_source(targets: Sequence[Target], **given: Any) -> CircuitSource:
+    """The circuit and map for these targets; what is not given is :data:`BEST`."""
+    settings = {**BEST, **given}
+    seed = int(seed_to_int(settings["seed"]))
+    size = sum(target.numel for target in targets)
+    weight_map = WeightMap(size, seed, settings["signs"], settings["mapping"])
+    ansatz = EfficientSU2(weight_map.num_qubits, settings["reps"], settings["entanglement"])
+    return CircuitSource(
+        ansatz,
+        weight_map,
+        gamma=settings["gamma"],
+        scale=per_weight(targets, scale_of(targets, settings["scale"])),
+        shots=settings["shots"],
+        seed=seed,
+        dtype=settings["dtype"],
+    )
+
+
+def check_source(source: Any, targets: Sequence[Target]) -> None:
+    """Raise unless it is a source of as many weights."""
+    if not isinstance(source, WeightSource):
+        raise TypeError(
+            f"`source` is of type {type(source).__name__}; it must be a WeightSource, or a "
+            "function of the number of weights that gives one"
+        )
+    size = sum(target.numel for target in targets)
+    if source.num_weights != size:
+        raise ValueError(f"`source` makes {source.num_weights} weights; the targets have {size}")
+
+
+def parameter_names(owner: nn.Module, source: WeightSource) -> dict[str, str]:
+    """Group to the name of its parameter."""
+    names = {group: group.replace(".", "_") for group in source.groups}
+    for name in names.values():
+        if hasattr(type(owner), name) or name in ("module", "draws", "fingerprint"):
+            raise ValueError(f"`source` has a group {name!r}; it needs another name")
+    return names
+
+
+def choose_trainable(module: nn.Module, patterns: str | Iterable[str] | None) -> None:
+    """Let the parameters of these names train, and no other; ``None`` changes nothing."""
+    if patterns is None:
+        return
+    names = [name for name, _ in module.named_parameters()]
+    chosen = set(matching(names, patterns, "trainable"))
+    for name, parameter in module.named_parameters():
+        parameter.requires_grad_(name in chosen)
+
+
+def install_targets(module: nn.Module, targets: Sequence[Target], maker: Maker) -> None:
+    """Take the targets out of their layers."""
+    places: dict[nn.Module, dict[str, int]] = {}
+    for number, target in enumerate(targets):
+        if target.padding is not None:
+            row = module.get_parameter(target.name).detach()[target.padding]
+            if bool(row.any()):
+                maker.kept[number] = row.clone()
+        for name in target.names:
+            path, _, own = name.rpartition(".")
+            places.setdefault(module.get_submodule(path), {})[own] = number
+    for layer, numbers in places.items():
+        install(layer, numbers, maker)
+
+
+def merged(module: nn.Module, maker: Maker) -> nn.Module:
+    """A plain copy of the module, its targets parameters again."""
+    parameters = [
+        nn.Parameter(tensor.detach().clone(), target.requires_grad)
+        for target, tensor in zip(maker.targets, maker.made().tensors, strict=True)
+    ]
+    # The copy's layers keep this maker until they let it go.
+    plain = copied(module, {id(maker): maker})
+    for layer in list(plain.modules()):
+        if is_made(layer):
+            _, places = layer.__dict__["_qnnw_made"]
+            uninstall(layer, {name: parameters[number] for name, number in places.items()})
+    return plain
+
+
+def check_untouched(maker: Maker, made: Made) -> None:
+    """Raise a ``RuntimeError`` if the module changed what was made for it."""
+    replaced = next(
+        (target.name for target in maker.targets if _is_replaced(maker.owner, target)), None
+    )
+    changed = replaced is not None or made.changed(torch.is_grad_enabled())
+    if not changed:
+        return
+    maker.drop()
+    which = replaced or _changed_name(maker, made)
+    raise RuntimeError(
+        f"the network changed its weight {which!r} in this call, which is made and has no state "
+        "of its own: gradients would be wrong; leave it out with `target_parameters`"
+    )
+
+
+def _is_replaced(owner: nn.Module, target: Target) -> bool:
+    path, _, own = target.name.rpartition(".")
+    module: Any = owner._modules["module"]
+    return isinstance(module.get_submodule(path)._parameters.get(own), nn.Parameter)
+
+
+def _changed_name(maker: Maker, made: Made) -> str:
+    for target, now, then in zip(maker.targets, made.tensors, maker.made().tensors, strict=True):
+        if now.shape != then.shape or not torch.equal(now, then):
+            return target.name
+    return maker.targets[0].name
+
+
+def fingerprint(source: WeightSource, targets: Sequence[Target]) -> bytes:
+    """What tells a source and its targets from others: 32 bytes."""
+    sha = hashlib.sha256()
+    if isinstance(source, CircuitSource):
+        weight_map = source.weight_map
+        factors = _factors(source, targets)
+        # As the first release wrote it: its states are known.
+        sha.update(repr((source.ansatz, weight_map.mapping, factors)).encode())
+        for array in (weight_map.first, weight_map.second, weight_map.signs):
+            sha.update(array.tobytes())
+    else:
+        described = source.describe()
+        sha.update(json.dumps(described.settings, sort_keys=True).encode())
+        for name in sorted(described.arrays):
+            sha.update(name.encode() + described.arrays[name].tobytes())
+    listed: list[Any] = [(target.names, target.shape) for target in targets]
+    padded = [(t.name, t.padding) for t in targets if t.padding is not None]
+    sha.update(repr([*listed, padded] if padded else listed).encode())
+    return sha.digest()
+
+
+def _factors(source: CircuitSource, targets: Sequence[Target]) -> list[float]:
+    """The scale's factor of every target; all of them where it varies within one."""
+    if source.scale is None:
+        return [1.0] * len(targets)
+    starts = np.cumsum([0, *(target.numel for target in targets)])
+    first = source.scale[starts[:-1]]
+    same = np.array_equal(np.repeat(first, np.diff(starts)), source.scale)
+    return [float(factor) for factor in (first if same else source.scale)]
+
+
+def check_state(model: Any, state_dict: dict[str, Any], prefix: str) -> None:
+    """Raise a ``ValueError`` for another model's state; bring an older release's into form."""
+    found = state_dict.get(prefix + "_extra_state")
+    if found is not None and not _same_mark(found, model.fingerprint):
+        raise ValueError(
+            "`state_dict` belongs to another circuit or map; make the model with the same reps, "
+            "entanglement, signs, mapping, scale, seed and target_parameters"
+        )
+    for name, number in model.numbers.items():
+        key = prefix + model._maker.names[name]
+        given = state_dict.get(key)
+        if isinstance(given, Tensor) and given.shape == () and number.shape == (1,):
+            state_dict[key] = given.reshape(1)
+
+
+def _same_mark(found: Any, mark: Tensor) -> bool:
+    """Whether a state's fingerprint is this one; averages of equal ones are equal."""
+    try:
+        values = torch.as_tensor(found).to(device="cpu", dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError):
+        return False
+    return values.shape == mark.shape and torch.equal(values, mark.cpu().double())
