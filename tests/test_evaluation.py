@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -114,9 +116,10 @@ def test_neither_the_network_nor_torch_is_left_changed():
 @pytest.mark.parametrize("bias", [True, False])
 def test_joined_convolution_and_pool(size, bias):
     network = nn.Sequential(nn.Conv2d(3, 5, (5, 4), bias=bias), nn.MaxPool2d(2))
-    joined = evaluation._for_evaluation(network)
-    assert isinstance(joined[0], evaluation._ConvPool2x2)
-    joined[0].refresh()
+    joined = copy.deepcopy(network)
+    (made,) = evaluation._join(joined)
+    assert joined[0] is made
+    made.refresh()
     inputs = torch.randn(4, 3, size, size + 1)
     with torch.no_grad():
         torch.testing.assert_close(joined(inputs), network(inputs))
@@ -133,8 +136,9 @@ def test_others_are_left_alone():
         (nn.Conv2d(1, 8, 3), nn.MaxPool2d(2, ceil_mode=True)),
         (nn.Conv2d(1, 8, 3), nn.AvgPool2d(2)),
     ):
-        copied = evaluation._for_evaluation(nn.Sequential(conv, pool))
-        assert [type(module) for module in copied] == [type(conv), type(pool)]
+        network = nn.Sequential(conv, pool)
+        assert evaluation._join(network) == []
+        assert list(network) == [conv, pool]
 
 
 def test_bad_arguments():

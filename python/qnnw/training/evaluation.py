@@ -1,11 +1,9 @@
-"""Loss and accuracy of a network over a whole dataset, for one flat vector of weights."""
+"""Loss and measures of a network over a whole split, for one flat vector of weights."""
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeGuard
 
@@ -14,11 +12,27 @@ from numpy.typing import NDArray
 
 from qnnw._common.devices import as_device, one_torch_thread
 from qnnw._common.extras import needs
+from qnnw.training.behaviour import (
+    Behaviour,
+    Buffers,
+    buffers_of,
+    named_parameters,
+    set_buffers,
+)
+from qnnw.training.losses import (
+    LOSSES,
+    Evaluation,
+    check_labels,
+    check_outputs,
+    meter_of,
+)
 
 with needs("train", "qnnw.training.evaluation"):
     import torch
     from torch import nn
     from torch.nn import functional
+
+    from qnnw.nn.copying import copied
 
 __all__ = ["LOSSES", "Evaluation", "Evaluator"]
 
@@ -27,67 +41,40 @@ CHUNK_BYTES = 5 << 20
 DEVICE_CHUNK = 10_000
 
 
-def _cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    return functional.cross_entropy(logits, labels, reduction="sum")
-
-
-def _binary(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Eq. 11 as printed, one class against the rest, on the softmax outputs."""
-    log_p = functional.log_softmax(logits, dim=1)
-    # log(1 - p) from the other classes' logits: no cancellation where p is near 1.
-    others = torch.eye(logits.shape[1], dtype=torch.bool, device=logits.device)
-    spread = logits.unsqueeze(1).masked_fill(others, -torch.inf)
-    log_rest = torch.logsumexp(spread, dim=2) - torch.logsumexp(logits, dim=1, keepdim=True)
-    hot = functional.one_hot(labels, logits.shape[1]).bool()
-    return -torch.where(hot, log_p, log_rest).sum()
-
-
-LOSSES: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
-    "cross-entropy": _cross_entropy,
-    "binary": _binary,
-}
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What one pass over a dataset gives.
-
-    Attributes
-    ----------
-    loss
-        CE + N_fail / N, eq. 10.
-    cross_entropy
-        CE, nats per sample.
-    accuracy
-        1 - N_fail / N.
-    """
-
-    loss: float
-    cross_entropy: float
-    accuracy: float
-
-
 class Evaluator:
-    """Evaluates a network on a fixed dataset for one vector of weights after another.
+    """Evaluates a network on a fixed split for one vector of weights after another.
 
-    The dataset is cut into chunks that fit the cache. On the CPU every chunk runs on one thread,
+    The split is cut into chunks that fit the cache. On the CPU every chunk runs on one thread,
     and chunks run side by side, so that the result does not depend on the number of threads, to
-    the last bit.
+    the last bit. Chunks of a network with modules that are not torch's own run one after another;
+    one that normalises by the batch in evaluation too sees the whole split at once.
 
     Parameters
     ----------
     network
-        The module; it is copied. Its parameters take the weights in ``named_parameters()`` order,
-        each flattened in C order.
+        The module; it is copied. What is not named keeps its values.
     inputs, labels
-        float32 inputs and int64 labels.
+        float32 inputs and int64 labels, or float32 targets.
     loss
-        ``"cross-entropy"`` (mean softmax cross-entropy), or ``"binary"`` (eq. 11 as printed:
-        one-vs-rest on the softmax outputs, summed over classes).
+        ``"cross-entropy"`` (mean softmax cross-entropy) or ``"binary"`` (eq. 11 as printed:
+        one-vs-rest on the softmax outputs, summed over classes); for targets ``"mse"`` or
+        ``"mae"`` (means over samples and outputs).
     device
         ``"cpu"``, ``"cuda"``, or any torch device.
     threads
         Chunks that run side by side on the CPU.
+    names
+        The parameters that take the weights, in the order in which they lie in the flat vector,
+        each flattened in C order; ``None``: all, in ``named_parameters()`` order.
+    num_outputs
+        Outputs that the network must have; ``None``: at least those that the labels need.
+    target_scale
+        What a target is multiplied by in the data's own units, an output; for ``rmse``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is out of range, or the network's outputs do not fit the labels.
     """
 
     def __init__(
@@ -99,30 +86,35 @@ class Evaluator:
         loss: str = "cross-entropy",
         device: str | torch.device = "cpu",
         threads: int = 1,
+        names: Sequence[str] | None = None,
+        num_outputs: int | None = None,
+        target_scale: Sequence[float] | None = None,
     ) -> None:
-        if loss not in LOSSES:
-            known = ", ".join(map(repr, LOSSES))
-            raise ValueError(f"`loss` is {loss!r}; it must be one of {known}")
         if len(inputs) != len(labels) or len(inputs) == 0:
             raise ValueError(
                 f"`labels` has length {len(labels)}; it must be that of `inputs`, "
                 f"{len(inputs)}, and not 0"
             )
-        self._loss = LOSSES[loss]
+        self._meter = meter_of(check_labels(loss, labels), labels, target_scale)
         self._device = as_device(device)
-        self._plain = copy.deepcopy(network)
-        self._network = _for_evaluation(network).to(self._device)
-        if inputs.dim() == 4:
+        self._behaviour = Behaviour.of(network)
+        self._plain = copied(network)
+        self._network = copied(network).eval().to(self._device)
+        self._parameters = named_parameters(self._network, names)
+        self._plain_parameters = named_parameters(self._plain, names)
+        self._buffers = buffers_of(self._network)
+        self._given_buffers = False
+        self._joined = _join(self._network)
+        dtype = next((p.dtype for p in self._network.parameters()), torch.float32)
+        inputs = inputs.to(dtype)
+        if inputs.dim() == 4 and not self._behaviour.own:
             # Convolutions, and the pools after them, are fastest with both in channels-last.
             inputs = inputs.contiguous(memory_format=torch.channels_last)
             self._network = self._network.to(memory_format=torch.channels_last)
-        count = sum(parameter.numel() for parameter in self._network.parameters())
-        self._flat = torch.empty(count, device=self._device)
-        self._slices = _slices(self._flat, self._network)
-        self._joined = [m for m in self._network.modules() if isinstance(m, _ConvPool2x2)]
         self._samples = len(inputs)
-        self._threads = threads if self._device.type == "cpu" else 1
-        chunk = _chunk_size(self._network, inputs) if self._device.type == "cpu" else DEVICE_CHUNK
+        side_by_side = self._device.type == "cpu" and not self._behaviour.own
+        self._threads = threads if side_by_side else 1
+        chunk = self._chunk_size(inputs, labels, num_outputs)
         inputs, labels = inputs.to(self._device), labels.to(self._device)
         self._chunks = [
             (inputs[start : start + chunk], labels[start : start + chunk])
@@ -133,56 +125,87 @@ class Evaluator:
     @property
     def num_weights(self) -> int:
         """Number of weights that a call takes, M."""
-        return self._flat.numel()
+        return sum(parameter.numel() for parameter in self._parameters)
 
-    def state_dict(self, weights: NDArray[np.float64]) -> dict[str, torch.Tensor]:
-        """The plain network's state with these weights, on the CPU."""
-        self._load(weights)
-        for parameter, (_, part) in zip(self._plain.parameters(), self._slices, strict=True):
-            parameter.data = part.detach().cpu().clone()
+    def state_dict(
+        self, weights: NDArray[np.float64], buffers: Buffers | None = None
+    ) -> dict[str, torch.Tensor]:
+        """The plain network's state with these weights and buffers, on the CPU."""
+        set_buffers(self._plain, self._buffers if buffers is None else buffers)
+        for parameter, part in self._parts(self._plain_parameters, weights):
+            parameter.data = part.clone()
         return {name: tensor.detach().clone() for name, tensor in self._plain.state_dict().items()}
 
-    def __call__(self, weights: NDArray[np.float64]) -> Evaluation:
-        """Evaluate the network with these weights, float64 of shape (M,).
+    def __call__(self, weights: NDArray[np.float64], buffers: Buffers | None = None) -> Evaluation:
+        """Evaluate the network with these weights.
+
+        Parameters
+        ----------
+        weights
+            float64, shape (M,).
+        buffers
+            What the network keeps besides, as :meth:`BatchGradient.buffers` gives it; ``None``:
+            as the network had them.
 
         Raises
         ------
         ValueError
             The number of weights is not the network's.
         """
-        self._load(weights)
+        with torch.inference_mode():
+            for parameter, part in self._parts(self._parameters, weights):
+                parameter.copy_(part)
+        if buffers or self._given_buffers:
+            set_buffers(self._network, buffers or self._buffers)
+            self._given_buffers = bool(buffers)
+        for module in self._joined:
+            module.refresh()
         with one_torch_thread():
             if self._pool is None or len(self._chunks) == 1:
                 parts = [self._evaluate_chunk(chunk) for chunk in self._chunks]
             else:
                 parts = list(self._pool.map(self._evaluate_chunk, self._chunks))
-        cross_entropy = sum(part[0] for part in parts) / self._samples
-        failed = sum(part[1] for part in parts) / self._samples
-        return Evaluation(cross_entropy + failed, cross_entropy, 1.0 - failed)
+        return self._meter.total(parts, self._samples)
 
     def close(self) -> None:
         """Stop the threads."""
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
 
-    def _load(self, weights: NDArray[np.float64]) -> None:
+    def _parts(
+        self, parameters: list[nn.Parameter], weights: NDArray[np.float64]
+    ) -> list[tuple[nn.Parameter, torch.Tensor]]:
+        """Every parameter with its part of the weights, rounded to its dtype."""
         if weights.shape != (self.num_weights,):
             raise ValueError(
                 f"`weights` has shape {weights.shape}; the network needs ({self.num_weights},)"
             )
-        with torch.inference_mode():
-            self._flat.copy_(torch.from_numpy(weights))
-            for parameter, part in self._slices:
-                parameter.copy_(part)
-        for module in self._joined:
-            module.refresh()
+        flat = torch.from_numpy(weights)
+        sizes = [parameter.numel() for parameter in parameters]
+        return [
+            (parameter, part.view(parameter.shape).to(parameter.dtype))
+            for parameter, part in zip(parameters, flat.split(sizes), strict=True)  # type: ignore[no-untyped-call]
+        ]
 
-    def _evaluate_chunk(self, chunk: tuple[torch.Tensor, torch.Tensor]) -> tuple[float, int]:
+    def _evaluate_chunk(
+        self, chunk: tuple[torch.Tensor, torch.Tensor]
+    ) -> tuple[float, Sequence[float]]:
         inputs, labels = chunk
         with torch.inference_mode():
-            logits = self._network(inputs)
-            failed = (logits.argmax(dim=1) != labels).sum()
-            return float(self._loss(logits, labels)), int(failed)
+            return self._meter.part(self._network(inputs), labels)
+
+    def _chunk_size(
+        self, inputs: torch.Tensor, labels: torch.Tensor, num_outputs: int | None
+    ) -> int:
+        """Samples of a chunk; the network runs once, and its outputs are checked."""
+        largest, outputs = _largest(self._network, inputs[:1].to(self._device))
+        check_outputs(outputs, labels, num_outputs)
+        if self._behaviour.whole_evaluation:
+            return self._samples
+        if self._device.type != "cpu":
+            return DEVICE_CHUNK
+        sample = inputs[0].numel() * inputs.element_size() + largest
+        return max(1, CHUNK_BYTES // sample)
 
 
 class _ConvPool2x2(nn.Module):
@@ -201,8 +224,8 @@ class _ConvPool2x2(nn.Module):
         self.conv = conv
         channels, inputs, height, width = conv.weight.shape
         wide = conv.weight.new_zeros(4 * channels, inputs, height + 1, width + 1)
-        self.register_buffer("wide", wide.contiguous(memory_format=torch.channels_last))
-        self.register_buffer("wide_bias", conv.weight.new_zeros(4 * channels))
+        self.wide = wide.contiguous(memory_format=torch.channels_last)
+        self.wide_bias = conv.weight.new_zeros(4 * channels)
 
     @torch.inference_mode()
     def refresh(self) -> None:
@@ -222,22 +245,24 @@ class _ConvPool2x2(nn.Module):
         return torch.maximum(two[:, :channels], two[:, channels:])
 
 
-def _for_evaluation(network: nn.Module) -> nn.Module:
-    """A copy in evaluation mode, narrow convolutions joined with the 2x2 max-pools after them."""
-    network = copy.deepcopy(network).eval()
+def _join(network: nn.Module) -> list[_ConvPool2x2]:
+    """Join narrow convolutions with the 2x2 max-pools after them, in place; gives what was made."""
+    joined = []
     for module in list(network.modules()):
-        if not isinstance(module, nn.Sequential):
+        if type(module) is not nn.Sequential:
             continue
         for place, (conv, pool) in enumerate(pairwise(list(module))):
             if _is_narrow(conv) and _is_plain_2x2(pool):
-                module[place] = _ConvPool2x2(conv)
+                joined.append(_ConvPool2x2(conv))
+                module[place] = joined[-1]
                 module[place + 1] = nn.Identity()
-    return network
+    return joined
 
 
 def _is_narrow(conv: nn.Module) -> TypeGuard[nn.Conv2d]:
     return (
-        isinstance(conv, nn.Conv2d)
+        type(conv) is nn.Conv2d
+        and not (conv._forward_hooks or conv._forward_pre_hooks)
         and conv.out_channels <= 16
         and conv.stride == (1, 1)
         and conv.padding in ((0, 0), "valid")
@@ -249,7 +274,8 @@ def _is_narrow(conv: nn.Module) -> TypeGuard[nn.Conv2d]:
 def _is_plain_2x2(pool: nn.Module) -> bool:
     pair = ((2, 2), 2)
     return (
-        isinstance(pool, nn.MaxPool2d)
+        type(pool) is nn.MaxPool2d
+        and not (pool._forward_hooks or pool._forward_pre_hooks)
         and pool.kernel_size in pair
         and pool.stride in pair
         and pool.padding in ((0, 0), 0)
@@ -259,31 +285,21 @@ def _is_plain_2x2(pool: nn.Module) -> bool:
     )
 
 
-def _slices(flat: torch.Tensor, network: nn.Module) -> list[tuple[nn.Parameter, torch.Tensor]]:
-    """Every parameter with its part of the flat vector, in ``named_parameters()`` order."""
-    parameters = list(network.parameters())
-    parts = flat.split([parameter.numel() for parameter in parameters])  # type: ignore[no-untyped-call]
-    return [
-        (parameter, part.view(parameter.shape))
-        for parameter, part in zip(parameters, parts, strict=True)
-    ]
-
-
-def _chunk_size(network: nn.Module, inputs: torch.Tensor) -> int:
-    """Samples whose input and largest activation fit ``CHUNK_BYTES``."""
+def _largest(network: nn.Module, sample: torch.Tensor) -> tuple[int, object]:
+    """Bytes of the largest activation of one sample, and the network's outputs for it."""
     largest = 0
 
     def note(_module: nn.Module, _inputs: object, output: object) -> None:
         nonlocal largest
-        if isinstance(output, torch.Tensor):
-            largest = max(largest, output.numel() * output.element_size())
+        for part in output if isinstance(output, tuple) else (output,):
+            if isinstance(part, torch.Tensor):
+                largest = max(largest, part.numel() * part.element_size())
 
     hooks = [module.register_forward_hook(note) for module in network.modules()]
     try:
         with torch.inference_mode():
-            network(inputs[:1])
+            outputs = network(sample)
     finally:
         for hook in hooks:
             hook.remove()
-    sample = inputs[0].numel() * inputs.element_size() + largest
-    return max(1, CHUNK_BYTES // sample)
+    return largest, outputs
