@@ -15,8 +15,7 @@ from torch.testing import assert_close
 
 import qnnw
 from qnnw.data import networks
-from qnnw.nn import QuantumTrain
-from qnnw.nn import operator as _operator
+from qnnw.nn import QuantumTrain, compiled
 
 
 def mlp(dtype=torch.float32):
@@ -161,7 +160,7 @@ def test_prints_pefts_line(capsys):
 def test_the_weights_are_those_of_generate_weights():
     for mapping, signs in (("paper", "parity"), ("centered", "random")):
         module = mlp(torch.float64)
-        model = wrap(module, mapping=mapping, signs=signs, seed=5, gamma=0.4)
+        model = wrap(module, mapping=mapping, signs=signs, scale="none", seed=5, gamma=0.4)
         weight_map = qnnw.WeightMap(51, seed=5, signs=signs, mapping=mapping)
         ansatz = qnnw.EfficientSU2(6, 2)
         expected = qnnw.generate_weights(ansatz, ansatz.random_angles(5), weight_map, 0.4)
@@ -171,7 +170,8 @@ def test_the_weights_are_those_of_generate_weights():
 
 def test_fan_in_scales_as_he_et_al():
     module = networks.mnist().double()
-    plain, scaled = wrap(module).weights(), wrap(module, scale="fan_in").weights()
+    plain = wrap(module, copy=True, scale="none").weights()
+    scaled = wrap(module, scale="fan_in").weights()
     fan_in = {"conv1": 25, "conv2": 200, "fc1": 192, "fc2": 20}
     for name in plain:
         factor = np.sqrt(2 / fan_in[name.split(".")[0]])
@@ -205,8 +205,9 @@ def test_the_operator_keeps_torchs_rules(dtype):
     for requires_grad in (True, False):
         angles = model.angles.detach().clone().requires_grad_(requires_grad)
         gamma = model.gamma.detach().clone().requires_grad_(requires_grad)
-        arguments = (angles, gamma, draw, model.generator.handle, requires_grad)
-        torch.library.opcheck(_operator.generate_weights, arguments)
+        numbers = torch.cat([angles.double(), gamma.double()])
+        arguments = (numbers, draw, compiled.described(model.source))
+        torch.library.opcheck(compiled.make_weights, arguments)
 
 
 @pytest.mark.parametrize(
@@ -224,9 +225,8 @@ def test_the_operator_keeps_torchs_rules(dtype):
 def test_compiles_into_one_graph(backend):
     model = wrap(mlp())
     inputs = inputs_for("mlp")
-    compiled = torch.compile(model, fullgraph=True, backend=backend)
     expected = model(inputs)
-    found = compiled(inputs)
+    found = torch.compile(model, fullgraph=True, backend=backend)(inputs)
     assert_close(found, expected)
     expected.sum().backward()
     gradients = model.angles.grad.clone(), model.gamma.grad.clone()
@@ -249,9 +249,9 @@ def count_evolutions(monkeypatch):
     for name in ("generate_weights", "generate_weights_with_vjp"):
         real = getattr(generator, name)
 
-        def counted(*arguments, real=real, name=name):
+        def counted(*arguments, real=real, name=name, **named):
             calls.append(name)
-            return real(*arguments)
+            return real(*arguments, **named)
 
         monkeypatch.setattr(generator, name, counted)
     return calls
@@ -357,7 +357,8 @@ def test_copies_and_pickles_stand_alone():
     inputs = inputs_for("cnn")
     expected = model.eval()(inputs)
     for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
-        assert other.generator.handle != model.generator.handle
+        assert other.source is not model.source
+        assert other.module[0].weight is not model.module[0].weight
         assert torch.equal(other(inputs), expected)
         with torch.no_grad():
             other.angles.add_(1.0)
@@ -376,7 +377,7 @@ def test_states_load_strictly():
 
 
 @pytest.mark.parametrize(
-    "changed", [{"seed": 1}, {"signs": "random"}, {"mapping": "paper"}, {"scale": "fan_in"}]
+    "changed", [{"seed": 1}, {"signs": "random"}, {"mapping": "paper"}, {"scale": "none"}]
 )
 def test_the_state_of_another_map_is_refused(changed):
     model, other = wrap(mlp()), wrap(mlp(), **changed)
@@ -398,7 +399,7 @@ def test_moving_keeps_the_precision_of_the_angles():
 def test_the_meta_device_shows_where_weights_go():
     model = wrap(mlp())
     model.module.to("meta")
-    model.targets = tuple(t.like(torch.empty(0, device="meta")) for t in model.targets)
+    assert {target.device.type for target in model.targets} == {"meta"}
     assert model(inputs_for("mlp").to("meta")).device.type == "meta"
 
 
@@ -413,7 +414,7 @@ def test_the_meta_device_shows_where_weights_go():
 )
 def test_targets_are_chosen_by_pattern(patterns, names):
     module = mlp()
-    model = wrap(module, target_parameters=patterns)
+    model = wrap(module, target_parameters=patterns, copy=True)
     assert {target.name for target in model.targets} == names
     left = {name for name, _ in model.named_parameters()} - {"angles", "gamma"}
     assert {name.removeprefix("module.") for name in left} == set(
@@ -432,11 +433,16 @@ def test_frozen_parameters_stay():
     assert not model.merge_and_unload()[0].weight.requires_grad
 
 
-def test_the_wrapped_module_is_left_as_it_was():
+def test_the_module_itself_is_wrapped_or_a_copy():
     module = mlp()
     state = copy.deepcopy(module.state_dict())
-    wrap(module)(inputs_for("mlp")).sum().backward()
+    wrap(module, copy=True)(inputs_for("mlp")).sum().backward()
     assert all(torch.equal(module.state_dict()[name], state[name]) for name in state)
+    model = wrap(module)
+    assert model.module is module
+    assert not module.state_dict()
+    with pytest.raises(ValueError, match="'0', which is wrapped by a QuantumTrain already"):
+        wrap(module)
 
 
 class Parameters(nn.Module):

@@ -104,11 +104,10 @@ class Maker:
     def _forget(self) -> None:
         self._made: dict[bool, tuple[Any, Made]] = {}
         self._pins = threading.local()
-        self._text: str | None = None
         self.given: list[Tensor] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        gone = ("_made", "_pins", "_text", "given")
+        gone = ("_made", "_pins", "given")
         return {name: value for name, value in self.__dict__.items() if name not in gone}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -205,17 +204,21 @@ class Maker:
         """All targets, in operators that torch.compile and torch.export follow."""
         if self.given is not None:
             return self.given
-        if self._text is None:
-            self._text = compiled.described(self.source)
         flat = torch.cat([number.reshape(-1).double().cpu() for number in self._numbers()])
         draw = self.owner.draws.clone().cpu()
-        tensors = self.layout.flat_to_targets(compiled.make_weights(flat, draw, self._text))
+        # The version is a guard: a setting that is changed asks for another graph.
+        text = self._described(self.source.version)
+        tensors = self.layout.flat_to_targets(compiled.make_weights(flat, draw, text))
         for number, target in enumerate(self.targets):
             if target.padding is not None:
                 row = self._kept_row(number, tensors[number])
                 place = torch.tensor([target.padding], device=row.device)
                 tensors[number] = tensors[number].index_copy(0, place, row.unsqueeze(0))
         return tensors
+
+    @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+    def _described(self, version: int) -> str:  # noqa: ARG002
+        return compiled.described(self.source)
 
     def moved(self, number: int, fn: Callable[[Tensor], Tensor]) -> None:
         """A target's layer went to another device or dtype."""

@@ -29,8 +29,8 @@ __all__ = ["RecipeWarning", "load", "load_recipe", "save", "save_recipe"]
 
 FORMAT = 2
 MODEL, CONFIG = "model.safetensors", "config.json"
-# What is not a number of the source keeps its own name behind one of these.
-NUMBERS, SOURCE, REST, ROWS = "numbers.", "source.", "module.", "rows."
+# What is none of the numbers keeps its own name behind one of these.
+SOURCE, REST, ROWS = "source.", "module.", "rows."
 
 
 class RecipeWarning(UserWarning):
@@ -165,7 +165,7 @@ def load_recipe(path: str | os.PathLike[str], module: nn.Module) -> nn.Module:
 
 def _describe(model: QuantumTrain, frozen: bool) -> tuple[dict[str, Tensor], dict[str, Any]]:
     source = model.source.describe()
-    tensors = {NUMBERS + name: number.detach() for name, number in model.numbers.items()}
+    tensors = {name: number.detach() for name, number in model.numbers.items()}
     for name, array in source.arrays.items():
         tensors[SOURCE + name] = torch.from_numpy(array.copy())
     for number, row in model._maker.kept.items():
@@ -222,14 +222,17 @@ def _rebuild(
         source = from_description(Description(description["source"], arrays))
         rest = _named(tensors, REST)
         _check_rest(module, rest, targets, description.get("frozen_sha256"))
+        numbers = {name: tensors[name] for name in source.groups}
+        for name, group in source.groups.items():
+            if tuple(numbers[name].shape) != group.start.shape:
+                shape = tuple(numbers[name].shape)
+                raise ValueError(f"it has {name} of shape {shape}, not {group.start.shape}")
+        draws = int(description["draws"])
         model = QuantumTrain.from_parts(module, targets, source)
         with torch.no_grad():
             for name, number in model.numbers.items():
-                stored = tensors[NUMBERS + name]
-                if stored.shape != number.shape:
-                    raise ValueError(f"{name} has shape {tuple(stored.shape)}")
-                number.data = stored.clone()
-            model.draws.fill_(description["draws"])
+                number.data = numbers[name].clone()
+            model.draws.fill_(draws)
         model._maker.kept = {int(n): row for n, row in _named(tensors, ROWS).items()}
         model.module.load_state_dict(rest, strict=False)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:

@@ -203,9 +203,9 @@ class QuantumTrain(nn.Module):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Call the wrapped module with the weights that its source makes."""
+        self._draw_anew()
         if torch.compiler.is_compiling():
             return torch.func.functional_call(self.module, self.weights(), args, kwargs)
-        self._draw_anew()
         with self._maker.pinned() as made:
             result = self.module(*args, **kwargs)
         wrapping.check_untouched(self._maker, made)

@@ -22,8 +22,8 @@ def upgraded(
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """A file of format 1 as one of format 2; raises KeyError, TypeError or ValueError."""
     numbers = {
-        "numbers.angles": tensors.pop("angles"),
-        "numbers.gamma": tensors.pop("gamma").reshape(1),
+        "angles": tensors.pop("angles"),
+        "gamma": tensors.pop("gamma").reshape(1),
     }
     weight_map, made_by = dict(description["map"]), description["map_source"]
     if made_by is not None:
