@@ -18,7 +18,7 @@ from importlib import metadata
 import qnnw
 from qnnw.optim.derivative_free import Cobyla, FastCobyla
 from qnnw.training.presets import preset
-from qnnw.training.runs import train
+from qnnw.training.runs import start
 
 SIZES = (32, 112, 364, 728)
 
@@ -40,7 +40,7 @@ def iris(seeds: range) -> None:
         for seed in seeds:
             config = dataclasses.replace(preset("iris", optimizer), seed=seed, threads=1)
             with tempfile.TemporaryDirectory() as out:
-                results.append(train(config, out))
+                results.append(start(config, out))
         cells = []
         for name, times, digits in (
             ("loss", 1, 3), ("train_accuracy", 100, 1), ("test_accuracy", 100, 1),

@@ -22,7 +22,7 @@ import qnnw
 from qnnw.data import networks
 from qnnw.data.registry import load
 from qnnw.paper.presets import PRESETS
-from qnnw.training.runs import train
+from qnnw.training.runs import start
 
 
 def as_in_the_paper(job: tuple[int, int, dict[str, object]]) -> tuple[float, float, float]:
@@ -31,7 +31,7 @@ def as_in_the_paper(job: tuple[int, int, dict[str, object]]) -> tuple[float, flo
     qnnw.set_num_threads(1)
     with tempfile.TemporaryDirectory() as out:
         config = dataclasses.replace(PRESETS["iris"], reps=reps, seed=seed, threads=1, **changed)
-        result = train(config, out)
+        result = start(config, out)
     return result["loss"], result["train_accuracy"], result["test_accuracy"]
 
 

@@ -12,7 +12,7 @@ import time
 import pytest
 
 from qnnw.training.record import RunFolder
-from qnnw.training.runs import resume, train
+from qnnw.training.runs import resume, start
 from qnnw.training.trainer import Reporter
 
 TIMES = {
@@ -43,14 +43,14 @@ class StopAfter(Reporter):
 def cut(config, out, units):
     """Start a run and interrupt it; its folder."""
     with pytest.raises(KeyboardInterrupt):
-        train(config, out, StopAfter(units))
+        start(config, out, StopAfter(units))
     (path,) = out.iterdir()
     return path
 
 
 def check_that_stops_change_nothing(config, tmp_path, stops):
     """A run that is interrupted again and again gives an uninterrupted one's bits."""
-    whole = train(config, tmp_path / "whole")
+    whole = start(config, tmp_path / "whole")
     path = cut(config, tmp_path / "cut", stops[0])
     for stop in stops[1:]:
         with pytest.raises(KeyboardInterrupt):
@@ -76,7 +76,7 @@ resume(sys.argv[1])
 
 def check_that_kills_change_nothing(config, tmp_path, times, seed):
     """kill -9, again and again, at any moment; the last one finishes."""
-    whole = train(config, tmp_path / "whole")
+    whole = start(config, tmp_path / "whole")
     path = cut(config, tmp_path / "cut", 3)
     rng = random.Random(seed)
     for _ in range(times):

@@ -13,7 +13,7 @@ from scipy.optimize import OptimizeResult, minimize
 from qnnw.optim.cobyla import _Simplex
 from qnnw.optim.derivative_free import Cobyla, FastCobyla, NonFiniteLossError, minimize_cobyla
 from qnnw.training.presets import preset
-from qnnw.training.runs import train
+from qnnw.training.runs import start
 
 
 def ellipsoid(point):
@@ -178,7 +178,7 @@ def test_iris_is_learned_as_well_as_by_scipys(tmp_path):
     """Final losses over five seeds: the means differ by less than the spread."""
     losses = {
         optimizer: [
-            train(dataclasses.replace(preset("iris", optimizer), seed=seed), tmp_path)["loss"]
+            start(dataclasses.replace(preset("iris", optimizer), seed=seed), tmp_path)["loss"]
             for seed in range(5)
         ]
         for optimizer in ("cobyla", "cobyla-fast")

@@ -13,7 +13,7 @@ from qnnw.training.config import WEIGHTS_FROM
 from qnnw.training.export import export_run
 from qnnw.training.presets import preset
 from qnnw.training.record import RecordError
-from qnnw.training.runs import evaluate_run, train
+from qnnw.training.runs import evaluate_run, start
 from qnnw.weights.rivals import FrozenProbabilities, Subspace, haar_probabilities, source_of
 from running import check_that_stops_change_nothing
 
@@ -94,7 +94,7 @@ def test_without_cnots_the_state_is_a_product():
 @pytest.mark.parametrize("kind", WEIGHTS_FROM)
 def test_a_control_is_a_run_like_others(kind, tmp_path):
     config = dataclasses.replace(BASE, weights_from=kind, epochs=8)
-    result = train(config, tmp_path)
+    result = start(config, tmp_path)
     expected = {"circuit": 32, "frozen": 0, "haar": 0, "subspace": 32, "direct": 131}
     assert result["num_angles"] == expected[kind]
     assert result["weights_from"] == kind
@@ -114,7 +114,7 @@ def test_a_control_resumes_to_the_same_bits(kind, tmp_path):
 @pytest.mark.parametrize("kind", ["subspace", "frozen", "direct"])
 def test_controls_take_the_papers_protocol_too(kind, tmp_path):
     config = dataclasses.replace(preset("iris"), weights_from=kind, periods=2)
-    assert train(config, tmp_path)["evaluations"] > 0
+    assert start(config, tmp_path)["evaluations"] > 0
 
 
 def test_what_is_not_measured_takes_no_shots():

@@ -19,7 +19,8 @@ from qnnw.training.epochs import EpochTrainer
 from qnnw.training.gradient import BatchGradient
 from qnnw.training.presets import preset
 from qnnw.training.record import RecordError, RunFolder
-from qnnw.training.runs import evaluate_run, load_model, resume, train
+from qnnw.training.runs import evaluate_run, resume, start
+from qnnw.training.stored import load_model
 from qnnw.training.trainer import Reporter
 from running import (
     StopAfter,
@@ -34,7 +35,9 @@ SHORT = dataclasses.replace(preset("iris", "adam"), epochs=5, batch_size=16)
 @pytest.mark.parametrize("samples", [1, 63, 64, 65, 200])
 def test_the_batch_gradient_is_autograds(samples):
     network = networks.mnist()
-    weights = torch.nn.utils.parameters_to_vector(network.parameters()).detach().numpy()
+    # Drawn from a seed: at a kink of the network two gradients are right.
+    weights = np.random.default_rng(0).normal(0, 0.05, 6690).astype(np.float32)
+    torch.nn.utils.vector_to_parameters(torch.from_numpy(weights), network.parameters())
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(samples, 1, 28, 28, generator=generator)
     labels = torch.randint(0, 10, (samples,), generator=generator)
@@ -70,7 +73,7 @@ def test_a_step_is_that_of_quantum_train():
 
 def test_iris_and_digits_are_learned(tmp_path):
     for name, least in (("iris", 0.9), ("digits", 0.9)):
-        result = train(preset(name, "adam"), tmp_path)
+        result = start(preset(name, "adam"), tmp_path)
         assert result["train_accuracy"] > least
         assert result["test_accuracy"] > least - 0.06
         assert result["optimizer"] == "adam"
@@ -80,7 +83,7 @@ def test_mnist_is_learned_within_an_epoch(tmp_path, mnist_dir):
     config = dataclasses.replace(
         preset("mnist"), epochs=1, train_samples=16000, data_dir=str(mnist_dir)
     )
-    result = train(config, tmp_path)
+    result = start(config, tmp_path)
     assert result["test_accuracy"] > 0.85
     assert result["steps"] == 125
     parts = [result[f"{part}_seconds_per_step"] for part in ("circuit", "network", "rest")]
@@ -89,7 +92,7 @@ def test_mnist_is_learned_within_an_epoch(tmp_path, mnist_dir):
 
 
 def test_the_record_is_whole(tmp_path):
-    result = train(SHORT, tmp_path)
+    result = start(SHORT, tmp_path)
     folder = RunFolder(result["run_dir"])
     history = folder.read_history()
     assert [line["epoch"] for line in history] == [1, 2, 3, 4, 5]
@@ -118,7 +121,7 @@ def test_threads_do_not_change_a_bit(tmp_path, mnist_dir):
         preset("mnist"), reps=2, epochs=1, train_samples=600, data_dir=str(mnist_dir)
     )
     results = [
-        train(dataclasses.replace(config, threads=threads), tmp_path) for threads in (1, 2, 3)
+        start(dataclasses.replace(config, threads=threads), tmp_path) for threads in (1, 2, 3)
     ]
     assert same_but_for_time(results[0], results[1])
     assert same_but_for_time(results[0], results[2])
@@ -135,7 +138,7 @@ def test_a_run_that_falls_to_chance_goes_back_to_its_best_epoch(tmp_path, monkey
 
     monkeypatch.setattr(EpochTrainer, "_step", step)
     config = dataclasses.replace(SHORT, epochs=30, lr=0.1)
-    result = train(config, tmp_path)
+    result = start(config, tmp_path)
     history = RunFolder(result["run_dir"]).read_history()
     assert [line["epoch"] for line in history if line.get("collapsed")] == [14]
     assert history[13]["train_accuracy"] < 0.5
@@ -151,7 +154,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_its_epochs(tmp_path, 
             monkeypatch.setattr(BatchGradient, "__call__", nothing)
 
     with pytest.raises(NonFiniteLossError, match="the loss is nan at step 8"):
-        train(SHORT, tmp_path, Poison())
+        start(SHORT, tmp_path, Poison())
     (path,) = tmp_path.iterdir()
     assert len(RunFolder(path).read_history()) == 1
     monkeypatch.undo()
@@ -160,7 +163,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_its_epochs(tmp_path, 
 
 def test_a_damaged_checkpoint_is_refused(tmp_path):
     with pytest.raises(KeyboardInterrupt):
-        train(SHORT, tmp_path, StopAfter(10))
+        start(SHORT, tmp_path, StopAfter(10))
     (path,) = tmp_path.iterdir()
     folder = RunFolder(path)
     arrays, state, history = folder.read_checkpoint()
@@ -203,13 +206,13 @@ def test_spsa_trains_with_shots(tmp_path):
     config = dataclasses.replace(
         preset("iris", "spsa"), periods=8, angle_evals=100, gamma_evals=0, shots=2000
     )
-    result = train(config, tmp_path)
+    result = start(config, tmp_path)
     assert result["optimizer"] == "spsa"
     assert result["train_accuracy"] > 0.8
 
 
 def test_the_saved_model_is_the_circuits(tmp_path):
-    result = train(dataclasses.replace(SHORT, shots=700), tmp_path)
+    result = start(dataclasses.replace(SHORT, shots=700), tmp_path)
     folder = RunFolder(result["run_dir"])
     from qnnw.training.export import model_of
     from qnnw.training.runs import config_of

@@ -111,12 +111,12 @@ assert "torch" in sys.modules
 
 def test_onnx_names_its_extra(tmp_path):
     script = f"""
-from qnnw.training.runs import train
+from qnnw.training.runs import start
 from qnnw.training.export import export_run
 from qnnw.training.presets import preset
 import dataclasses
 config = dataclasses.replace(preset("iris", "adam"), epochs=1)
-export_run(train(config, {str(tmp_path)!r})["run_dir"], "onnx")
+export_run(start(config, {str(tmp_path)!r})["run_dir"], "onnx")
 """
     finished = run_without({"onnxscript"}, script)
     assert "python -m pip install 'qnnw[export]'" in finished.stderr

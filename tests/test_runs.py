@@ -20,7 +20,7 @@ from qnnw.training.config import TrainConfig
 from qnnw.training.export import export_run, model_of
 from qnnw.training.periods import PeriodTrainer
 from qnnw.training.record import RecordError, RunFolder
-from qnnw.training.runs import evaluate_run, resume, train
+from qnnw.training.runs import evaluate_run, resume, start
 from qnnw.training.trainer import Reporter
 from running import (
     StopAfter,
@@ -36,7 +36,7 @@ SHORT = dataclasses.replace(PRESETS["iris"], periods=4, angle_evals=30, gamma_ev
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     out = tmp_path_factory.mktemp("runs")
-    result = train(SHORT, out)
+    result = start(SHORT, out)
     return RunFolder(result["run_dir"]), result
 
 
@@ -110,12 +110,12 @@ def test_evaluate_run(finished):
 def test_a_run_repeats_itself_on_any_number_of_threads(finished, tmp_path):
     _, result = finished
     for threads in (1, 3):
-        again = train(dataclasses.replace(SHORT, threads=threads), tmp_path)
+        again = start(dataclasses.replace(SHORT, threads=threads), tmp_path)
         assert same_but_for_time(again, result)
 
 
 def test_seeds_matter(finished, tmp_path):
-    other = train(dataclasses.replace(SHORT, seed=1), tmp_path)
+    other = start(dataclasses.replace(SHORT, seed=1), tmp_path)
     assert other["loss"] != finished[1]["loss"]
 
 
@@ -146,7 +146,7 @@ def test_shots_are_drawn_afresh_and_the_winner_is_kept(tmp_path):
     assert len(losses) == 5
     assert trainer.best.loss == min(losses)
     assert trainer.measure()[0].loss == trainer.best.loss
-    result = train(config, tmp_path)
+    result = start(config, tmp_path)
     assert evaluate_run(result["run_dir"], "test")["accuracy"] == result["test_accuracy"]
 
 
@@ -161,7 +161,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_its_periods(tmp_path,
             monkeypatch.setattr(evaluation.Evaluator, "__call__", broken)
 
     with pytest.raises(NonFiniteLossError, match="the objective is nan at evaluation 1"):
-        train(SHORT, tmp_path, Poison())
+        start(SHORT, tmp_path, Poison())
     (path,) = tmp_path.iterdir()
     assert len(RunFolder(path).read_history()) == 1
     monkeypatch.undo()
@@ -252,7 +252,7 @@ def test_a_damaged_model_is_refused(finished, tmp_path):
 )
 def test_bad_settings_are_refused_before_anything_is_written(tmp_path, change, match):
     with pytest.raises(ValueError, match=match):
-        train(dataclasses.replace(SHORT, **change), tmp_path / "runs")
+        start(dataclasses.replace(SHORT, **change), tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
 
 
@@ -275,7 +275,7 @@ def test_mnist_learns(tmp_path, mnist_dir):
         PRESETS["mnist"], reps=1, periods=2, angle_evals=60, gamma_evals=8, train_samples=500,
         data_dir=str(mnist_dir),
     )  # fmt: skip
-    result = train(config, tmp_path)
+    result = start(config, tmp_path)
     first, last = RunFolder(result["run_dir"]).read_history()
     assert last["loss"] < first["loss"] < 3.2
     assert (result["num_weights"], result["num_qubits"]) == (6690, 13)
@@ -283,7 +283,7 @@ def test_mnist_learns(tmp_path, mnist_dir):
 
 
 def test_iris_is_learned_as_in_the_paper(tmp_path):
-    result = train(PRESETS["iris"], tmp_path)
+    result = start(PRESETS["iris"], tmp_path)
     assert result["evaluations"] == 21 * 110
     assert result["loss"] < 0.2
     assert result["train_accuracy"] >= 0.95
@@ -320,7 +320,7 @@ def test_exports_of_a_run(finished, tmp_path):
 
 def test_a_run_without_a_checkpoint_has_no_recipe(tmp_path):
     with pytest.raises(KeyboardInterrupt):
-        train(SHORT, tmp_path, StopAfter(1))
+        start(SHORT, tmp_path, StopAfter(1))
     (path,) = tmp_path.iterdir()
     for kind in ("recipe", "safetensors"):
         with pytest.raises(RecordError, match=r"no finished period|cannot be loaded"):

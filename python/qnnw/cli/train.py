@@ -129,11 +129,11 @@ def train_command(
 
     def work(listener: Reporter) -> dict[str, Any]:
         from qnnw.training.presets import preset
-        from qnnw.training.runs import train
+        from qnnw.training.runs import start
 
         config = dataclasses.replace(preset(dataset.value, optimizer), **given)
         prepare_process(threads)
-        return train(config, out, listener)
+        return start(config, out, listener)
 
     _show_result(_listened(work, quiet), as_json)
 

@@ -14,13 +14,50 @@ from qnnw._common.extras import needs
 with needs("train", "qnnw.data.datasets"):
     import torch
 
-__all__ = ["Dataset", "DatasetError", "data_root"]
+__all__ = ["About", "Dataset", "DatasetError", "data_root"]
 
 TENSORS = ("train_inputs", "train_labels", "test_inputs", "test_labels")
 
 
 class DatasetError(UserError, RuntimeError):
     """A data set cannot be found, fetched, read or used."""
+
+
+@dataclass(frozen=True)
+class About:
+    """What a network needs to know of a data set, without the data.
+
+    Attributes
+    ----------
+    name, task, classes, network, target_mean, target_scale
+        As in :class:`Dataset`.
+    input_shape, num_outputs
+        Of one sample.
+    """
+
+    name: str
+    task: str
+    input_shape: tuple[int, ...]
+    num_outputs: int
+    classes: tuple[str | int, ...] | None = None
+    network: str | None = None
+    target_mean: tuple[float, ...] | None = None
+    target_scale: tuple[float, ...] | None = None
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> About:
+        """From what :meth:`Dataset.describe` gave.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            It is something else.
+        """
+        lists = ("classes", "target_mean", "target_scale")
+        more = {key: None if record[key] is None else tuple(record[key]) for key in lists}
+        shape = tuple(int(size) for size in record["input_shape"])
+        name, task, network = str(record["name"]), str(record["task"]), record["network"]
+        return cls(name, task, shape, int(record["num_outputs"]), network=network, **more)
 
 
 @dataclass(frozen=True)
@@ -111,6 +148,7 @@ class Dataset:
             "classes": None if self.classes is None else list(self.classes),
             "input_shape": list(self.input_shape),
             "num_outputs": self.num_outputs,
+            "network": self.network,
             "target_mean": None if self.target_mean is None else list(self.target_mean),
             "target_scale": None if self.target_scale is None else list(self.target_scale),
             "notes": list(self.notes),

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from qnnw.data.datasets import Dataset, DatasetError
+from qnnw.data.datasets import About, Dataset, DatasetError
 
-__all__ = ["call_network", "function_of", "made_by"]
+__all__ = ["arguments_of", "call_network", "function_of", "made_by"]
 
 
 def function_of(spec: str) -> Callable[..., Any]:
@@ -39,12 +39,12 @@ def function_of(spec: str) -> Callable[..., Any]:
     return found
 
 
-def made_by(spec: str, argument: str, dataset: Dataset) -> Any:
+def made_by(spec: str, argument: str, dataset: Dataset | About) -> Any:
     """What a network's function returns, called with what its signature takes."""
     return call_network(function_of(spec), f"`{argument}` {spec!r}", dataset)
 
 
-def call_network(function: Callable[..., Any], who: str, dataset: Dataset) -> Any:
+def call_network(function: Callable[..., Any], who: str, dataset: Dataset | About) -> Any:
     """Call a network's function with nothing, ``(dataset)`` or ``(input_shape, num_outputs)``.
 
     Raises
@@ -52,9 +52,20 @@ def call_network(function: Callable[..., Any], who: str, dataset: Dataset) -> An
     TypeError
         It needs other arguments.
     """
+    needed = arguments_of(function, who)
     possible = {0: (), 1: (dataset,), 2: (dataset.input_shape, dataset.num_outputs)}
+    if len(needed) not in possible:
+        raise TypeError(
+            f"{who} needs the arguments {', '.join(needed)}; it must take nothing, (dataset), or "
+            "(input_shape, num_outputs)"
+        )
+    return function(*possible[len(needed)])
+
+
+def arguments_of(function: Callable[..., Any], who: str) -> list[str]:
+    """The arguments that a function must be given; a ``TypeError`` where nobody can tell."""
     try:
-        needed = [
+        return [
             parameter.name
             for parameter in inspect.signature(function).parameters.values()
             if parameter.default is parameter.empty
@@ -62,12 +73,6 @@ def call_network(function: Callable[..., Any], who: str, dataset: Dataset) -> An
         ]
     except (TypeError, ValueError) as error:  # some of C have no signature
         raise TypeError(f"{who} has no signature that can be read: {error}") from error
-    if len(needed) not in possible:
-        raise TypeError(
-            f"{who} needs the arguments {', '.join(needed)}; it must take nothing, (dataset), or "
-            "(input_shape, num_outputs)"
-        )
-    return function(*possible[len(needed)])
 
 
 def _file(place: str) -> Any:

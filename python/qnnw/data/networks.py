@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from qnnw._common.extras import needs
-from qnnw.data.datasets import Dataset
+from qnnw.data.datasets import About, Dataset
 
 with needs("train", "qnnw.data.networks"):
     import torch
@@ -91,7 +91,7 @@ def digits(activation: str = "relu") -> nn.Sequential:
     )
 
 
-def default(dataset: Dataset, activation: str = "relu") -> nn.Sequential:
+def default(dataset: Dataset | About, activation: str = "relu") -> nn.Sequential:
     """The network of a data set that has none of its own.
 
     Vectors: :func:`mlp`. Images of at least 8x8: conv(→8, 3x3), pool, activation, conv(8→12, 3x3),
@@ -117,7 +117,7 @@ def default(dataset: Dataset, activation: str = "relu") -> nn.Sequential:
     return nn.Sequential(OrderedDict(flatten=nn.Flatten(), **dict(flattened.named_children())))
 
 
-def seeded(make: Callable[[], Any], dataset: Dataset, seed: int) -> nn.Module:
+def seeded(make: Callable[[], Any], dataset: Dataset | About, seed: int) -> nn.Module:
     """A network whose own random numbers come from the seed; the global generator stays as it was.
 
     Lazy layers take their shapes from the data.
@@ -138,7 +138,7 @@ def seeded(make: Callable[[], Any], dataset: Dataset, seed: int) -> nn.Module:
         if any(nn.parameter.is_lazy(parameter) for parameter in network.parameters()):
             training = network.training
             with torch.no_grad():
-                network.eval()(dataset.train_inputs[:1])
+                network.eval()(torch.zeros(1, *dataset.input_shape))
             network.train(training)
     return network
 

@@ -13,14 +13,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from qnnw.data.datasets import Dataset
+    from qnnw.data.datasets import About, Dataset
 
-__all__ = ["Entry", "entry", "kind_of", "load", "names", "network", "register", "resolved"]
+__all__ = [
+    "Entry",
+    "entry",
+    "given",
+    "kind_of",
+    "load",
+    "names",
+    "network",
+    "register",
+    "resolved",
+]
 
 ENDINGS = {".npz": "npz", ".csv": "csv"}
 TASKS = ("auto", "classification", "regression")
@@ -36,10 +46,14 @@ class Entry:
         Takes ``(seed, data_dir)``; gives the :class:`qnnw.data.datasets.Dataset`.
     network
         Takes the activation's name; gives the torch module that goes with it.
+    input_shape, num_outputs
+        Of that network.
     """
 
     load: Callable[[int, str | os.PathLike[str] | None], Dataset]
     network: Callable[[str], nn.Module]
+    input_shape: tuple[int, ...]
+    num_outputs: int
 
 
 _ENTRIES: dict[str, Entry] = {}
@@ -173,13 +187,35 @@ def load(
     if label is not None and kind != "csv":
         raise ValueError(f"`label` is {label!r}; only a CSV file has columns to choose from")
     dataset = _loaded(name, kind, seed, data_dir, label, task)
-    if task not in ("auto", dataset.task):
-        raise ValueError(f"`task` is {task!r}; {dataset.name} is for {dataset.task}")
-    return _cut(dataset, seed, train_samples, validation_samples)
+    return _cut(dataset, seed, task, train_samples, validation_samples)
+
+
+def given(
+    data: Any,
+    *,
+    seed: int,
+    task: str = "auto",
+    train_samples: int | None = None,
+    validation_samples: int | None = None,
+) -> Dataset:
+    """A data set from Python objects: a ``Dataset``, ``(inputs, targets)``, or both splits of them.
+
+    Arrays are taken as they are, but for the targets of a regression, which are standardised. The
+    other arguments are those of :func:`load`.
+
+    Raises
+    ------
+    ValueError, qnnw.data.datasets.DatasetError
+        As for :func:`load`.
+    """
+    from qnnw.data.arrays import from_python
+
+    dataset = from_python("arrays", data, seed=seed, task=task)
+    return _cut(dataset, seed, task, train_samples, validation_samples)
 
 
 def network(
-    spec: str | None, dataset: Dataset, activation: str = "relu", *, seed: int = 0
+    spec: str | None, dataset: Dataset | About, activation: str = "relu", *, seed: int = 0
 ) -> nn.Module:
     """The network of a run.
 
@@ -190,7 +226,7 @@ def network(
         name: that data set's. ``my_file.py:make_network`` or ``package.module:function``: called
         with what its signature takes: nothing, ``(dataset)``, or ``(input_shape, num_outputs)``.
     dataset
-        What it is for.
+        What it is for, or what a record says of it.
     activation
         ``"relu"``, ``"tanh"`` or ``"identity"``, for networks that are no functions.
     seed
@@ -261,8 +297,14 @@ def _loaded(
 
 
 def _cut(
-    dataset: Dataset, seed: int, train_samples: int | None, validation_samples: int | None
+    dataset: Dataset,
+    seed: int,
+    task: str,
+    train_samples: int | None,
+    validation_samples: int | None,
 ) -> Dataset:
+    if task not in ("auto", dataset.task):
+        raise ValueError(f"`task` is {task!r}; {dataset.name} is for {dataset.task}")
     if train_samples is None and validation_samples is None:
         return dataset
     from qnnw.data import splits

@@ -11,8 +11,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+from qnnw.data import registry
 from qnnw.sweep.ledger import Trial
-from qnnw.training.config import NETWORKS, TrainConfig, one_of
+from qnnw.training.config import TrainConfig
 from qnnw.training.presets import preset
 
 __all__ = ["Axes", "parse_grid", "read_grid", "trials_of"]
@@ -95,7 +96,7 @@ def trials_of(dataset: str, axes: Axes, fixed: dict[str, Any] | None = None) -> 
     ValueError
         A combination is out of range.
     """
-    one_of("dataset", dataset, NETWORKS)
+    registry.kind_of(dataset)
     varied = [name for name, values in axes.items() if len(values) > 1]
     trials = []
     for combination in itertools.product(*axes.values()):

@@ -6,18 +6,12 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from qnnw.data import networks
+from qnnw.data import networks, registry
 from qnnw.training.evaluation import LOSSES
 from qnnw.weights.targets import SCALES
 
-__all__ = ["NETWORKS", "OPTIMIZERS", "WEIGHTS_FROM", "TrainConfig", "one_of"]
+__all__ = ["OPTIMIZERS", "WEIGHTS_FROM", "TrainConfig", "one_of"]
 
-NETWORKS = {
-    "iris": networks.iris,
-    "digits": networks.digits,
-    "mnist": networks.mnist,
-    "fashion-mnist": networks.mnist,
-}
 OPTIMIZERS = ("cobyla", "cobyla-fast", "spsa", "adam")
 PRECONDITIONING = ("full", "diagonal")
 WEIGHTS_FROM = ("circuit", "frozen", "haar", "subspace", "direct")
@@ -30,7 +24,11 @@ class TrainConfig:
     Attributes
     ----------
     dataset
-        ``"iris"``, ``"digits"``, ``"mnist"`` or ``"fashion-mnist"``; it also names the network.
+        A registered name, a file, a folder or a function; see :func:`qnnw.data.registry.load`.
+    network
+        ``None``: the data set's own; else see :func:`qnnw.data.registry.network`.
+    label, task
+        See :func:`qnnw.data.registry.load`.
     reps, entanglement
         The circuit; see :class:`qnnw.EfficientSU2`. ``"none"`` is a circuit without CNOTs.
     optimizer
@@ -102,7 +100,7 @@ class TrainConfig:
     scale: str = "none"
     gamma: float = 0.3
     activation: str = "relu"
-    loss: str = "cross-entropy"
+    loss: str | None = None
     shots: int | None = None
     seed: int = 0
     train_samples: int | None = None
@@ -110,15 +108,24 @@ class TrainConfig:
     data_dir: str | None = None
     device: str = "cpu"
     threads: int | None = None
+    network: str | None = None
+    label: str | None = None
+    task: str = "auto"
 
     def __post_init__(self) -> None:
-        one_of("dataset", self.dataset, NETWORKS)
+        if not self.dataset.startswith("<"):
+            try:
+                registry.kind_of(self.dataset)
+            except ValueError as error:
+                raise ValueError(str(error).replace("`name`", "`dataset`", 1)) from None
+        one_of("task", self.task, registry.TASKS)
         one_of("optimizer", self.optimizer, OPTIMIZERS)
         one_of("preconditioning", self.preconditioning, PRECONDITIONING)
         one_of("weights_from", self.weights_from, WEIGHTS_FROM)
         one_of("scale", self.scale, SCALES)
         one_of("activation", self.activation, networks.ACTIVATIONS)
-        one_of("loss", self.loss, LOSSES)
+        if self.loss is not None:
+            one_of("loss", self.loss, LOSSES)
         least_values = {
             "periods": 1,
             "angle_evals": 1,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from qnnw._common.extras import needs
 from qnnw._common.seeds import derived_seed
+from qnnw.data.datasets import Dataset
 from qnnw.optim.derivative_free import NonFiniteLossError
 from qnnw.optim.eigen_adam import EigenAdam
 from qnnw.optim.schedules import one_cycle
@@ -19,10 +20,12 @@ from qnnw.training.config import TrainConfig
 from qnnw.training.evaluation import Evaluation
 from qnnw.training.gradient import BatchGradient
 from qnnw.training.presets import preset
-from qnnw.training.trainer import Point, Reporter, Trainer
+from qnnw.training.tasks import CLASSIFICATION
+from qnnw.training.trainer import Point, Reporter, Trainer, packed_buffers, unpacked_buffers
 
 with needs("train", "qnnw.training.epochs"):
     import torch
+    from torch import nn
 
 __all__ = ["EpochTrainer"]
 
@@ -65,19 +68,26 @@ class EpochTrainer(Trainer):
     round_name = "epoch"
     unit_name = "steps"
 
-    def __init__(self, config: TrainConfig) -> None:
-        super().__init__(config)
+    def __init__(
+        self,
+        config: TrainConfig,
+        data: Dataset | None = None,
+        network: nn.Module | None = None,
+    ) -> None:
+        super().__init__(config, data, network)
         self.steps = 0
         self.peak_lr = config.lr or _default_lr(self.generator.num_angles)
         self.lr_factor = 1.0
-        device = torch.device(config.device)
-        self._inputs = self.data.train_inputs.to(device)
-        if self._inputs.dim() == 4:
-            self._inputs = self._inputs.contiguous(memory_format=torch.channels_last)
-        self._labels = self.data.train_labels.to(device)
         self._gradient = BatchGradient(
-            self.network, loss=config.loss, device=config.device, threads=self.threads
+            self.network,
+            loss=self.loss,
+            device=config.device,
+            threads=self.threads,
+            names=self.made_names,
+            seed=config.seed,
         )
+        self._inputs = self._gradient.arranged(self.data.train_inputs)
+        self._labels = self.data.train_labels.to(self._inputs.device)
         self._angles = torch.from_numpy(self.best.angles.copy())
         self._gamma = torch.tensor(self.best.gamma, dtype=torch.float64)
         self._optimizer = self._new_optimizer()
@@ -101,7 +111,7 @@ class EpochTrainer(Trainer):
     @property
     def units_per_round(self) -> int:
         """Steps in an epoch."""
-        return -(-len(self._labels) // self.config.batch_size)
+        return self._gradient.num_batches(len(self._labels), self.config.batch_size)
 
     def describe(self) -> list[str]:
         """Optimiser, budget and map."""
@@ -115,14 +125,14 @@ class EpochTrainer(Trainer):
             f"map {config.mapping}, scale {config.scale}, signs {config.signs}, "
             f"initial gamma {config.gamma:g}",
         ]
-        return [*lines, *self._paper_note()]
+        return [*lines, *self._gradient.describe(), *self._paper_note()]
 
     def _optimizer_name(self) -> str:
         return "Adam in the gradients' eigenbasis," if self._in_eigenbasis() else "Adam"
 
     def _paper_note(self) -> list[str]:
         """Where the paper trained this dataset's kind: what its protocol would take here."""
-        if self.config.dataset not in ("mnist", "fashion-mnist"):
+        if self.config.dataset not in ("mnist", "fashion-mnist") or self.config.network:
             return []
         paper = preset(self.config.dataset, "cobyla")
         start = time.perf_counter()
@@ -137,6 +147,7 @@ class EpochTrainer(Trainer):
     def seconds_left(self) -> float:
         """From a step's circuit and network on the first batch, and an evaluation."""
         angles, batch = self.best.angles, slice(0, self.config.batch_size)
+        buffers = self._gradient.buffers()
         for warm in (True, False):
             start = time.perf_counter()
             # Another gamma each time: the last weights are remembered.
@@ -145,6 +156,7 @@ class EpochTrainer(Trainer):
             _, cotangent = self._gradient(weights, self._inputs[batch], self._labels[batch])
             self.generator.gradients(angles, gamma, cotangent)
             step = time.perf_counter() - start
+        self._gradient.set_buffers(buffers)
         start = time.perf_counter()
         self._train(weights)
         epoch = step * self.units_per_round + time.perf_counter() - start
@@ -157,7 +169,7 @@ class EpochTrainer(Trainer):
         epoch = len(self.history) + 1
         order = self._order(epoch)
         seconds = _Seconds()
-        for batch in order.split(self.config.batch_size):  # type: ignore[no-untyped-call]
+        for batch in self._gradient.batches(order, self.config.batch_size):
             loss = self._step(batch, seconds)
             reporter.advanced(self.steps, loss)
         train, test = self._measure_now()
@@ -165,9 +177,7 @@ class EpochTrainer(Trainer):
         line = {
             "epoch": epoch,
             "loss": train.loss,
-            "cross_entropy": train.cross_entropy,
-            "train_accuracy": train.accuracy,
-            "test_accuracy": test.accuracy,
+            **self.task.line(train.measures, test.measures),
             "gamma": float(self._gamma),
             "lr": self._lr(),
             "steps": self.steps - before,
@@ -191,7 +201,7 @@ class EpochTrainer(Trainer):
         times.append(time.perf_counter())
         weights = self.generator.weights(angles, gamma, draw, record=True)
         times.append(time.perf_counter())
-        loss, cotangent = self._gradient(weights, inputs, labels)
+        loss, cotangent = self._gradient(weights, inputs, labels, self.steps)
         times.append(time.perf_counter())
         if not (math.isfinite(loss) and np.isfinite(cotangent).all()):
             raise NonFiniteLossError(
@@ -215,22 +225,25 @@ class EpochTrainer(Trainer):
     def _measure_now(self) -> tuple[Evaluation, Evaluation]:
         """Both sets with the weights as they are; keeps the best point."""
         angles, gamma, draw = self._angles.numpy().copy(), float(self._gamma), self.steps
-        weights = self.generator.weights(angles, gamma, draw)
-        train, test = self._train(weights), self._test(weights)
+        weights, buffers = self.generator.weights(angles, gamma, draw), self._gradient.buffers()
+        train, test = self._train(weights, buffers), self._test(weights, buffers)
         if not math.isfinite(train.loss):
             raise NonFiniteLossError(f"the loss is {train.loss} after step {self.steps}")
         if train.loss < self.best.loss:
-            self.best = Point(angles, gamma, draw, train.loss)
+            self.best = Point(angles, gamma, draw, train.loss, buffers)
         return train, test
 
     def _recover_from_collapse(self, now: Evaluation) -> bool:
         """Go back to the best epoch if the run fell from it to chance; whether it did."""
+        if self.task is not CLASSIFICATION:
+            return False
         chance = math.log(int(self._labels.max()) + 1)
         fell = now.cross_entropy > 0.98 * chance and self.best.loss < 0.8 * chance
         if fell:
             with torch.no_grad():
                 self._angles.copy_(torch.from_numpy(self.best.angles))
                 self._gamma.fill_(self.best.gamma)
+            self._gradient.set_buffers(self.best.buffers)
             self._optimizer = self._new_optimizer()
             self.lr_factor *= AFTER_COLLAPSE
         return fell
@@ -243,7 +256,7 @@ class EpochTrainer(Trainer):
             for key, moment in self._optimizer.state[tensor].items()
         }
         state = {"steps": self.steps, "lr_factor": self.lr_factor, "moments": list(moments)}
-        return {**arrays, **moments}, state
+        return {**arrays, **moments, **packed_buffers("now", self._gradient.buffers())}, state
 
     def _restore_state(self, arrays: dict[str, NDArray[Any]], state: dict[str, Any]) -> None:
         angles, gamma = arrays["angles_now"], arrays["gamma_now"]
@@ -257,6 +270,7 @@ class EpochTrainer(Trainer):
         for place in state["moments"]:
             name, key = place.split(".")
             self._optimizer.state[tensors[name]][key] = torch.from_numpy(arrays[place].copy())
+        self._gradient.set_buffers(unpacked_buffers("now", arrays))
         self.steps = int(state["steps"])
         self.lr_factor = float(state["lr_factor"])
 

@@ -127,6 +127,12 @@ class Evaluator:
         """Number of weights that a call takes, M."""
         return sum(parameter.numel() for parameter in self._parameters)
 
+    def own_weights(self) -> NDArray[np.float64]:
+        """The weights that the network was given with, shape (M,)."""
+        parts = [p.detach().reshape(-1).cpu().double() for p in self._parameters]
+        weights: NDArray[np.float64] = torch.cat(parts).numpy()
+        return weights
+
     def state_dict(
         self, weights: NDArray[np.float64], buffers: Buffers | None = None
     ) -> dict[str, torch.Tensor]:

@@ -11,9 +11,11 @@ import numpy as np
 
 from qnnw._common.extras import needs
 from qnnw._common.files import write_atomically
-from qnnw.training.config import NETWORKS, TrainConfig, one_of
+from qnnw.training.config import TrainConfig, one_of
+from qnnw.training.given import Network, about_of
 from qnnw.training.record import RecordError, RunFolder
-from qnnw.training.runs import config_of, load_model
+from qnnw.training.stored import config_of, given_again, load_model
+from qnnw.training.tasks import TASKS
 
 with needs("train", "qnnw.training.export"):
     import torch
@@ -31,11 +33,14 @@ FORMATS = {
     "recipe": "recipe.safetensors",
 }
 
-INPUTS = {"iris": (4,), "digits": (1, 8, 8), "mnist": (1, 28, 28), "fashion-mnist": (1, 28, 28)}
-
 
 def export_run(
-    run: str | os.PathLike[str], to: str, out: str | os.PathLike[str] | None = None
+    run: str | os.PathLike[str],
+    to: str,
+    out: str | os.PathLike[str] | None = None,
+    *,
+    network: Network | None = None,
+    data: Any = None,
 ) -> Path:
     """Write a run's network in a format that needs no qnnw.
 
@@ -50,6 +55,8 @@ def export_run(
         :func:`qnnw.load_recipe`.
     out
         The file; ``None`` is a file with the format's usual name in the run's folder.
+    network, data
+        As for :func:`qnnw.training.runs.resume`; data only where the network is made from them.
 
     Returns
     -------
@@ -71,27 +78,35 @@ def export_run(
     folder = RunFolder(run)
     path = folder.path / FORMATS[to] if out is None else Path(out)
     if to == "recipe":
-        pretrained.save_recipe(model_of(folder.path), path)
+        pretrained.save_recipe(model_of(folder.path, network=network, data=data), path)
         return path
     config = config_of(folder)
+    given = given_again(folder, config, network, data, needs_data=False)
+    plain = load_model(folder, config, given)  # a damaged one is not passed on
     if to == "safetensors":
-        load_model(folder, config)  # a damaged one is not passed on
         if path.resolve() != folder.model_path.resolve():
             write_atomically(path, folder.model_path.read_bytes())
         return path
-    network = load_model(folder, config).eval()
-    example = torch.zeros(2, *INPUTS[config.dataset])
-    write_atomically(path, _pt2(network, example) if to == "pt2" else _onnx(network, example))
+    about = about_of(folder, config, given)
+    dtype = next((p.dtype for p in plain.parameters()), torch.float32)
+    example = torch.zeros(2, *about.input_shape, dtype=dtype)
+    outputs = TASKS[about.task].outputs
+    content = _pt2(plain, example) if to == "pt2" else _onnx(plain, example, outputs)
+    write_atomically(path, content)
     return path
 
 
-def model_of(run: str | os.PathLike[str]) -> QuantumTrain:
+def model_of(
+    run: str | os.PathLike[str], *, network: Network | None = None, data: Any = None
+) -> QuantumTrain:
     """A run's network with its circuit, as a torch module that trains on.
 
     Parameters
     ----------
     run
         The run's folder, finished or not.
+    network, data
+        As for :func:`export_run`.
 
     Raises
     ------
@@ -109,11 +124,12 @@ def model_of(run: str | os.PathLike[str]) -> QuantumTrain:
     if checkpoint is None:
         raise RecordError(f"{str(folder.path)!r} has no finished period or epoch yet")
     arrays, state, _ = checkpoint
-    model = QuantumTrain(NETWORKS[config.dataset](config.activation), **_model_arguments(config))
+    plain = load_model(folder, config, given_again(folder, config, network, data, needs_data=False))
+    model = QuantumTrain(plain, **_model_arguments(config))
     try:
         with torch.no_grad():
             model.angles.data = torch.from_numpy(arrays["angles"].astype(np.float64))
-            model.gamma.data = torch.tensor(float(state["gamma"]), dtype=torch.float64)
+            model.gamma.data = torch.tensor([float(state["gamma"])], dtype=torch.float64)
             model.draws.fill_(int(state["draw"]))
     except (KeyError, TypeError, ValueError) as error:
         raise RecordError(f"{str(folder.checkpoint_path)!r} is damaged: {error}") from error
@@ -135,24 +151,24 @@ def _model_arguments(config: TrainConfig) -> dict[str, Any]:
 
 def _pt2(network: nn.Module, example: torch.Tensor) -> bytes:
     batch = torch.export.Dim("batch", min=1)
-    program = torch.export.export(network, (example,), dynamic_shapes=({0: batch},))
+    program = torch.export.export(network.eval(), (example,), dynamic_shapes=({0: batch},))
     content = io.BytesIO()
     torch.export.save(program, content)
     return content.getvalue()
 
 
-def _onnx(network: nn.Module, example: torch.Tensor) -> bytes:
+def _onnx(network: nn.Module, example: torch.Tensor, outputs: str) -> bytes:
     with needs("export", "ONNX export"):
         import onnx  # noqa: F401
         import onnxscript  # noqa: F401
     batch = torch.export.Dim("batch", min=1)
     program = torch.onnx.export(
-        network,
+        network.eval(),
         (example,),
         dynamo=True,
         dynamic_shapes=({0: batch},),
         input_names=["inputs"],
-        output_names=["logits"],
+        output_names=[outputs],
         verbose=False,
     )
     assert program is not None

@@ -8,11 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qnnw._common.extras import needs
 from qnnw._common.seeds import derived_seed
+from qnnw.data.datasets import Dataset
 from qnnw.optim.derivative_free import Cobyla, FastCobyla, NelderMead, Optimizer, Spsa
 from qnnw.training.config import TrainConfig
 from qnnw.training.trainer import Point, Reporter, Trainer
 from qnnw.weights.generator import SMALLEST_GAMMA
+
+with needs("train", "qnnw.training.periods"):
+    from torch import nn
 
 __all__ = ["PeriodTrainer"]
 
@@ -32,8 +37,13 @@ class PeriodTrainer(Trainer):
     round_name = "period"
     unit_name = "evaluations"
 
-    def __init__(self, config: TrainConfig) -> None:
-        super().__init__(config)
+    def __init__(
+        self,
+        config: TrainConfig,
+        data: Dataset | None = None,
+        network: nn.Module | None = None,
+    ) -> None:
+        super().__init__(config, data, network)
         self.evaluations = 0
         self.gamma_optimizer = NelderMead(step=config.gamma_step)
 
@@ -136,9 +146,7 @@ class PeriodTrainer(Trainer):
         return {
             "period": period,
             "loss": self.best.loss,
-            "cross_entropy": train.cross_entropy,
-            "train_accuracy": train.accuracy,
-            "test_accuracy": test.accuracy,
+            **self.task.line(train.measures, test.measures),
             "gamma": self.best.gamma,
             "evaluations": self.evaluations - before,
             "seconds": time.perf_counter() - start,

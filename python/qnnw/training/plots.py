@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from qnnw._common.drawing import FORMATS, canvas, style, write_pictures
 from qnnw._common.extras import needs
 from qnnw.training.record import RecordError, RunFolder
+from qnnw.training.tasks import task_of
 
 with needs("train", "qnnw.training.plots"):
     from matplotlib.axes import Axes
@@ -35,7 +36,7 @@ def plot_run(path: str | os.PathLike[str]) -> list[Path]:
 
 
 def plot_history(path: str | os.PathLike[str]) -> Path:
-    """Draw loss and accuracies per period or epoch, as in the paper's figure 2, to ``history.png``.
+    """Draw loss and measures per period or epoch, as in the paper's figure 2, to ``history.png``.
 
     Parameters
     ----------
@@ -75,13 +76,13 @@ def plot_weights(path: str | os.PathLike[str]) -> list[Path]:
     """
     folder = RunFolder(path)
     weights = _weights(folder)
-    config = folder.read_config()["config"]
+    title = _title(folder.read_config())
     figure, axis = canvas()
     axis.hist(weights, bins=101, color="0.75", edgecolor="black", linewidth=0.4)
     axis.axvline(0.0, color="black", linestyle=":", linewidth=0.8)
     axis.set_xlabel("Value of the weight")
     axis.set_ylabel("Weights")
-    axis.set_title(f"{_title(config)}: {len(weights)} weights", fontsize="medium")
+    axis.set_title(f"{title}: {len(weights)} weights", fontsize="medium")
     return write_pictures(figure, folder.path / "weights", folder.write_bytes)
 
 
@@ -90,7 +91,7 @@ def _history_pictures(path: str | os.PathLike[str], formats: tuple[str, ...]) ->
     history = folder.read_history()
     if not history:
         raise RecordError(f"{str(folder.path)!r} has no finished period or epoch to draw")
-    figure = _history_figure(history, _title(folder.read_config()["config"]))
+    figure = _history_figure(history, _title(folder.read_config()))
     return write_pictures(figure, folder.picture_path, folder.write_bytes, formats)
 
 
@@ -112,14 +113,15 @@ def _history_figure(history: list[dict[str, Any]], title: str) -> Figure:
 def draw_history(
     axis: Axes, history: list[dict[str, Any]], deviations: dict[str, NDArray[np.float64]]
 ) -> Axes:
-    """Draw loss and accuracies, with a band where there are deviations; gives the second axis."""
+    """Draw loss and main measure, with a band where there are deviations; gives the second axis."""
     round_name = "epoch" if "epoch" in history[0] else "period"
     rounds = np.array([line[round_name] for line in history])
-    accuracy = axis.twinx()
+    task, second = task_of(history[0]), axis.twinx()
+    key, times = task.main.key, task.main.times
     curves = (
         ("loss", "Loss", axis, 1.0, {"color": "black", "linestyle": "-", "marker": "s"}),
-        ("train_accuracy", "Train", accuracy, 100.0, style(0) | {"linestyle": "--"}),
-        ("test_accuracy", "Test", accuracy, 100.0, style(1) | {"linestyle": "-."}),
+        (f"train_{key}", "Train", second, times, style(0) | {"linestyle": "--"}),
+        (f"test_{key}", "Test", second, times, style(1) | {"linestyle": "-."}),
     )
     handles = []
     for name, label, place, times, look in curves:
@@ -129,18 +131,18 @@ def draw_history(
             low, high = values - times * deviations[name], values + times * deviations[name]
             place.fill_between(rounds, low, high, color=look["color"], alpha=0.15, linewidth=0)
     axis.set_xlabel(f"Training {round_name}")
-    axis.set_ylabel("Loss (CE + fraction failed)")
+    axis.set_ylabel(task.loss_label)
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    accuracy.set_ylabel("Accuracy (%)")
+    second.set_ylabel(task.main.axis)
     axis.legend(handles=handles, loc="center right")
-    return accuracy
+    return second
 
 
-def _title(config: dict[str, Any]) -> str:
+def _title(record: dict[str, Any]) -> str:
+    config = record["config"]
+    # The last release kept nothing of the data but their name.
+    name = record.get("dataset", {}).get("name", config["dataset"])
     shots = config["shots"]
     measured = "exact probabilities" if shots is None else f"{shots} shots"
     optimizer = config.get("optimizer", "cobyla")
-    return (
-        f"{config['dataset']}: {config['reps']} reps, {optimizer}, {measured}, "
-        f"seed {config['seed']}"
-    )
+    return f"{name}: {config['reps']} reps, {optimizer}, {measured}, seed {config['seed']}"

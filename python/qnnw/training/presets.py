@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from qnnw.paper import presets as paper
-from qnnw.training.config import NETWORKS, OPTIMIZERS, TrainConfig, one_of
+from qnnw.training.config import OPTIMIZERS, TrainConfig, one_of
 
 __all__ = ["DEFAULT_OPTIMIZERS", "preset"]
 
@@ -37,6 +37,11 @@ _ADAM = {
 }
 
 
+def _own(dataset: str) -> TrainConfig:
+    """For data of a user's own: as for the digits."""
+    return replace(_ADAM["digits"], dataset=dataset)
+
+
 def preset(dataset: str, optimizer: str | None = None) -> TrainConfig:
     """Settings of a run.
 
@@ -54,7 +59,9 @@ def preset(dataset: str, optimizer: str | None = None) -> TrainConfig:
     ValueError
         There is no such dataset or optimiser.
     """
-    one_of("dataset", dataset, NETWORKS)
+    if dataset not in DEFAULT_OPTIMIZERS:
+        own = _own(dataset)
+        return own if optimizer is None else replace(own, optimizer=optimizer)
     optimizer = optimizer or DEFAULT_OPTIMIZERS[dataset]
     one_of("optimizer", optimizer, OPTIMIZERS)
     if optimizer == "adam":

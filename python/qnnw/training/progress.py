@@ -56,7 +56,7 @@ class Lines(Reporter):
 
 
 class Display(Lines):
-    """A live display with rich: progress, loss, accuracies, speed and time left."""
+    """A live display with rich: progress, loss, measures, speed and time left."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class Display(Lines):
         self._per_round = trainer.units_per_round
         self._begun, self._shown = time.monotonic(), 0.0
         self._first: int | None = None
-        self._accuracies = ""
+        self._measures = ""
         self._task = self._progress.add_task(
             "",
             total=trainer.rounds * self._per_round,
@@ -104,7 +104,7 @@ class Display(Lines):
         rate = (done - self._first) / max(now - self._begun, 1e-9)
         left = (self._trainer.rounds * self._per_round - done) / max(rate, 1e-9)
         units = self._trainer.unit_name
-        text = f"loss {loss:.4f}{self._accuracies}  {rate:.1f} {units}/s  {duration(left)} left"
+        text = f"loss {loss:.4f}{self._measures}  {rate:.1f} {units}/s  {duration(left)} left"
         number = min(len(self._trainer.history) + 1, self._trainer.rounds)
         self._progress.update(self._task, completed=done, number=number, text=text)
         self._progress.refresh()
@@ -114,10 +114,9 @@ class Display(Lines):
         self._progress.stop()
 
     def round_finished(self, line: dict[str, Any]) -> None:
-        """Print the round's line and remember its accuracies."""
+        """Print the round's line and remember its measures."""
         super().round_finished(line)
-        train, test = 100 * line["train_accuracy"], 100 * line["test_accuracy"]
-        self._accuracies = f"  train {train:.1f} %  test {test:.1f} %"
+        self._measures = "  " + self._trainer.task.words(line)
 
 
 def describe(trainer: Trainer) -> list[str]:
@@ -128,9 +127,10 @@ def describe(trainer: Trainer) -> list[str]:
     shots = "exact" if config.shots is None else f"{config.shots} shots"
     numbers = "angles" if config.weights_from == "circuit" else f"numbers, {config.weights_from}"
     lines = [
-        f"{config.dataset}: {weight_map.num_weights} weights from {ansatz.num_qubits} qubits, "
+        f"{trainer.data.name}: {weight_map.num_weights} weights from {ansatz.num_qubits} qubits, "
         f"reps {config.reps}, {num_angles} {numbers} ({ratio:.1f} %), {shots}, "
         f"seed {config.seed}",
+        *trainer.data.notes,
         *trainer.describe(),
     ]
     if trainer.history:
@@ -144,7 +144,7 @@ def summary(line: dict[str, Any], trainer: Trainer) -> str:
     rate = line[unit] / max(line["seconds"], 1e-9)
     text = (
         f"{name} {line[name]}/{trainer.rounds}: loss {line['loss']:.4f}, "
-        f"train {100 * line['train_accuracy']:.2f} %, test {100 * line['test_accuracy']:.2f} %, "
+        f"{trainer.task.words(line)}, "
         f"gamma {line['gamma']:.4f}, {line[unit]} {unit}, {rate:.1f}/s"
     )
     if line.get("collapsed"):

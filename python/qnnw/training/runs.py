@@ -12,28 +12,36 @@ from typing import Any
 import numpy as np
 import scipy
 
-from qnnw._common.extras import needs
+from qnnw._common.extras import MissingExtraError, needs
 from qnnw._common.runtime import build_info, get_num_threads
-from qnnw.data.registry import load
-from qnnw.training.config import NETWORKS, TrainConfig, one_of
+from qnnw.data import registry
+from qnnw.training.config import TrainConfig, one_of
 from qnnw.training.epochs import EpochTrainer
 from qnnw.training.evaluation import Evaluator
+from qnnw.training.given import (
+    NOTHING,
+    Given,
+    Network,
+    data_of,
+    fingerprint,
+    loss_of,
+    network_of,
+)
 from qnnw.training.periods import PeriodTrainer
-from qnnw.training.plots import plot_history
+from qnnw.training.presets import preset
 from qnnw.training.record import RecordError, RunFolder
+from qnnw.training.stored import config_of, given_again, load_model
 from qnnw.training.trainer import Reporter, Trainer
 
 with needs("train", "qnnw.training.runs"):
     import torch
 
-    from qnnw.nn import tensorfile
 
 __all__ = [
-    "config_of",
     "evaluate_run",
-    "load_model",
     "make_trainer",
     "resume",
+    "start",
     "train",
     "train_at",
     "versions",
@@ -41,20 +49,88 @@ __all__ = [
 
 
 def train(
+    network: Network | str | None = None,
+    data: Any = None,
+    config: TrainConfig | None = None,
+    *,
+    out: str | Path = "runs",
+    reporter: Reporter | None = None,
+    **settings: Any,
+) -> dict[str, Any]:
+    """Train a network on data, in a new run folder: all that ``qnnw train`` does.
+
+    Parameters
+    ----------
+    network
+        A torch module, which is copied; a function that makes one, called with nothing,
+        ``(dataset)`` or ``(input_shape, num_outputs)``; a specification (a registered name,
+        ``my_file.py:make_network``); or ``None``: the data set's own network, or the default for
+        its shape. See :func:`qnnw.data.registry.network`.
+    data
+        A specification (a registered name, a file, a folder, ``my_file.py:make_data``; see
+        :func:`qnnw.data.registry.load`); a :class:`qnnw.data.datasets.Dataset`;
+        ``(inputs, targets)`` or ``(x_train, y_train, x_test, y_test)`` as arrays or tensors.
+        ``None``: that of ``config``.
+    config
+        The settings; ``None``: those of :func:`qnnw.training.presets.preset` for these data.
+    out
+        Parent of the run folders.
+    reporter
+        Hears how it goes.
+    settings
+        Fields of :class:`qnnw.training.config.TrainConfig`, instead of the config's.
+
+    Returns
+    -------
+    dict
+        The content of ``result.json``. A run whose network or data are objects is resumed and
+        exported with the same objects again.
+
+    Raises
+    ------
+    TypeError, ValueError, qnnw.data.datasets.DatasetError
+        The settings, the network or the data cannot be used; nothing is written.
+    qnnw.optim.derivative_free.NonFiniteLossError
+        The loss became NaN or infinite; finished rounds are kept.
+    """
+    named = {
+        "dataset": str(data) if isinstance(data, str | Path) else None,
+        "network": network if isinstance(network, str) else None,
+    }
+    given = Given(
+        None if named["dataset"] is not None else data,
+        None if isinstance(network, str) else network,
+    )
+    if given.data is not None:
+        named["dataset"] = given.data_name
+    if given.network is not None:
+        named["network"] = given.network_name
+    changed = {**settings, **{key: spec for key, spec in named.items() if spec is not None}}
+    if config is None:
+        if "dataset" not in changed:
+            raise ValueError("`data` is None; data, or a `config` that names them, are needed")
+        config = preset(changed["dataset"], changed.get("optimizer"))
+    return start(dataclasses.replace(config, **changed), out, reporter, given)
+
+
+def start(
     config: TrainConfig,
     out: str | Path = "runs",
     reporter: Reporter | None = None,
+    given: Given = NOTHING,
 ) -> dict[str, Any]:
     """Train from the beginning, in a new run folder.
 
     Parameters
     ----------
     config
-        The settings; :func:`qnnw.training.presets.preset` has some, :data:`qnnw.paper.presets.PRESETS` the paper's.
+        The settings; :func:`qnnw.training.presets.preset` has some.
     out
         Parent of the run folders.
     reporter
         Hears how it goes.
+    given
+        Data and network that no settings can make.
 
     Returns
     -------
@@ -63,20 +139,23 @@ def train(
 
     Raises
     ------
-    ValueError, qnnw.data.datasets.DatasetError
+    TypeError, ValueError, qnnw.data.datasets.DatasetError
         The settings or the data cannot be used; nothing is written.
     qnnw.optim.derivative_free.NonFiniteLossError
         The loss became NaN or infinite; finished rounds are kept.
     """
-    trainer = make_trainer(config)
+    trainer = make_trainer(config, given)
     stamp = time.strftime("%Y%m%d-%H%M%S")
-    name = f"{config.dataset}-reps{config.reps}-seed{config.seed}-{stamp}"
+    name = f"{trainer.data.name}-reps{config.reps}-seed{config.seed}-{stamp}"
     folder = RunFolder.create(out, name, _described(trainer))
     return _run(trainer, folder, reporter or Reporter())
 
 
 def train_at(
-    path: str | Path, config: TrainConfig, reporter: Reporter | None = None
+    path: str | Path,
+    config: TrainConfig,
+    reporter: Reporter | None = None,
+    given: Given = NOTHING,
 ) -> dict[str, Any]:
     """Train in this very folder: from the beginning if it is new, else from where it stands.
 
@@ -89,6 +168,8 @@ def train_at(
         ``threads``, ``device`` and ``data_dir``.
     reporter
         Hears how it goes.
+    given
+        As for :func:`start`.
 
     Returns
     -------
@@ -97,29 +178,21 @@ def train_at(
 
     Raises
     ------
-    ValueError, qnnw.data.datasets.DatasetError, qnnw.optim.derivative_free.NonFiniteLossError
-        As for :func:`train`.
+    TypeError, ValueError
+    qnnw.data.datasets.DatasetError, qnnw.optim.derivative_free.NonFiniteLossError
+        As for :func:`start`.
     qnnw.training.record.RecordError
         The folder has another run, is damaged, or is in use.
     """
-    path = Path(path)
+    path, config = Path(path), _resolved(config)
     if (path / "config.json").is_file():
         place = {"threads": config.threads, "device": config.device, "data_dir": config.data_dir}
         if config_of(RunFolder(path), **place) != config:
             raise RecordError(f"{str(path)!r} has a run with other settings")
-        return resume(path, reporter, **place)  # type: ignore[arg-type]
-    trainer = make_trainer(config)
+        objects = {"network": given.network, "data": given.data}
+        return resume(path, reporter, **place, **objects)  # type: ignore[arg-type]
+    trainer = make_trainer(config, given)
     return _run(trainer, RunFolder.at(path, _described(trainer)), reporter or Reporter())
-
-
-def _described(trainer: Trainer) -> dict[str, Any]:
-    """What ``config.json`` holds."""
-    return {
-        "config": dataclasses.asdict(trainer.config),
-        "data": trainer.data.checksums,
-        "versions": versions(),
-        "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-    }
 
 
 def resume(
@@ -129,6 +202,8 @@ def resume(
     threads: int | None = None,
     device: str | None = None,
     data_dir: str | None = None,
+    network: Network | None = None,
+    data: Any = None,
 ) -> dict[str, Any]:
     """Go on where a run was cut off; on a finished run, return its result.
 
@@ -143,27 +218,43 @@ def resume(
         Hears how it goes.
     threads, device, data_dir
         Instead of the run's own.
+    network, data
+        The objects that the run was started with, where no record can make them again.
 
     Raises
     ------
     qnnw.training.record.RecordError
-        The folder is no run, is damaged, or is in use; or the data are not the run's.
+        The folder is no run, is damaged, or is in use; data or network are missing, or are not the
+        run's.
     """
     folder = RunFolder(path)
     result = folder.read_result()
     if result is not None:
         return result
-    trainer = make_trainer(config_of(folder, threads=threads, device=device, data_dir=data_dir))
-    if trainer.data.checksums != folder.read_config()["data"]:
+    config = config_of(folder, threads=threads, device=device, data_dir=data_dir)
+    trainer = make_trainer(config, given_again(folder, config, network, data))
+    stored, found = folder.read_config(), _described(trainer)
+    if found["data"] != stored["data"]:
         raise RecordError(
             f"the data differ from those that {str(folder.path)!r} was started with (checksums in "
             "its config.json)"
+        )
+    # The last release kept none.
+    if found["network"] != stored.get("network", found["network"]):
+        raise RecordError(
+            f"the network differs from the one that {str(folder.path)!r} was started with, in its "
+            "layers or in the values that are not trained (fingerprint in its config.json)"
         )
     return _run(trainer, folder, reporter or Reporter())
 
 
 def evaluate_run(
-    path: str | Path, split: str = "test", *, data_dir: str | None = None
+    path: str | Path,
+    split: str = "test",
+    *,
+    data_dir: str | None = None,
+    network: Network | None = None,
+    data: Any = None,
 ) -> dict[str, Any]:
     """Evaluate a run's saved model, ``model.safetensors``, on one of its splits.
 
@@ -175,6 +266,8 @@ def evaluate_run(
         ``"test"`` or ``"train"``.
     data_dir
         Instead of the run's own.
+    network, data
+        As for :func:`resume`.
 
     Raises
     ------
@@ -186,31 +279,27 @@ def evaluate_run(
     one_of("split", split, ("train", "test"))
     folder = RunFolder(path)
     config = config_of(folder, data_dir=data_dir)
-    data = load(
-        config.dataset,
-        seed=config.seed,
-        data_dir=config.data_dir,
-        train_samples=config.train_samples,
-        validation_samples=config.validation_samples,
+    given = given_again(folder, config, network, data)
+    dataset = data_of(config, given)
+    evaluator = Evaluator(
+        load_model(folder, config, given, dataset),
+        getattr(dataset, f"{split}_inputs"),
+        getattr(dataset, f"{split}_labels"),
+        loss=loss_of(config, dataset),
+        threads=get_num_threads(),
+        num_outputs=dataset.num_outputs,
+        target_scale=dataset.target_scale,
     )
-    network = load_model(folder, config)
-    inputs, labels = (
-        (data.test_inputs, data.test_labels)
-        if split == "test"
-        else (data.train_inputs, data.train_labels)
-    )
-    evaluator = Evaluator(network, inputs, labels, loss=config.loss, threads=get_num_threads())
-    weights = torch.nn.utils.parameters_to_vector(network.parameters())
-    evaluation = evaluator(weights.detach().numpy().astype(np.float64))
+    evaluation = evaluator(evaluator.own_weights())
     evaluator.close()
     return {
         "run_dir": str(folder.path),
         "dataset": config.dataset,
+        "task": dataset.task,
         "split": split,
-        "samples": len(labels),
-        "accuracy": evaluation.accuracy,
+        "samples": len(getattr(dataset, f"{split}_labels")),
         "loss": evaluation.loss,
-        "cross_entropy": evaluation.cross_entropy,
+        **evaluation.measures,
     }
 
 
@@ -226,9 +315,32 @@ def versions() -> dict[str, str]:
     }
 
 
-def make_trainer(config: TrainConfig) -> Trainer:
-    """The trainer that fits the optimiser."""
-    return EpochTrainer(config) if config.optimizer == "adam" else PeriodTrainer(config)
+def make_trainer(config: TrainConfig, given: Given = NOTHING) -> Trainer:
+    """The trainer that fits the optimiser, with its data and its network."""
+    config = _resolved(config)
+    data = data_of(config, given)
+    network = network_of(config, data, given)
+    kind = EpochTrainer if config.optimizer == "adam" else PeriodTrainer
+    return kind(config, data, network)
+
+
+def _resolved(config: TrainConfig) -> TrainConfig:
+    """Paths made absolute: a run may be resumed from another folder."""
+    network = None if config.network is None else registry.resolved(config.network)
+    dataset = registry.resolved(config.dataset)
+    return dataclasses.replace(config, dataset=dataset, network=network)
+
+
+def _described(trainer: Trainer) -> dict[str, Any]:
+    """What ``config.json`` holds."""
+    return {
+        "config": dataclasses.asdict(trainer.config),
+        "data": trainer.data.checksums,
+        "dataset": trainer.data.describe(),
+        "network": fingerprint(trainer.network, trainer.made_names),
+        "versions": versions(),
+        "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
 
 
 def _run(trainer: Trainer, folder: RunFolder, reporter: Reporter) -> dict[str, Any]:
@@ -245,7 +357,7 @@ def _run(trainer: Trainer, folder: RunFolder, reporter: Reporter) -> dict[str, A
             # A kill between the last round and here leaves what this writes to the next resume.
             trainer.save(folder)
             result = trainer.result(folder)
-            plot_history(folder.path)
+            _draw(folder)
             folder.write_result(result)
         finally:
             reporter.stopped()
@@ -253,35 +365,13 @@ def _run(trainer: Trainer, folder: RunFolder, reporter: Reporter) -> dict[str, A
     return result
 
 
-def config_of(folder: RunFolder, **changed: Any) -> TrainConfig:
-    """The run's settings, some of them changed where that is not ``None``.
-
-    Raises
-    ------
-    qnnw.training.record.RecordError
-        The folder's ``config.json`` is damaged.
-    """
-    stored = folder.read_config()
+def _draw(folder: RunFolder) -> None:
+    """The picture, if it can be drawn: without matplotlib, or on a full disk, the run counts."""
     try:
-        config = TrainConfig(**stored["config"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise RecordError(f"{str(folder.config_path)!r} is damaged: {error}") from error
-    given = {name: value for name, value in changed.items() if value is not None}
-    return dataclasses.replace(config, **given)
+        from qnnw.training.plots import plot_history
 
-
-def load_model(folder: RunFolder, config: TrainConfig) -> torch.nn.Module:
-    """The run's plain network with its saved weights.
-
-    Raises
-    ------
-    qnnw.training.record.RecordError
-        There is none yet, or it is damaged.
-    """
-    network = NETWORKS[config.dataset](config.activation)
-    try:
-        tensors, _ = tensorfile.read(folder.model_path)
-        network.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise RecordError(f"{str(folder.model_path)!r} cannot be loaded: {error}") from error
-    return network
+        plot_history(folder.path)
+    except MissingExtraError:
+        return
+    except Exception as error:  # the numbers are worth more than their picture
+        print(f"no picture of {str(folder.path)!r}: {error}", file=sys.stderr)

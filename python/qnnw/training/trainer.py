@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,19 +15,22 @@ from numpy.typing import NDArray
 from qnnw._common.extras import needs
 from qnnw._common.runtime import get_num_threads
 from qnnw.circuit.ansatz import EfficientSU2
-from qnnw.data import networks
 from qnnw.data.datasets import Dataset
-from qnnw.data.registry import load
-from qnnw.training.config import NETWORKS, TrainConfig
+from qnnw.training.behaviour import Buffers
+from qnnw.training.config import TrainConfig
 from qnnw.training.evaluation import Evaluation, Evaluator
+from qnnw.training.given import data_of, loss_of, network_of
 from qnnw.training.record import RecordError, RunFolder
 from qnnw.training.sources import source_of
+from qnnw.training.tasks import TASKS
 from qnnw.weights.mapping import WeightMap
 
 with needs("train", "qnnw.training.trainer"):
     import torch
+    from torch import nn
 
     from qnnw.nn import tensorfile
+    from qnnw.weights.targets import find_targets
 
 __all__ = ["Point", "Reporter", "Trainer"]
 
@@ -64,13 +68,14 @@ class Point:
     """Where the run stands: a set of weights that was evaluated, and what it gave.
 
     ``draw`` numbers the evaluation; with shots it is also the seed of the outcomes, so the weights
-    can be made again.
+    can be made again. ``buffers`` are what the network kept, such as running statistics.
     """
 
     angles: NDArray[np.float64]
     gamma: float
     draw: int
     loss: float
+    buffers: Buffers = field(default_factory=dict)
 
 
 class Trainer(ABC):
@@ -83,6 +88,8 @@ class Trainer(ABC):
     ----------
     config
         The settings.
+    data, network
+        What they are for; ``None``: made from the settings.
 
     Raises
     ------
@@ -97,19 +104,25 @@ class Trainer(ABC):
     #: What is counted within a round; a key in the history.
     unit_name: ClassVar[str]
 
-    def __init__(self, config: TrainConfig) -> None:
+    #: Names of the network's parameters in the order of the flat weights.
+    made_names: tuple[str, ...]
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        data: Dataset | None = None,
+        network: nn.Module | None = None,
+    ) -> None:
         self.config = config
         self.threads = config.threads or get_num_threads()
-        self.data: Dataset = load(
-            config.dataset,
-            seed=config.seed,
-            data_dir=config.data_dir,
-            train_samples=config.train_samples,
-            validation_samples=config.validation_samples,
-        )
-        self.network = NETWORKS[config.dataset](config.activation)
+        self.data = data_of(config) if data is None else data
+        self.task = TASKS[self.data.task]
+        self.loss = loss_of(config, self.data)
+        self.network = network_of(config, self.data) if network is None else network
+        targets = find_targets(self.network, None)
+        self.made_names = tuple(target.name for target in targets)
         self.weight_map = WeightMap(
-            networks.num_weights(self.network), config.seed, config.signs, config.mapping
+            sum(target.numel for target in targets), config.seed, config.signs, config.mapping
         )
         self.ansatz = EfficientSU2(self.weight_map.num_qubits, config.reps, config.pairs)
         self.generator, start = source_of(config, self.network, self.ansatz, self.weight_map)
@@ -123,9 +136,12 @@ class Trainer(ABC):
             self.network,
             inputs,
             labels,
-            loss=self.config.loss,
+            loss=self.loss,
             device=self.config.device,
             threads=self.threads,
+            names=self.made_names,
+            num_outputs=self.data.num_outputs,
+            target_scale=self.data.target_scale,
         )
 
     @property
@@ -165,11 +181,11 @@ class Trainer(ABC):
     def measure(self) -> tuple[Evaluation, Evaluation]:
         """The best point's weights on the training set and on the test set."""
         weights = self.best_weights()
-        return self._train(weights), self._test(weights)
+        return self._train(weights, self.best.buffers), self._test(weights, self.best.buffers)
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         """The plain network's state with the best weights."""
-        return self._train.state_dict(self.best_weights())
+        return self._train.state_dict(self.best_weights(), self.best.buffers)
 
     def save(self, folder: RunFolder) -> None:
         """Write checkpoint, history and model."""
@@ -178,6 +194,7 @@ class Trainer(ABC):
             "first": self.weight_map.first,
             "second": self.weight_map.second,
             "signs": self.weight_map.signs,
+            **packed_buffers("best", self.best.buffers),
         }
         state = {"gamma": self.best.gamma, "draw": self.best.draw, "loss": self.best.loss}
         more_arrays, more_state = self._state()
@@ -203,7 +220,11 @@ class Trainer(ABC):
             )
             angles = arrays["angles"].astype(np.float64)
             self.best = Point(
-                angles, float(state["gamma"]), int(state["draw"]), float(state["loss"])
+                angles,
+                float(state["gamma"]),
+                int(state["draw"]),
+                float(state["loss"]),
+                unpacked_buffers("best", arrays),
             )
             self._restore_state(arrays, state)
             self.history = [dict(line) for line in history]
@@ -238,14 +259,13 @@ class Trainer(ABC):
             "mapping": config.mapping,
             "scale": config.scale,
             "activation": config.activation,
-            "loss_function": config.loss,
+            "loss_function": self.loss,
+            "task": self.task.name,
             "train_samples": len(self.data.train_labels),
             "test_samples": len(self.data.test_labels),
             "validation_samples": config.validation_samples,
-            "train_accuracy": train.accuracy,
-            "test_accuracy": test.accuracy,
+            **self.task.line(train.measures, test.measures),
             "loss": self.best.loss,
-            "cross_entropy": train.cross_entropy,
             "gamma": self.best.gamma,
             f"{self.round_name}s": len(self.history),
             self.unit_name: done,
@@ -258,3 +278,23 @@ class Trainer(ABC):
         """Stop the threads."""
         self._train.close()
         self._test.close()
+
+
+def packed_buffers(when: str, buffers: Buffers) -> dict[str, NDArray[Any]]:
+    """Buffers as a checkpoint's arrays; halves, which NumPy lacks, as float32."""
+    return {
+        f"buffer.{when}.{name}": (
+            buffer.float() if buffer.dtype == torch.bfloat16 else buffer
+        ).numpy()
+        for name, buffer in buffers.items()
+    }
+
+
+def unpacked_buffers(when: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, torch.Tensor]:
+    """The buffers that :func:`packed_buffers` made arrays of."""
+    start = f"buffer.{when}."
+    return {
+        name.removeprefix(start): torch.from_numpy(array.copy())
+        for name, array in arrays.items()
+        if name.startswith(start)
+    }

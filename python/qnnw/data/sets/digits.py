@@ -33,4 +33,4 @@ def _network(activation: str) -> nn.Module:
     return networks.digits(activation)
 
 
-register("digits", Entry(_load, _network))
+register("digits", Entry(_load, _network, (1, 8, 8), 10))

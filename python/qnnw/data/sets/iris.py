@@ -33,4 +33,4 @@ def _network(activation: str) -> nn.Module:
     return networks.iris(activation)
 
 
-register("iris", Entry(_load, _network))
+register("iris", Entry(_load, _network, (4,), 3))

@@ -64,4 +64,4 @@ def _network(activation: str) -> nn.Module:
 
 
 for _name in FAMILY:
-    register(_name, Entry(partial(_load, _name), _network))
+    register(_name, Entry(partial(_load, _name), _network, (1, 28, 28), 10))

@@ -1,0 +1,85 @@
+"""What a run's folder holds: its settings, its network, and what it was given."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from qnnw._common.extras import needs
+from qnnw.training.config import TrainConfig
+from qnnw.training.given import NOTHING, Given, Network, about_of, network_of
+from qnnw.training.record import RecordError, RunFolder
+
+with needs("train", "qnnw.training.stored"):
+    import torch
+
+    from qnnw.data.datasets import Dataset
+    from qnnw.nn import tensorfile
+
+__all__ = ["config_of", "given_again", "load_model"]
+
+
+def config_of(folder: RunFolder, **changed: Any) -> TrainConfig:
+    """The run's settings, some of them changed where that is not ``None``.
+
+    Raises
+    ------
+    qnnw.training.record.RecordError
+        The folder's ``config.json`` is damaged.
+    """
+    stored = folder.read_config()
+    try:
+        config = TrainConfig(**stored["config"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise RecordError(f"{str(folder.config_path)!r} is damaged: {error}") from error
+    given = {name: value for name, value in changed.items() if value is not None}
+    return dataclasses.replace(config, **given)
+
+
+def load_model(
+    folder: RunFolder,
+    config: TrainConfig,
+    given: Given = NOTHING,
+    dataset: Dataset | None = None,
+) -> torch.nn.Module:
+    """The run's plain network with its saved weights.
+
+    Raises
+    ------
+    qnnw.training.record.RecordError
+        There is none yet, or it is damaged.
+    """
+    about = about_of(folder, config, given) if dataset is None else dataset
+    network = network_of(config, about, given)
+    try:
+        tensors, _ = tensorfile.read(folder.model_path)
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise RecordError(f"{str(folder.model_path)!r} cannot be loaded: {error}") from error
+    return network
+
+
+def given_again(
+    folder: RunFolder,
+    config: TrainConfig,
+    network: Network | None,
+    data: Any,
+    *,
+    needs_data: bool = True,
+) -> Given:
+    """The objects of a run, where its record cannot make them; a missing one is refused by name."""
+    for name, spec, found in (
+        ("data", config.dataset, data),
+        ("network", config.network or "", network),
+    ):
+        if spec.startswith("<") and found is None and (needs_data or name != "data"):
+            raise RecordError(
+                f"{str(folder.path)!r} was started with {name} that were given from Python, "
+                f"{spec}; no record can make them: give them again as `{name}`"
+            )
+        if found is not None and not spec.startswith("<"):
+            raise RecordError(
+                f"{str(folder.path)!r} makes its {name} itself; `{name}` is for a run that was "
+                "started with objects"
+            )
+    return Given(data, network)
