@@ -106,7 +106,7 @@ class Layout:
             for buffer, tensor in zip(self._buffers.values(), buffers, strict=True)
         ]
         return [
-            parts[number][place].view(target.shape)
+            _shaped(parts[number][place], target)
             for target, (number, place) in zip(self.targets, self._numbers, strict=True)
         ]
 
@@ -114,6 +114,18 @@ class Layout:
         """The same from one flat tensor, in operators that a compiler can follow."""
         parts = flat.split_with_sizes([target.numel for target in self.targets])
         return [
-            part.to(device=target.device, dtype=target.dtype).clone().view(target.shape)
+            _shaped(part.to(device=target.device, dtype=target.dtype).clone(), target)
             for target, part in zip(self.targets, parts, strict=True)
         ]
+
+
+def _shaped(part: Tensor, target: Target) -> Tensor:
+    shape = target.shape
+    if not target.channels_last:
+        return part.view(shape)
+    if shape[1] == 1:
+        # Both formats are the same memory, and torch lets the strides decide what comes out.
+        axes = (0, len(shape) - 1, *range(1, len(shape) - 1))
+        return part.view(shape[0], *shape[2:], 1).permute(axes)
+    kind = torch.channels_last if len(shape) == 4 else torch.channels_last_3d
+    return part.view(shape).contiguous(memory_format=kind)

@@ -18,7 +18,7 @@ with needs("train", "qnnw.nn"):
     import torch
     from torch import Tensor, nn
 
-__all__ = ["install", "is_made", "uninstall"]
+__all__ = ["Densify", "KeepRow", "install", "is_made", "places_of", "uninstall"]
 
 # Where a made layer keeps its maker, and the numbers of its targets.
 _PLACE = "_qnnw_made"
@@ -48,6 +48,12 @@ def uninstall(layer: nn.Module, values: dict[str, nn.Parameter]) -> None:
         layer._parameters[name] = value
     if isinstance(layer, nn.RNNBase):
         layer._init_flat_weights()
+
+
+def places_of(layer: nn.Module) -> dict[str, int]:
+    """Name in the layer to number of the target."""
+    places: dict[str, int] = layer.__dict__[_PLACE][1]
+    return places
 
 
 def is_made(layer: nn.Module) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 from qnnw._common.extras import needs
@@ -18,7 +17,7 @@ with needs("train", "qnnw.nn"):
 
     from qnnw.nn import compiled
     from qnnw.nn.layout import Layout
-    from qnnw.nn.made import Densify, KeepRow
+    from qnnw.nn.made import Densify, KeepRow, places_of
     from qnnw.nn.operator import Call, make
     from qnnw.weights.targets import Target
 
@@ -97,6 +96,8 @@ class Maker:
     ) -> None:
         self.owner, self.source, self.names = owner, source, names
         self.layout = Layout(targets)
+        #: The layers that the targets were taken from.
+        self.layers: list[Any] = []
         #: Rows that are kept, by number of the target.
         self.kept: dict[int, Tensor] = {}
         self._forget()
@@ -165,6 +166,14 @@ class Maker:
         self._made = {record: (key, made)}
         return made
 
+    def replaced(self) -> int | None:
+        """The number of a target in whose place somebody has put a parameter."""
+        for layer in self.layers:
+            for name, number in places_of(layer).items():
+                if layer._parameters[name] is not None:
+                    return number
+        return None
+
     def drop(self) -> None:
         """Forget what was made."""
         self._made = {}
@@ -223,11 +232,11 @@ class Maker:
     def moved(self, number: int, fn: Callable[[Tensor], Tensor]) -> None:
         """A target's layer went to another device or dtype."""
         target = self.targets[number]
-        probe = fn(torch.empty(0, dtype=target.dtype, device=target.device))
-        if (probe.dtype, probe.device) == (target.dtype, target.device):
+        moved = target.moved(fn)
+        if moved == target:
             return
         targets = list(self.targets)
-        targets[number] = replace(target, dtype=probe.dtype, device=probe.device)
+        targets[number] = moved
         self.layout = Layout(targets)
         self.drop()
 

@@ -21,7 +21,7 @@ with needs("train", "qnnw.nn"):
     from torch import Tensor, nn
 
     from qnnw.nn.copying import copied
-    from qnnw.nn.made import install, is_made, uninstall
+    from qnnw.nn.made import install, is_made, places_of, uninstall
     from qnnw.nn.maker import Made, Maker
     from qnnw.weights.targets import Target, matching, per_weight, scale_of
 
@@ -120,6 +120,7 @@ def install_targets(module: nn.Module, targets: Sequence[Target], maker: Maker) 
             places.setdefault(module.get_submodule(path), {})[own] = number
     for layer, numbers in places.items():
         install(layer, numbers, maker)
+    maker.layers = list(places)
 
 
 def merged(module: nn.Module, maker: Maker) -> nn.Module:
@@ -132,38 +133,31 @@ def merged(module: nn.Module, maker: Maker) -> nn.Module:
     plain = copied(module, {id(maker): maker})
     for layer in list(plain.modules()):
         if is_made(layer):
-            _, places = layer.__dict__["_qnnw_made"]
-            uninstall(layer, {name: parameters[number] for name, number in places.items()})
+            values = {name: parameters[number] for name, number in places_of(layer).items()}
+            uninstall(layer, values)
     return plain
 
 
 def check_untouched(maker: Maker, made: Made) -> None:
     """Raise a ``RuntimeError`` if the module changed what was made for it."""
-    replaced = next(
-        (target.name for target in maker.targets if _is_replaced(maker.owner, target)), None
-    )
-    changed = replaced is not None or made.changed(torch.is_grad_enabled())
-    if not changed:
+    replaced = maker.replaced()
+    if replaced is None and not made.changed(torch.is_grad_enabled()):
         return
     maker.drop()
-    which = replaced or _changed_name(maker, made)
+    number = _changed(maker, made) if replaced is None else replaced
+    which = maker.targets[number].name
     raise RuntimeError(
         f"the network changed its weight {which!r} in this call, which is made and has no state "
         "of its own: gradients would be wrong; leave it out with `target_parameters`"
     )
 
 
-def _is_replaced(owner: nn.Module, target: Target) -> bool:
-    path, _, own = target.name.rpartition(".")
-    module: Any = owner._modules["module"]
-    return isinstance(module.get_submodule(path)._parameters.get(own), nn.Parameter)
-
-
-def _changed_name(maker: Maker, made: Made) -> str:
-    for target, now, then in zip(maker.targets, made.tensors, maker.made().tensors, strict=True):
-        if now.shape != then.shape or not torch.equal(now, then):
-            return target.name
-    return maker.targets[0].name
+def _changed(maker: Maker, made: Made) -> int:
+    pairs = enumerate(zip(made.tensors, maker.made().tensors, strict=True))
+    differ = (
+        n for n, (now, then) in pairs if now.shape != then.shape or not torch.equal(now, then)
+    )
+    return next(differ, 0)
 
 
 def fingerprint(source: WeightSource, targets: Sequence[Target]) -> bytes:

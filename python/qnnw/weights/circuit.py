@@ -135,7 +135,8 @@ class CircuitSource:
         sign = _sign(parameters["gamma"])
 
         def pullback(cotangent: ArrayLike) -> dict[str, NDArray[np.float64]]:
-            by_weights = self._scaled(np.asarray(cotangent, dtype=self.dtype))
+            with np.errstate(invalid="ignore", over="ignore"):
+                by_weights = self._scaled(np.asarray(cotangent, dtype=self.dtype))
             if not np.isfinite(by_weights).all():
                 # A step that overflowed is seen by who scales the loss, and left out.
                 size = self.ansatz.num_parameters

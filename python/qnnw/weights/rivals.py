@@ -155,7 +155,8 @@ class FrozenSource(_Exact):
         def pullback(cotangent: ArrayLike) -> dict[str, Vector]:
             _, slope, sign = self._slope(parameters)
             # A sum of products, not a BLAS call: the same bits for any number of threads.
-            return {"gamma": np.array([sign * float((np.asarray(cotangent) * slope).sum())])}
+            with np.errstate(invalid="ignore", over="ignore"):  # NaN and infinity travel on
+                return {"gamma": np.array([sign * float((np.asarray(cotangent) * slope).sum())])}
 
         return made, pullback
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
@@ -39,6 +39,8 @@ class Target:
         An embedding's padding row, which stays as it is; its weights are made, and not used.
     sparse
         Whether its layer gives sparse gradients.
+    channels_last
+        Whether its values lie with the second axis innermost.
     """
 
     names: tuple[str, ...]
@@ -49,6 +51,7 @@ class Target:
     fan_in: int
     padding: int | None = None
     sparse: bool = False
+    channels_last: bool = False
 
     @property
     def name(self) -> str:
@@ -60,9 +63,13 @@ class Target:
         """Number of its weights."""
         return math.prod(self.shape)
 
-    def like(self, probe: torch.Tensor) -> Target:
-        """The same target with another tensor's dtype and device."""
-        return replace(self, dtype=probe.dtype, device=probe.device)
+    def moved(self, fn: Callable[[torch.Tensor], torch.Tensor]) -> Target:
+        """The target where ``fn`` takes its parameter: another dtype, device or memory format."""
+        probe = fn(torch.empty(0, dtype=self.dtype, device=self.device))
+        # One value more than a line makes the formats differ.
+        shaped = fn(torch.empty((2,) * len(self.shape), dtype=self.dtype, device=self.device))
+        last = self.channels_last if shaped.is_contiguous() else lies_channels_last(shaped)
+        return replace(self, dtype=probe.dtype, device=probe.device, channels_last=last)
 
     def describe(self) -> dict[str, Any]:
         """What a file says of it."""
@@ -212,7 +219,16 @@ def _target(module: nn.Module, names: tuple[str, ...], parameter: nn.Parameter) 
         _fan_in(module, name, parameter),
         padding,
         bool(getattr(owner, "sparse", False)),
+        lies_channels_last(parameter),
     )
+
+
+def lies_channels_last(tensor: torch.Tensor) -> bool:
+    """Whether a kernel lies with its channels innermost, and not the usual way too."""
+    if tensor.dim() not in (4, 5) or tensor.is_contiguous():
+        return False
+    kind = torch.channels_last if tensor.dim() == 4 else torch.channels_last_3d
+    return tensor.is_contiguous(memory_format=kind)
 
 
 def _owner(module: nn.Module, name: str) -> nn.Module:
