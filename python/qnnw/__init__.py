@@ -10,24 +10,25 @@ line are in submodules that need ``pip install 'qnnw[train]'``.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from qnnw._common.extras import MissingExtraError
+from qnnw._common.lazy import lazily
 from qnnw._common.runtime import build_info, get_num_threads, set_num_threads
-from qnnw.circuit.ansatz import EfficientSU2
-from qnnw.circuit.sampling import sample_counts
-from qnnw.weights.functional import (
+from qnnw.circuit import EfficientSU2, sample_counts
+from qnnw.weights import (
+    WeightMap,
     generate_weights,
     generate_weights_vjp,
     generate_weights_with_vjp,
+    probs_to_weights,
 )
-from qnnw.weights.mapping import WeightMap, probs_to_weights
 
 if TYPE_CHECKING:
     from qnnw import nn as nn
     from qnnw import sklearn as sklearn
     from qnnw.nn.pretrained import load_recipe as load_recipe
+    from qnnw.training.runs import train as train
 
 __version__: str = build_info()["version"]
 
@@ -47,18 +48,5 @@ __all__ = [
 ]
 
 # What needs torch or scikit-learn is imported when it is first used, and not by a star.
-_LAZY = {"nn": ("qnnw.nn", None), "sklearn": ("qnnw.sklearn", None)} | {
-    "load_recipe": ("qnnw.nn.pretrained", "load_recipe")
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module 'qnnw' has no attribute {name!r}")
-    module, member = _LAZY[name]
-    found = import_module(module)
-    return found if member is None else getattr(found, member)
-
-
-def __dir__() -> list[str]:
-    return [*__all__, *_LAZY]
+_LAZY = {"nn": None, "sklearn": None, "load_recipe": "nn.pretrained", "train": "training.runs"}
+__getattr__, __dir__ = lazily(__name__, _LAZY, tuple(__all__))
