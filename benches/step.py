@@ -3,12 +3,13 @@
     python -m pip install '.[bench]'
     python benches/step.py                 # some two minutes
     python benches/step.py --json FILE
+    python benches/step.py --release DIR   # beside the release installed there; see release.py
 
 A step: weights from angles and gamma, loss and gradient of one batch of 128 images through the
 network (torch, the same for all), gradient by angles and gamma, one step of Adam. In turn, in
 several rounds of one run; the minimum of each. The circuit is `EfficientSU2(13, 26, "linear")` in
 
-- qnnw: `qnnw.nn.QuantumTrain`, float64;
+- qnnw: `qnnw.nn.QuantumTrain`, float64, network and images in channels-last;
 - qnnw's own loop: what `qnnw train` does, chunks on all threads;
 - torch: autograd through the circuit as two Kronecker products of the layer's one-qubit gates and
   an index for the CNOTs, complex64 and complex128;
@@ -22,7 +23,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
+import subprocess
+import sys
 import time
 from abc import ABC, abstractmethod
 from importlib import metadata
@@ -37,7 +41,7 @@ import qnnw
 from qnnw._common.allocator import keep_freed_memory
 from qnnw.data import networks
 from qnnw.training.gradient import BatchGradient, shaped
-from qnnw.weights.circuit import WeightGenerator
+from qnnw.weights.circuit import CircuitSource
 
 QUBITS, REPS, BATCH = 13, 26, 128
 
@@ -209,7 +213,10 @@ class Module(Step):
 
     def __init__(self) -> None:
         super().__init__()
-        model = qnnw.nn.QuantumTrain(self.network, reps=REPS, mapping="centered", seed=0)
+        model = qnnw.nn.QuantumTrain(
+            self.network, reps=REPS, mapping="centered", scale="none", gamma=0.3, seed=0
+        )
+        model = model.to(memory_format=torch.channels_last)
         self.model, self.angles, self.gamma = model, model.angles, model.gamma
         self.optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
 
@@ -223,21 +230,43 @@ class OwnLoop(Step):
 
     def __init__(self) -> None:
         super().__init__()
-        self.generator = WeightGenerator(self.ansatz, self.weight_map)
+        self.source = CircuitSource(self.ansatz, self.weight_map)
         self.network_gradient = BatchGradient(self.network, threads=qnnw.get_num_threads())
 
     def gradients(self) -> None:
         """Fill in the gradients by angles and gamma."""
-        angles, gamma = self.angles.detach().numpy(), float(self.gamma.detach())
+        numbers = {"angles": self.angles.detach().numpy(), "gamma": self.gamma.detach().numpy()}
         start = time.perf_counter()
-        weights = self.generator.weights(angles, gamma, record=True)
+        weights, pullback = self.source.forward(numbers)
         between = time.perf_counter()
         _, cotangent = self.network_gradient(weights, self.images, self.labels)
         after = time.perf_counter()
-        by_angles, by_gamma = self.generator.gradients(angles, gamma, cotangent)
+        found = pullback(cotangent)
         self.circuit_seconds += between - start + time.perf_counter() - after
-        self.angles.grad = torch.from_numpy(by_angles)
-        self.gamma.grad = torch.tensor(by_gamma, dtype=torch.float64)
+        self.angles.grad = torch.from_numpy(found["angles"])
+        self.gamma.grad = torch.from_numpy(found["gamma"].reshape(()))
+
+
+class Release:
+    """An earlier release's steps, in a process of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        script = Path(__file__).with_name("release.py")
+        paths = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
+        self.process = subprocess.Popen(
+            [sys.executable, str(script)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env={**os.environ, "PYTHONPATH": paths},
+        )  # fmt: skip
+
+    def times(self, kind: str, threads: int, count: int) -> list[float]:
+        """Seconds of ``count`` steps."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(f"{kind} {threads} {count}\n")
+        self.process.stdin.flush()
+        found: list[float] = json.loads(self.process.stdout.readline())
+        return found
 
 
 class Pennylane(Step):
@@ -270,6 +299,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--release", type=Path, help="where an earlier release lies")
     given = parser.parse_args()
     keep_freed_memory()
     cores = qnnw.get_num_threads()
@@ -289,6 +319,7 @@ def main() -> None:
     for name, (step, _) in steps.items():
         checked(name, step, expected)
     times: dict[str, list[float]] = {name: [] for name in steps}
+    release = None if given.release is None else Release(given.release)
     reference.circuit_seconds = 0.0
     for _ in range(given.rounds):
         for name, (step, threads) in steps.items():
@@ -297,6 +328,10 @@ def main() -> None:
                 start = time.perf_counter()
                 step()
                 times[name].append(time.perf_counter() - start)
+        if release is not None:
+            for kind, name in (("module", "QuantumTrain"), ("loop", "qnnw train's loop")):
+                label = f"the last release's {name}, {cores} thr."
+                times.setdefault(label, []).extend(release.times(kind, cores, 8))
     best = {name: min(values) for name, values in times.items()}
     ours = min(seconds for name, seconds in best.items() if name.startswith("qnnw"))
     versions = {name: metadata.version(name) for name in ("torch", "qnnw")}
