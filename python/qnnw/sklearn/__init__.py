@@ -1,0 +1,6 @@
+"""For scikit-learn: classifier and regressor whose network's weights a quantum circuit makes."""
+
+from qnnw.sklearn.classifier import QuantumTrainClassifier
+from qnnw.sklearn.regressor import QuantumTrainRegressor
+
+__all__ = ["QuantumTrainClassifier", "QuantumTrainRegressor"]

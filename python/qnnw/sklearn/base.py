@@ -1,0 +1,392 @@
+"""What the classifier and the regressor share: settings, model, training, weights of samples."""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from qnnw._common.checks import flag, integer, one_of, real
+from qnnw._common.devices import as_device
+from qnnw._common.extras import needs
+from qnnw._common.seeds import derived_seed
+from qnnw.optim.derivative_free import Cobyla, FastCobyla, Optimizer, Spsa
+from qnnw.optim.schedules import one_cycle
+from qnnw.weights.source import WeightSource
+
+with needs("train", "qnnw.sklearn"):
+    import torch
+    from sklearn.base import BaseEstimator
+    from sklearn.utils import check_random_state
+    from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+    from torch import Tensor, nn
+
+    from qnnw.nn import QuantumTrain
+    from qnnw.nn.copying import copied
+    from qnnw.optim.eigen_adam import EigenAdam
+    from qnnw.sklearn.samples import merged
+    from qnnw.sklearn.watch import Watch
+    from qnnw.training.behaviour import seeded
+    from qnnw.training.gradient import batches
+
+__all__ = ["QuantumTrainEstimator", "has_steps", "with_arguments"]
+
+Network = Callable[[int, int], nn.Module]
+MakeSource = Callable[[int], WeightSource]
+
+BY_GRADIENTS = ("eigen-adam", "adam")
+OPTIMIZERS = (*BY_GRADIENTS, "cobyla", "cobyla-fast", "spsa")
+CIRCUIT = ("reps", "entanglement", "gamma", "signs", "mapping", "scale", "shots")
+PAPER = {"mapping": "paper", "scale": "none", "gamma": 0.3}
+
+
+def has_steps(estimator: Any) -> bool:
+    """Whether the optimiser takes steps that can go on; a ``ValueError`` names another."""
+    one_of("optimizer", estimator.optimizer, BY_GRADIENTS)
+    return True
+
+
+def with_arguments(base: Callable[..., None]) -> Callable[[Callable[..., None]], Any]:
+    """Show ``**settings`` of a constructor as the base's arguments, which scikit-learn reads."""
+
+    def shown(init: Callable[..., None]) -> Callable[..., None]:
+        own, more = inspect.signature(init), inspect.signature(base)
+        named = {**own.parameters, **more.parameters}
+        named.pop("settings")
+        parameters = sorted(named.values(), key=lambda parameter: parameter.kind)
+        init.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
+        return init
+
+    return shown
+
+
+class QuantumTrainEstimator(BaseEstimator, ABC):  # type: ignore[misc]
+    """What both estimators are; their own parts are targets, loss and prediction."""
+
+    def __init__(
+        self,
+        network: Network | nn.Module | None = None,
+        *,
+        source: WeightSource | MakeSource | None = None,
+        reps: int = 10,
+        entanglement: str = "linear",
+        gamma: float = 1.2,
+        signs: str = "parity",
+        mapping: str = "centered",
+        scale: str = "fan_in",
+        shots: int | None = None,
+        optimizer: str = "eigen-adam",
+        learning_rate: float = 0.05,
+        epochs: int = 100,
+        batch_size: int = 32,
+        max_evaluations: int = 1000,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
+        tol: float = 1e-4,
+        warm_start: bool = False,
+        device: str = "cpu",
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.network = network
+        self.source = source
+        self.reps = reps
+        self.entanglement = entanglement
+        self.gamma = gamma
+        self.signs = signs
+        self.mapping = mapping
+        self.scale = scale
+        self.shots = shots
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.max_evaluations = max_evaluations
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.warm_start = warm_start
+        self.device = device
+        self.random_state = random_state
+
+    @classmethod
+    def paper(cls, network: Network | nn.Module | None = None, **changed: Any) -> Any:
+        """An estimator with the paper's map: ``mapping="paper"``, ``scale="none"``, ``gamma=0.3``.
+
+        Parameters
+        ----------
+        network
+            The network.
+        changed
+            Other arguments of the class.
+        """
+        return cls(network, **{**PAPER, **changed})
+
+    def fit(
+        self,
+        X: ArrayLike,  # noqa: N803
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+    ) -> Any:
+        """Train on samples X, shape (n_samples, n_features), with labels or targets y.
+
+        Parameters
+        ----------
+        X, y
+            The training set.
+        sample_weight
+            Shape (n_samples,), not negative: the loss is the mean with these weights.
+
+        Raises
+        ------
+        TypeError, ValueError
+            The data or a setting cannot be used.
+        """
+        self._check_settings()
+        again = bool(self.warm_start) and hasattr(self, "model_")
+        features, targets, weights = self._samples(X, y, sample_weight, reset=not again)
+        encoded = self._encode(targets, weights, reset=not again)
+        if not again:
+            self._begin()
+        # A network's own random choices (dropout, its discarded weights) come from the seed too,
+        # and the global generator is left as it was.
+        with self._seeded() as rng:
+            if not again:
+                self._build(features.shape[1])
+            train = self._by_gradients if self.optimizer in BY_GRADIENTS else self._by_values
+            all_of = self._tensors(features, encoded, self._weights_for(encoded, weights))
+            self.n_iter_ = train(*all_of, rng)
+        self._finish(features, encoded, weights)
+        return self
+
+    def _fit_more(
+        self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, first: bool
+    ) -> None:
+        """One epoch from where the model stands."""
+        self._check_settings()
+        features, targets, weights = self._samples(x, y, sample_weight, reset=first)
+        encoded = self._encode(targets, weights, reset=first and not hasattr(self, "classes_"))
+        if first:
+            self._begin()
+        with self._seeded() as rng:
+            if first:
+                self._build(features.shape[1])
+            all_of = self._tensors(features, encoded, self._weights_for(encoded, weights))
+            steps = self._epoch(*all_of, rng)
+        self.n_iter_ = steps if first else self.n_iter_ + steps
+        self._finish(features, encoded, weights)
+
+    def _begin(self) -> None:
+        self._seed = int(check_random_state(self.random_state).randint(2**31))
+        self._fits = 0
+
+    @abstractmethod
+    def _validated(self, x: Any, y: Any, reset: bool) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Features and targets as arrays."""
+
+    @abstractmethod
+    def _encode(
+        self, targets: NDArray[Any], weights: NDArray[Any] | None, reset: bool
+    ) -> NDArray[Any]:
+        """What the loss takes: numbers of classes, or standardised targets."""
+
+    @abstractmethod
+    def _losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The loss of every sample, shape (n,)."""
+
+    @abstractmethod
+    def _score(self, outputs: Tensor, targets: Tensor) -> float:
+        """The score that early stopping watches."""
+
+    @property
+    @abstractmethod
+    def _num_outputs(self) -> int: ...
+
+    def _weights_for(
+        self,
+        encoded: NDArray[Any],  # noqa: ARG002
+        weights: NDArray[Any] | None,
+    ) -> NDArray[Any] | None:
+        return weights
+
+    def _check_settings(self) -> None:
+        one_of("optimizer", self.optimizer, OPTIMIZERS)
+        for name in ("epochs", "batch_size", "max_evaluations", "n_iter_no_change"):
+            integer(name, getattr(self, name), least=1)
+        real("learning_rate", self.learning_rate, above=0.0)
+        real("tol", self.tol, least=0.0)
+        for name in ("early_stopping", "warm_start"):
+            flag(name, getattr(self, name))
+        if self.early_stopping:
+            one_of("optimizer", self.optimizer, BY_GRADIENTS)
+            real("validation_fraction", self.validation_fraction, above=0.0, below=1.0)
+
+    def _samples(
+        self, x: Any, y: Any, given: ArrayLike | None, reset: bool
+    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.float64] | None]:
+        features, targets = self._validated(x, y, reset)
+        if given is None:
+            return merged(features, targets, None)
+        weights: NDArray[np.float64] = _check_sample_weight(
+            given, features, dtype=np.float64, ensure_non_negative=True
+        )
+        if not weights.any():
+            raise ValueError(
+                "`sample_weight` is zero for all samples; sample weights must contain at least one "
+                "non-zero number"
+            )
+        return merged(features, targets, weights)
+
+    def _build(self, num_features: int) -> None:
+        device = as_device(self.device)
+        network = self._build_network(num_features, self._num_outputs).to(device)
+        if self.source is not None:
+            self.model_ = QuantumTrain(network, self.source)
+        else:
+            circuit = {name: getattr(self, name) for name in CIRCUIT}
+            self.model_ = QuantumTrain(network, seed=self._seed, **circuit)
+        self._optimizers = self._new_optimizers() if self.optimizer in BY_GRADIENTS else []
+
+    def _build_network(self, num_features: int, num_outputs: int) -> nn.Module:
+        if self.network is None:
+            return nn.Sequential(
+                nn.Linear(num_features, 16), nn.ReLU(), nn.Linear(16, num_outputs)
+            ).double()
+        if isinstance(self.network, nn.Module):
+            return copied(self.network)
+        return self.network(num_features, num_outputs)
+
+    def _new_optimizers(self) -> list[torch.optim.Optimizer]:
+        rate = float(self.learning_rate)
+        if self.optimizer == "adam":
+            return [torch.optim.Adam(self.model_.parameters(), lr=rate)]
+        numbers = list(self.model_.numbers.values())
+        made = {id(number) for number in numbers}
+        rest = [p for p in self.model_.parameters() if id(p) not in made and p.requires_grad]
+        # What is trained besides is too much, or too little, for a matrix of its products.
+        plain = [torch.optim.Adam(rest, lr=rate)] if rest else []
+        return [EigenAdam(numbers, lr=rate), *plain]
+
+    @contextmanager
+    def _seeded(self) -> Iterator[np.random.Generator]:
+        """Torch's numbers and the orders of this fit, or this part of one, from the seed."""
+        self._fits += 1
+        seed = self._seed if self._fits == 1 else derived_seed(self._seed, self._fits)
+        with seeded(seed, as_device(self.device)):
+            yield np.random.default_rng(seed)
+
+    def _inputs(self, features: NDArray[Any]) -> Tensor:
+        target = self.model_.targets[0]
+        return torch.from_numpy(np.ascontiguousarray(features)).to(target.device, target.dtype)
+
+    def _tensors(
+        self, features: NDArray[Any], encoded: NDArray[Any], weights: NDArray[Any] | None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """All of it on the network's device."""
+        inputs = self._inputs(features)
+        targets = torch.from_numpy(encoded).to(inputs.device)
+        if targets.is_floating_point():
+            targets = targets.to(inputs.dtype)
+        return inputs, targets, None if weights is None else torch.from_numpy(weights).to(inputs)
+
+    def _loss(self, outputs: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
+        losses = self._losses(outputs, targets)
+        if weights is None:
+            return losses.mean()
+        # A batch without weight, where a class has none, teaches nothing.
+        return (losses * weights).sum() / weights.sum().clamp_min(1e-30)
+
+    def _by_gradients(
+        self, inputs: Tensor, targets: Tensor, weights: Tensor | None, rng: np.random.Generator
+    ) -> int:
+        watch = Watch(self, inputs, targets, self._seed) if self.early_stopping else None
+        if watch is not None:
+            inputs, targets = inputs[watch.train], targets[watch.train]
+            weights = None if weights is None else weights[watch.train]
+        done = 0
+        for epoch in range(self.epochs):
+            done += self._epoch(inputs, targets, weights, rng, epoch)
+            if watch is not None and watch.stops():
+                break
+        if watch is not None:
+            watch.restore()
+        return done
+
+    def _epoch(
+        self,
+        inputs: Tensor,
+        targets: Tensor,
+        weights: Tensor | None,
+        rng: np.random.Generator,
+        epoch: int | None = None,
+    ) -> int:
+        """Pass over all samples once, at the schedule's rate if it is numbered; gives the steps."""
+        self.model_.train()
+        order = torch.from_numpy(rng.permutation(len(targets))).to(targets.device)
+        parts = batches(order, int(self.batch_size), self.model_)
+        for number, batch in enumerate(parts):
+            share = None if epoch is None else (epoch + number / len(parts)) / self.epochs
+            rate = 1.0 if share is None else one_cycle(share, 0.05)
+            for optimizer in self._optimizers:
+                for group in optimizer.param_groups:
+                    group["lr"] = self.learning_rate * rate
+                optimizer.zero_grad()
+            heavy = None if weights is None else weights[batch]
+            self._loss(self.model_(inputs[batch]), targets[batch], heavy).backward()  # type: ignore[no-untyped-call]
+            for optimizer in self._optimizers:
+                optimizer.step()
+        return len(parts)
+
+    @torch.no_grad()
+    def _by_values(
+        self, inputs: Tensor, targets: Tensor, weights: Tensor | None, rng: np.random.Generator
+    ) -> int:
+        model, numbers = self.model_.eval(), list(self.model_.numbers.values())
+        ends = np.cumsum([number.numel() for number in numbers])[:-1]
+
+        def set_point(point: NDArray[np.float64]) -> None:
+            for number, part in zip(numbers, np.split(point, ends), strict=True):
+                number.copy_(torch.from_numpy(part))
+
+        def objective(point: NDArray[np.float64]) -> float:
+            set_point(point)
+            model.draws.add_(1)
+            return float(self._loss(model(inputs), targets, weights))
+
+        start = np.concatenate([number.double().cpu().numpy() for number in numbers])
+        # The fit's own seed where it is the first: what the last release took.
+        seed = self._seed if self._fits == 1 else int(rng.integers(1 << 63))
+        step = float(self.learning_rate)
+        method: Optimizer = (
+            Spsa(step=step, seed=seed)
+            if self.optimizer == "spsa"
+            else (FastCobyla if self.optimizer == "cobyla-fast" else Cobyla)(
+                rhobeg=step, rotation=seed
+            )
+        )
+        outcome = method.minimize(objective, start, int(self.max_evaluations))
+        set_point(outcome.point)
+        return outcome.evaluations
+
+    def _finish(
+        self, features: NDArray[Any], encoded: NDArray[Any], weights: NDArray[Any] | None
+    ) -> None:
+        self.model_.eval()
+        self.network_ = self.model_.merge_and_unload()
+        all_of = self._tensors(features, encoded, self._weights_for(encoded, weights))
+        inputs, targets, heavy = all_of
+        with torch.no_grad():
+            self.loss_ = float(self._loss(self.network_(inputs), targets, heavy))
+
+    def _outputs(self, x: ArrayLike) -> Tensor:
+        check_is_fitted(self)
+        features = validate_data(self, x, reset=False)
+        with torch.no_grad():
+            outputs: Tensor = self.network_(self._inputs(features)).to("cpu", torch.float64)
+        return outputs
