@@ -170,7 +170,7 @@ def test_the_weights_are_those_of_generate_weights():
 
 def test_fan_in_scales_as_he_et_al():
     module = networks.mnist().double()
-    plain = wrap(module, copy=True, scale="none").weights()
+    plain = wrap(module, scale="none").weights()
     scaled = wrap(module, scale="fan_in").weights()
     fan_in = {"conv1": 25, "conv2": 200, "fc1": 192, "fc2": 20}
     for name in plain:
@@ -414,7 +414,7 @@ def test_the_meta_device_shows_where_weights_go():
 )
 def test_targets_are_chosen_by_pattern(patterns, names):
     module = mlp()
-    model = wrap(module, target_parameters=patterns, copy=True)
+    model = wrap(module, target_parameters=patterns)
     assert {target.name for target in model.targets} == names
     left = {name for name, _ in model.named_parameters()} - {"angles", "gamma"}
     assert {name.removeprefix("module.") for name in left} == set(
@@ -438,11 +438,27 @@ def test_the_module_itself_is_wrapped_or_a_copy():
     state = copy.deepcopy(module.state_dict())
     wrap(module, copy=True)(inputs_for("mlp")).sum().backward()
     assert all(torch.equal(module.state_dict()[name], state[name]) for name in state)
-    model = wrap(module)
+    assert torch.equal(wrap(module).angles, wrap(module).angles)
+    assert all(torch.equal(module.state_dict()[name], state[name]) for name in state)
+    model = wrap(module, copy=False)
     assert model.module is module
     assert not module.state_dict()
     with pytest.raises(ValueError, match="'0', which is wrapped by a QuantumTrain already"):
         wrap(module)
+
+
+def test_frozen_parameters_are_shared_and_the_others_copied():
+    module = batch_norm_cnn()
+    module[0].weight.requires_grad_(False)
+    model = wrap(module, target_parameters="5.*")
+    assert model.module[0].weight.data_ptr() == module[0].weight.data_ptr()
+    assert model.module[0].bias.data_ptr() != module[0].bias.data_ptr()
+    model.train()(inputs_for("cnn")).sum().backward()
+    assert module[1].num_batches_tracked == 0
+    model.double()
+    assert module[0].weight.dtype == torch.float32
+    whole = wrap(module, target_parameters="5.*", copy=True)
+    assert whole.module[0].weight.data_ptr() != module[0].weight.data_ptr()
 
 
 class Parameters(nn.Module):

@@ -20,9 +20,9 @@ with needs("train", "qnnw.nn.pretrained"):
     from torch import Tensor, nn
 
     from qnnw.nn import tensorfile
-    from qnnw.nn.copying import copied
     from qnnw.nn.quantum_train import QuantumTrain
     from qnnw.nn.tensorfile import ModelFileError
+    from qnnw.nn.wrapping import prepared
     from qnnw.weights.targets import Target, find_targets
 
 __all__ = ["RecipeWarning", "load", "load_recipe", "save", "save_recipe"]
@@ -71,17 +71,21 @@ def save(
     write_atomically(folder / CONFIG, text.encode())
 
 
-def load(module: nn.Module, directory: str | os.PathLike[str]) -> QuantumTrain:
+def load(
+    module: nn.Module, directory: str | os.PathLike[str], *, copy: bool | None = None
+) -> QuantumTrain:
     """Read what :func:`save` wrote, in this release or an earlier one.
 
     Parameters
     ----------
     module
-        A network with the names and shapes of the one that was saved. It is wrapped itself, and
-        changed only if everything fits. What the folder holds replaces its values; frozen
-        parameters that the folder does not hold must be those that it was saved with.
+        A network with the names and shapes of the one that was saved. What the folder holds comes
+        in the place of its values; frozen parameters that the folder does not hold must be those
+        that it was saved with, and are then in common with it.
     directory
         The folder.
+    copy
+        ``False``: wrap the module itself, which is changed only if everything fits.
 
     Raises
     ------
@@ -101,7 +105,7 @@ def load(module: nn.Module, directory: str | os.PathLike[str]) -> QuantumTrain:
                 f"{str(config)!r} belongs to another state than {MODEL} beside it; without it that "
                 "file is read alone"
             )
-    return _rebuild(module, tensors, description, folder / MODEL)
+    return _rebuild(module, tensors, description, folder / MODEL, copy)
 
 
 def save_recipe(model: QuantumTrain, path: str | os.PathLike[str]) -> None:
@@ -151,7 +155,7 @@ def load_recipe(path: str | os.PathLike[str], module: nn.Module) -> nn.Module:
         The file is missing, damaged, of another format, or belongs to another network.
     """
     tensors, description = tensorfile.read(path)
-    model = _rebuild(copied(module), tensors, description, Path(path))
+    model = _rebuild(module, tensors, description, Path(path))
     if _weights_digest(model) != description["weights_sha256"]:
         warnings.warn(
             f"{str(path)!r} was made with another instruction set: some weights differ from the "
@@ -207,7 +211,11 @@ def _frozen_names(module: nn.Module) -> set[str]:
 
 
 def _rebuild(
-    module: nn.Module, tensors: Mapping[str, Tensor], description: dict[str, Any], path: Path
+    module: nn.Module,
+    tensors: Mapping[str, Tensor],
+    description: dict[str, Any],
+    path: Path,
+    copy: bool | None = None,
 ) -> QuantumTrain:
     try:
         if description.get("format") == released.FORMAT:
@@ -228,7 +236,10 @@ def _rebuild(
                 shape = tuple(numbers[name].shape)
                 raise ValueError(f"it has {name} of shape {shape}, not {group.start.shape}")
         draws = int(description["draws"])
-        model = QuantumTrain.from_parts(module, targets, source)
+        # A file with frozen parameters brings its own; else they are the module's.
+        whole = True if description["frozen_sha256"] is None else None
+        ready = prepared(module, targets, copy=False if copy is False else whole)
+        model = QuantumTrain.from_parts(ready, targets, source)
         with torch.no_grad():
             for name, number in model.numbers.items():
                 number.data = numbers[name].clone()

@@ -50,7 +50,7 @@ class QuantumTrain(nn.Module):
     Parameters
     ----------
     module
-        The network, which gives its targets up. It is wrapped itself, not a copy.
+        The network.
     source
         Makes the weights, or takes their number to what does; ``None``: a circuit by the arguments
         from ``reps`` to ``dtype``, which belong to it alone.
@@ -77,7 +77,9 @@ class QuantumTrain(nn.Module):
         Names or patterns of other parameters that train besides, the rest being frozen; ``None``
         leaves all of them as they are.
     copy
-        Wrap a copy, and leave the module as it is.
+        ``None``: the module is left as it is; what is wrapped has its frozen parameters in common
+        with it, and copies of what may change. ``True``: everything is copied. ``False``: nothing
+        is, and the module itself is wrapped.
 
     Attributes
     ----------
@@ -120,7 +122,7 @@ class QuantumTrain(nn.Module):
         dtype: str | None = None,
         target_parameters: str | Iterable[str] | None = None,
         trainable: str | Iterable[str] | None = None,
-        copy: bool = False,
+        copy: bool | None = None,
     ) -> None:
         wrapping.check_module(module)
         given = {
@@ -133,15 +135,12 @@ class QuantumTrain(nn.Module):
                 f"`{next(iter(circuit))}` is for the circuit that is made without `source`; give "
                 "one of them"
             )
-        if copy:
-            module = copied(module)
         targets = find_targets(module, target_parameters)
         if source is None:
             source = wrapping.circuit_source(targets, **circuit)
         elif not isinstance(source, WeightSource):
             source = source(sum(target.numel for target in targets))
-        self._set_up(module, targets, source)
-        wrapping.choose_trainable(module, trainable)
+        self._set_up(wrapping.prepared(module, targets, trainable, copy), targets, source)
 
     @classmethod
     def paper(cls, module: nn.Module, **changed: Any) -> QuantumTrain:
@@ -308,14 +307,20 @@ class QuantumTrain(nn.Module):
         pretrained.save(self, directory, include_frozen=include_frozen)
 
     @classmethod
-    def from_pretrained(cls, module: nn.Module, directory: str | os.PathLike[str]) -> QuantumTrain:
+    def from_pretrained(
+        cls,
+        module: nn.Module,
+        directory: str | os.PathLike[str],
+        *,
+        copy: bool | None = None,
+    ) -> QuantumTrain:
         """The model that :meth:`save_pretrained` wrote, around a network of the same shape.
 
         See :func:`qnnw.nn.pretrained.load`.
         """
         from qnnw.nn import pretrained
 
-        return pretrained.load(module, directory)
+        return pretrained.load(module, directory, copy=copy)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> QuantumTrain:
         # The numbers go to another device, but keep their precision: in half of it a step of the

@@ -47,4 +47,9 @@ def upgraded(
     }
     kept = {"targets", "draws", "weights_sha256"}
     told = {name: value for name, value in description.items() if name in kept}
-    return {**tensors, **numbers, **arrays}, {**told, "format": 2, "source": source}
+    return {**tensors, **numbers, **arrays}, {
+        **told,
+        "format": 2,
+        "source": source,
+        "frozen_sha256": None,
+    }

@@ -53,8 +53,8 @@ def check_module(module: Any) -> None:
             raise TypeError(f"`module` {where} a QuantumTrain already; pass the network itself")
         if is_made(part):
             raise ValueError(
-                f"`module` {where} wrapped by a QuantumTrain already: it is wrapped itself, not a "
-                "copy; take another, or wrap with copy=True"
+                f"`module` {where} wrapped by a QuantumTrain already, itself and not a copy "
+                "(copy=False); take another"
             )
 
 
@@ -97,24 +97,44 @@ def parameter_names(owner: nn.Module, source: WeightSource) -> dict[str, str]:
     return names
 
 
-def choose_trainable(module: nn.Module, patterns: str | Iterable[str] | None) -> None:
-    """Let the parameters of these names train, and no other; ``None`` changes nothing."""
-    if patterns is None:
-        return
-    names = [name for name, _ in module.named_parameters()]
-    chosen = set(matching(names, patterns, "trainable"))
-    for name, parameter in module.named_parameters():
-        parameter.requires_grad_(name in chosen)
+def prepared(
+    module: nn.Module,
+    targets: Sequence[Target],
+    trainable: str | Iterable[str] | None = None,
+    copy: bool | None = None,
+) -> nn.Module:
+    """What is to be wrapped: see :class:`QuantumTrain`.
+
+    Of the parameters that are not targets those that ``trainable`` names train, and no other;
+    ``None`` leaves them as they are.
+    """
+    made = {target.name for target in targets}
+    others = {name: p for name, p in module.named_parameters() if name not in made}
+    train = {name for name, parameter in others.items() if parameter.requires_grad}
+    if trainable is not None:
+        train = set(matching(list(others), trainable, "trainable"))
+    memo: dict[int, Any] = {}
+    if copy is None:
+        for name, parameter in module.named_parameters():
+            if name in made:  # it would only be thrown away
+                memo[id(parameter)] = nn.Parameter(torch.empty(0))
+            elif name not in train:
+                memo[id(parameter)] = nn.Parameter(parameter.detach(), requires_grad=False)
+    if copy is not False:
+        module = copied(module, memo)
+    if trainable is not None:
+        for name, parameter in module.named_parameters():
+            if name not in made:
+                parameter.requires_grad_(name in train)
+    return module
 
 
 def install_targets(module: nn.Module, targets: Sequence[Target], maker: Maker) -> None:
     """Take the targets out of their layers."""
     places: dict[nn.Module, dict[str, int]] = {}
     for number, target in enumerate(targets):
-        if target.padding is not None:
-            row = module.get_parameter(target.name).detach()[target.padding]
-            if bool(row.any()):
-                maker.kept[number] = row.clone()
+        if target.kept is not None:
+            maker.kept[number] = target.kept
         for name in target.names:
             path, _, own = name.rpartition(".")
             places.setdefault(module.get_submodule(path), {})[own] = number

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -35,8 +35,9 @@ class Target:
         Those of the parameter that it replaces.
     fan_in
         Inputs of the unit that it belongs to; see :func:`scale_of`.
-    padding
-        An embedding's padding row, which stays as it is; its weights are made, and not used.
+    padding, kept
+        An embedding's padding row, which stays as it is; its weights are made, and not used. Its
+        values, where they are not all 0.
     sparse
         Whether its layer gives sparse gradients.
     channels_last
@@ -50,6 +51,7 @@ class Target:
     requires_grad: bool
     fan_in: int
     padding: int | None = None
+    kept: torch.Tensor | None = field(default=None, compare=False)
     sparse: bool = False
     channels_last: bool = False
 
@@ -218,9 +220,17 @@ def _target(module: nn.Module, names: tuple[str, ...], parameter: nn.Parameter) 
         parameter.requires_grad,
         _fan_in(module, name, parameter),
         padding,
+        _kept_row(parameter, padding),
         bool(getattr(owner, "sparse", False)),
         lies_channels_last(parameter),
     )
+
+
+def _kept_row(parameter: nn.Parameter, padding: int | None) -> torch.Tensor | None:
+    if padding is None:
+        return None
+    row = parameter.detach()[padding]
+    return row.clone() if bool(row.any()) else None
 
 
 def lies_channels_last(tensor: torch.Tensor) -> bool:
