@@ -57,9 +57,9 @@ def test_ranges():
     with pytest.raises(ValueError, match=r"`reps` is 2; it must be at most 1$"):
         integer("reps", 2, most=1)
     for value in (0, -1.0, np.nan, np.inf, -np.inf, 10**400):
-        with pytest.raises(ValueError, match=r"`step` is .*; it must be finite and above 0$"):
+        with pytest.raises(ValueError, match=r"`step` is .*; it must be positive and finite$"):
             real("step", value, above=0)
-    with pytest.raises(ValueError, match="finite and at least 0 and below 1"):
+    with pytest.raises(ValueError, match="at least 0 and below 1 and finite"):
         real("decay", 1.0, least=0, below=1)
     assert real("decay", 0, least=0, below=1) == 0.0
 

@@ -88,10 +88,9 @@ def real(
         or (below is not None and not number < below)
     )
     if outside or not math.isfinite(number):
-        ends = (("above", above), ("at least", least), ("below", below))
-        need = " and ".join(
-            ["finite", *(f"{words} {end:g}" for words, end in ends if end is not None)]
-        )
+        words = {"above": above, "at least": least, "below": below}
+        needs = [f"{word} {end:g}" for word, end in words.items() if end is not None]
+        need = " and ".join([*needs, "finite"]).replace("above 0 ", "positive ")
         raise ValueError(f"`{name}` is {number}; it must be {need}")
     return number
 

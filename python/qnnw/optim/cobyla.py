@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import OptimizeResult
 
-from qnnw.optim.objective import BudgetSpentError, Objective, Vector, Watched, check_positive
+from qnnw._common.checks import real
+from qnnw.optim.objective import BudgetSpentError, Objective, Vector, Watched, as_start
 
 __all__ = ["minimize_cobyla"]
 
@@ -51,9 +52,9 @@ def minimize_cobyla(
     Parameters
     ----------
     f
-        Takes float64 of shape (n,), gives a finite number.
+        Takes float64 of shape (n,), gives a finite number, or an array or a tensor that holds one.
     x0
-        Where to start, shape (n,).
+        Where to start: real numbers, shape (n,); finite.
     max_evaluations
         At most this many calls, at least 1. The first n + 1 walk along the coordinates.
     rhobeg
@@ -71,18 +72,14 @@ def minimize_cobyla(
 
     Raises
     ------
-    ValueError
-        An argument is out of range.
+    TypeError, ValueError
+        An argument, or what f gave, is of the wrong kind or out of range.
     qnnw.optim.derivative_free.NonFiniteLossError
         f gave NaN or infinity.
     """
-    start = np.array(x0, dtype=np.float64)
-    check_positive("rhobeg", rhobeg)
-    check_positive("tol", tol)
+    start = as_start("x0", x0)
+    rhobeg, tol = real("rhobeg", rhobeg, above=0), real("tol", tol, above=0)
     watched = Watched(f, max_evaluations)
-    watched.check_start(start)
-    if not np.isfinite(start).all():
-        raise ValueError("`x0` has NaN or infinity; every entry must be finite")
     try:
         _Search(watched, start, rhobeg, min(tol, rhobeg), callback).run()
         status = 0

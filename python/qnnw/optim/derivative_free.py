@@ -10,9 +10,13 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+import scipy
+from numpy.typing import ArrayLike
 from scipy.fft import dct
 from scipy.optimize import minimize
 
+from qnnw._common.checks import real
+from qnnw._common.seeds import seed_to_int
 from qnnw.optim.cobyla import minimize_cobyla
 from qnnw.optim.objective import (
     BudgetSpentError,
@@ -20,7 +24,7 @@ from qnnw.optim.objective import (
     Objective,
     Vector,
     Watched,
-    check_positive,
+    as_start,
 )
 
 __all__ = [
@@ -35,6 +39,10 @@ __all__ = [
 ]
 
 
+# Up to SciPy 1.15 COBYLA is Fortran, which complains on stderr when an exception goes through it.
+_FORTRAN = tuple(map(int, scipy.__version__.split(".")[:2])) < (1, 16)
+
+
 @dataclass(frozen=True)
 class Outcome:
     """The best point that was evaluated, its value, and the number of evaluations."""
@@ -47,15 +55,16 @@ class Outcome:
 class Optimizer(Protocol):
     """Minimises a function within a number of evaluations."""
 
-    def minimize(self, objective: Objective, start: Vector, max_evaluations: int) -> Outcome:
+    def minimize(self, objective: Objective, start: ArrayLike, max_evaluations: int) -> Outcome:
         """Minimise ``objective`` from ``start``.
 
         Parameters
         ----------
         objective
-            Takes float64 of shape (n,), gives a finite number.
+            Takes float64 of shape (n,), gives a finite number, or an array or a tensor that holds
+            one.
         start
-            Shape (n,).
+            Real numbers, shape (n,); finite.
         max_evaluations
             At most this many calls, at least 1.
 
@@ -66,6 +75,8 @@ class Optimizer(Protocol):
 
         Raises
         ------
+        TypeError, ValueError
+            An argument, or what the objective gave, is of the wrong kind, shape or value.
         NonFiniteLossError
             The objective gave NaN or infinity.
         """
@@ -85,7 +96,7 @@ class Cobyla:
     rhobeg
         Size of the first steps, in the units of the point (radians for angles).
     tol
-        Size of the last steps.
+        Size of the last steps; at most ``rhobeg``, whatever it says.
     rotation
         Seed of a random orthogonal turn of the coordinates; ``None`` leaves them. SciPy's first
         simplex always tries the same directions, one coordinate after another: a method that is
@@ -97,17 +108,19 @@ class Cobyla:
     rotation: int | None = None
 
     def __post_init__(self) -> None:
-        check_positive("rhobeg", self.rhobeg)
-        check_positive("tol", self.tol)
+        _positive(self, "rhobeg", "tol")
+        if self.rotation is not None:
+            object.__setattr__(self, "rotation", seed_to_int(self.rotation, "rotation"))
 
-    def minimize(self, objective: Objective, start: Vector, max_evaluations: int) -> Outcome:
+    def minimize(self, objective: Objective, start: ArrayLike, max_evaluations: int) -> Outcome:
         """See :meth:`Optimizer.minimize`."""
+        watched, start = Watched(objective, max_evaluations), as_start("start", start)
         # SciPy takes no maxiter below n + 2; the budget stops it at the number that was asked for.
-        options = {"rhobeg": self.rhobeg, "maxiter": max(max_evaluations, len(start) + 2)}
-        watched = Watched(objective, max_evaluations)
-        watched.check_start(start)
+        options = {"rhobeg": self.rhobeg, "maxiter": max(watched.left, len(start) + 2)}
         place, origin = _turned(start, self.rotation)
-        return _run("COBYLA", watched, origin, place, tol=self.tol, options=options)
+        # A last step above the first one is the first one, as in FastCobyla.
+        tol = min(self.tol, self.rhobeg)
+        return _run("COBYLA", watched, origin, place, tol=tol, options=options)
 
     def overhead(self, size: int) -> float:
         """Seconds that the method itself takes per evaluation at ``size`` variables, measured."""
@@ -130,15 +143,14 @@ class FastCobyla(Cobyla):
     Its first evaluations are those of :class:`Cobyla`; later ones take other turns.
     """
 
-    def minimize(self, objective: Objective, start: Vector, max_evaluations: int) -> Outcome:
+    def minimize(self, objective: Objective, start: ArrayLike, max_evaluations: int) -> Outcome:
         """See :meth:`Optimizer.minimize`."""
-        watched = Watched(objective, max_evaluations)
-        watched.check_start(start)
+        watched, start = Watched(objective, max_evaluations), as_start("start", start)
         place, origin = _turned(start, self.rotation)
         minimize_cobyla(
             lambda point: watched(place(point)),
             origin,
-            max_evaluations=max_evaluations,
+            max_evaluations=watched.left,
             rhobeg=self.rhobeg,
             tol=self.tol,
         )
@@ -171,13 +183,12 @@ class Spsa:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_positive("step", self.step)
-        check_positive("perturbation", self.perturbation)
+        _positive(self, "step", "perturbation")
+        object.__setattr__(self, "seed", seed_to_int(self.seed))
 
-    def minimize(self, objective: Objective, start: Vector, max_evaluations: int) -> Outcome:
+    def minimize(self, objective: Objective, start: ArrayLike, max_evaluations: int) -> Outcome:
         """See :meth:`Optimizer.minimize`."""
-        watched = Watched(objective, max_evaluations)
-        watched.check_start(start)
+        watched, start = Watched(objective, max_evaluations), as_start("start", start)
         rng = np.random.default_rng(self.seed)
         size = len(start)
         width = self.perturbation * self.step / math.sqrt(size)
@@ -187,10 +198,11 @@ class Spsa:
             difference = watched(point + width * signs) - watched(point - width * signs)
             return difference / (2 * width), signs
 
-        pairs = max_evaluations // 2
+        budget = watched.left
+        pairs = budget // 2
         calibration = min(5, pairs // 10 + 1) if pairs > 1 else 0
         sizes = [abs(slope(start, width)[0]) for _ in range(calibration)]
-        iterations = max(0, (max_evaluations - 1) // 2 - calibration)
+        iterations = max(0, (budget - 1) // 2 - calibration)
         stability = 0.1 * iterations
         typical = float(np.mean(sizes)) if sizes else 0.0
         # On a plateau there is no slope to scale by; the point stays.
@@ -219,16 +231,15 @@ class NelderMead:
     step: float = 0.05
 
     def __post_init__(self) -> None:
-        check_positive("step", self.step)
+        _positive(self, "step")
 
-    def minimize(self, objective: Objective, start: Vector, max_evaluations: int) -> Outcome:
+    def minimize(self, objective: Objective, start: ArrayLike, max_evaluations: int) -> Outcome:
         """See :meth:`Optimizer.minimize`."""
-        watched = Watched(objective, max_evaluations)
-        watched.check_start(start)
+        watched, start = Watched(objective, max_evaluations), as_start("start", start)
         simplex = np.tile(start, (len(start) + 1, 1))
         edges = np.where(start == 0.0, self.step, self.step * start)
         simplex[1:] += np.diag(edges)
-        options = {"maxfev": max_evaluations + 1, "initial_simplex": simplex}
+        options = {"maxfev": watched.left + 1, "initial_simplex": simplex}
         return _run("Nelder-Mead", watched, start, lambda point: point, options=options)
 
 
@@ -260,6 +271,28 @@ def _run(
     **arguments: Any,
 ) -> Outcome:
     """Run SciPy's method until it ends or the budget does; ``place`` maps its points to ours."""
+    stop: list[BaseException] = []
+
+    def value(point: Vector) -> float:
+        if stop:
+            return math.nan
+        try:
+            return watched(place(point))
+        except BaseException as error:
+            if method != "COBYLA" or not _FORTRAN:
+                raise
+            # NaN ends the Fortran, after the rest of its first simplex at most.
+            stop.append(error)
+            return math.nan
+
     with contextlib.suppress(BudgetSpentError):
-        minimize(lambda point: watched(place(point)), start, method=method, **arguments)
+        minimize(value, start, method=method, **arguments)
+        if stop:
+            raise stop[0]
     return Outcome(watched.best, watched.value, watched.evaluations)
+
+
+def _positive(settings: Any, *names: str) -> None:
+    """Make these fields Python's floats; an error names one that is not positive and finite."""
+    for name in names:
+        object.__setattr__(settings, name, real(name, getattr(settings, name), above=0))

@@ -5,16 +5,27 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from numbers import Real
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from qnnw._common.checks import integer, kind_of
 from qnnw._common.errors import UserError
 
-__all__ = ["BudgetSpentError", "NonFiniteLossError", "Objective", "Vector", "Watched"]
+__all__ = [
+    "BudgetSpentError",
+    "NonFiniteLossError",
+    "Objective",
+    "Vector",
+    "Watched",
+    "as_start",
+]
 
 Vector = NDArray[np.float64]
-Objective = Callable[[Vector], float]
+#: Takes float64 of shape (n,); gives a real number, or an array or a tensor that holds one.
+Objective = Callable[[Vector], Any]
 
 
 class NonFiniteLossError(UserError, ArithmeticError):
@@ -27,7 +38,13 @@ class BudgetSpentError(Exception):
 
 @dataclass
 class Watched:
-    """The objective, with ``left`` evaluations to go."""
+    """The objective, with ``left`` evaluations to go.
+
+    Raises
+    ------
+    TypeError, ValueError
+        ``left``, which is the caller's ``max_evaluations``, is no integer, or below 1.
+    """
 
     objective: Objective
     left: int
@@ -35,19 +52,24 @@ class Watched:
     value: float = math.inf
     evaluations: int = 0
 
+    def __post_init__(self) -> None:
+        self.left = integer("max_evaluations", self.left, least=1)
+
     def __call__(self, point: Vector) -> float:
-        """Evaluate.
+        """Evaluate; the objective gets a copy, which it may write to.
 
         Raises
         ------
         BudgetSpentError
             None is left.
+        TypeError
+            The value is no real number.
         NonFiniteLossError
             The value is NaN or infinite.
         """
         if self.left == 0:
             raise BudgetSpentError
-        value = float(self.objective(point))
+        value = _value(self.objective(point.copy()))
         self.left -= 1
         self.evaluations += 1
         if not math.isfinite(value):
@@ -58,15 +80,45 @@ class Watched:
             self.best, self.value = point.copy(), value
         return value
 
-    def check_start(self, start: Vector) -> None:
-        """Raise a ``ValueError`` if nothing can be evaluated, or from nowhere."""
-        if self.left < 1:
-            raise ValueError(f"`max_evaluations` is {self.left}; it must be at least 1")
-        if start.ndim != 1 or start.size == 0:
-            raise ValueError(f"`start` has shape {start.shape}; one axis, not empty, is needed")
+
+def as_start(name: str, start: ArrayLike) -> Vector:
+    """A start as float64 of its own, shape (n,).
+
+    Raises
+    ------
+    TypeError
+        It does not hold real numbers, or holds them masked.
+    ValueError
+        It has not one axis, is empty, or has NaN or infinity.
+    """
+    try:
+        given = np.asanyarray(start)
+    # Whatever an object raises that NumPy cannot read: a tensor that requires grad, a ragged list.
+    except Exception as error:
+        remedy = "; take its `.detach()`" if getattr(start, "requires_grad", False) else ""
+        raise TypeError(
+            f"`{name}` is {kind_of(start)}; an array of real numbers is needed{remedy}"
+        ) from error
+    if isinstance(given, np.ma.MaskedArray):
+        raise TypeError(f"`{name}` is a masked array; an array of real numbers is needed")
+    if given.dtype.kind not in "iuf" and given.size > 0:
+        raise TypeError(f"`{name}` has dtype {given.dtype}; an array of real numbers is needed")
+    if given.ndim != 1 or given.size == 0:
+        raise ValueError(f"`{name}` has shape {given.shape}; one axis, not empty, is needed")
+    vector = np.array(given, dtype=np.float64, subok=False)
+    if not np.isfinite(vector).all():
+        raise ValueError(f"`{name}` has NaN or infinity; every entry must be finite")
+    return vector
 
 
-def check_positive(name: str, value: float) -> None:
-    """Raise a ``ValueError`` that names the argument unless it is positive and finite."""
-    if not (math.isfinite(value) and value > 0):
-        raise ValueError(f"`{name}` is {value}; it must be positive and finite")
+def _value(value: Any) -> float:
+    """The real number that an objective gave, out of an array or a tensor of one entry too."""
+    number = value
+    if math.prod(getattr(value, "shape", (0,))) == 1 and not isinstance(value, np.ma.MaskedArray):
+        number = value.item()
+    if isinstance(number, bool | np.timedelta64) or not isinstance(number, Real):
+        raise TypeError(f"`objective` gave {kind_of(value)}; it must give a real number")
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf
