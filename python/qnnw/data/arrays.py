@@ -67,6 +67,7 @@ def from_arrays(
     task: str = "auto",
     standardise: bool = False,
     notes: tuple[str, ...] = (),
+    where: str | None = None,
 ) -> Dataset:
     """A data set from inputs and labels (or targets), as arrays or tensors.
 
@@ -88,32 +89,41 @@ def from_arrays(
         else by one mean and deviation a channel. The targets of a regression always are.
     notes
         What the reader of a file has decided before.
+    where
+        The file, for messages.
 
     Raises
     ------
     DatasetError
         Something is missing, not finite, of the wrong kind, or does not fit together.
     """
-    inputs, labels = _array(name, "inputs", train[0]), _array(name, "labels", train[1])
-    _check_lengths(name, inputs, labels)
-    task, note = decided(name, labels, task)
+    where = where or name
+    inputs, labels = _array(where, "inputs", train[0]), _array(where, "labels", train[1])
+    _check_lengths(where, inputs, labels)
+    task, note = decided(where, labels, task)
     if test is None:
-        places = test_split(name, _classed(labels, task), seed, task == "classification")
+        places = test_split(where, _classed(labels, task), seed, task == "classification")
         parts = [(inputs[place], labels[place]) for place in places]
-        notes = (*notes, f"{name}: no test set; a quarter of the samples is split off by the seed")
+        notes = (*notes, f"{where}: no test set; a quarter of the samples is split off by the seed")
     else:
-        held = _array(name, "test inputs", test[0]), _array(name, "test labels", test[1])
-        _check_lengths(name, *held)
+        held = _array(where, "test inputs", test[0]), _array(where, "test labels", test[1])
+        _check_lengths(where, *held)
+        for mine, theirs in zip((inputs, labels), held, strict=True):
+            if mine.shape[1:] != theirs.shape[1:]:
+                raise DatasetError(
+                    f"{where}: training samples have shape {mine.shape[1:]}, test samples "
+                    f"{theirs.shape[1:]}"
+                )
         parts = [(inputs, labels), held]
-    tensors, input_notes = _inputs(name, [part[0] for part in parts], standardise)
-    targets, about = _targets(name, [part[1] for part in parts], task)
+    tensors, input_notes = _inputs(where, [part[0] for part in parts], standardise)
+    targets, about = _targets(where, [part[1] for part in parts], task)
     try:
         return Dataset(
             name, tensors[0], targets[0], tensors[1], targets[1], task,
             notes=(*notes, note, *input_notes), **about,
         )  # fmt: skip
     except ValueError as error:
-        raise DatasetError(f"{name}: {error}") from error
+        raise DatasetError(f"{where}: {error}") from error
 
 
 def load_npz(path: str, *, seed: int, task: str = "auto") -> Dataset:
@@ -136,7 +146,7 @@ def load_npz(path: str, *, seed: int, task: str = "auto") -> Dataset:
             f"{path!r} has the arrays {', '.join(map(repr, arrays)) or 'none'}; it needs 'x_train' "
             "and 'y_train' (and 'x_test', 'y_test'), or 'inputs' and 'targets'"
         )
-    return from_arrays(name, train, test, seed=seed, task=task, standardise=True)
+    return from_arrays(name, train, test, seed=seed, task=task, standardise=True, where=path)
 
 
 def load_function(spec: str, *, seed: int, task: str = "auto") -> Dataset:

@@ -45,11 +45,11 @@ def load_folder(path: str, *, seed: int) -> Dataset:
     images, labels = _read([files for files, _ in listed]), [names for _, names in listed]
     held = (images[1], labels[1]) if len(splits) == 2 else None
     kind = "grey" if images[0].shape[1] == 1 else "RGB"
-    note = f"{folder.name}: {len(images[0])} {kind} images of {len(set(labels[0]))} classes"
+    note = f"{path}: {len(images[0])} {kind} images of {len(set(labels[0]))} classes"
     return from_arrays(
         folder.resolve().name, (images[0], np.array(labels[0])),
         held if held is None else (held[0], np.array(held[1])),
-        seed=seed, task="classification", standardise=True, notes=(note,),
+        seed=seed, task="classification", standardise=True, notes=(note,), where=path,
     )  # fmt: skip
 
 

@@ -128,7 +128,7 @@ def seeded(make: Callable[[], Any], dataset: Dataset | About, seed: int) -> nn.M
         What was made is no module.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed % 2**63)
+        torch.default_generator.manual_seed(int(seed) % 2**63)
         network = make()
         if not isinstance(network, nn.Module):
             raise TypeError(

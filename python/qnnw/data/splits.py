@@ -94,7 +94,8 @@ def subset(dataset: Dataset, samples: int, seed: int) -> Dataset:
 
 def sklearn_state(seed: int) -> int:
     """Fold a seed to the 32 bits that scikit-learn takes; small seeds stay as they are."""
-    return int((seed ^ (seed >> 32)) & 0xFFFF_FFFF)
+    number = int(seed)
+    return (number ^ (number >> 32)) & 0xFFFF_FFFF
 
 
 def _range(dataset: Dataset) -> tuple[int, int]:

@@ -56,7 +56,7 @@ def load_csv(
         [str(number + start) for number in range(len(columns[0]))] for start in (0, 1)
     ):
         header, columns = header[1:], columns[1:]
-        notes = (f"{Path(path).name}: the first column counts the lines; it is left out",)
+        notes = (f"{path}: the first column counts the lines; it is left out",)
     _check_header(path, header)
     place = _place(path, header, label)
     labels, kind = _labels(path, header[place], columns[place], task)
@@ -70,12 +70,12 @@ def load_csv(
             words.append(f"{name!r} ({made.shape[1]})")
     if not features:
         raise DatasetError(f"{path!r} has no column beside the label {header[place]!r}")
-    notes = (*notes, f"{Path(path).name}: column {header[place]!r} is the label, {kind}")
+    notes = (*notes, f"{path}: column {header[place]!r} is the label, {kind}")
     if words:
-        notes = (*notes, f"{Path(path).name}: a feature a word in columns {', '.join(words)}")
+        notes = (*notes, f"{path}: a feature a word in columns {', '.join(words)}")
     return from_arrays(
         Path(path).stem, (np.concatenate(features, axis=1), labels), None,
-        seed=seed, task=task, standardise=True, notes=notes,
+        seed=seed, task=task, standardise=True, notes=notes, where=path,
     )  # fmt: skip
 
 

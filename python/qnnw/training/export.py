@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import io
 import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from qnnw._common.extras import needs
+from qnnw._common.errors import UserError
+from qnnw._common.extras import MissingExtraError, needs
 from qnnw._common.files import write_atomically
 from qnnw.training.config import TrainConfig, one_of
 from qnnw.training.given import Network, about_of
@@ -23,7 +27,12 @@ with needs("train", "qnnw.training.export"):
 
     from qnnw.nn import QuantumTrain, pretrained
 
-__all__ = ["FORMATS", "export_run", "model_of"]
+__all__ = ["FORMATS", "ExportError", "export_run", "model_of"]
+
+
+class ExportError(UserError, RuntimeError):
+    """A network cannot be written in a format."""
+
 
 #: Formats and the ends of their files' names.
 FORMATS = {
@@ -71,6 +80,8 @@ def export_run(
         The folder is no run, is damaged, or has no model yet.
     qnnw.MissingExtraError
         A package that the format needs is not installed.
+    ExportError
+        torch cannot trace the network with a free batch size.
     OSError
         The file cannot be written.
     """
@@ -91,7 +102,8 @@ def export_run(
     dtype = next((p.dtype for p in plain.parameters()), torch.float32)
     example = torch.zeros(2, *about.input_shape, dtype=dtype)
     outputs = TASKS[about.task].outputs
-    content = _pt2(plain, example) if to == "pt2" else _onnx(plain, example, outputs)
+    with _named_failures(type(plain).__name__):
+        content = _pt2(plain, example) if to == "pt2" else _onnx(plain, example, outputs)
     write_atomically(path, content)
     return path
 
@@ -147,6 +159,26 @@ def _model_arguments(config: TrainConfig) -> dict[str, Any]:
         "seed": config.seed,
         "shots": config.shots,
     }
+
+
+@contextmanager
+def _named_failures(name: str) -> Iterator[None]:
+    """What torch raises for a network that it cannot trace, in one kind of error."""
+    try:
+        with warnings.catch_warnings():
+            # A network may keep its last activation; the exported program does not.
+            warnings.filterwarnings("ignore", "The tensor attribute")
+            yield
+    except (MissingExtraError, MemoryError):
+        raise
+    except Exception as error:  # tracing runs the user's code
+        cause = error.__cause__ or error
+        reason = " ".join(str(cause).split())[:300]
+        raise ExportError(
+            f"`network` ({name}) cannot be exported with a free batch size: {reason}; in its "
+            "forward, sizes must come from inputs.shape, not from len(inputs), and no values may "
+            "decide what is done"
+        ) from error
 
 
 def _pt2(network: nn.Module, example: torch.Tensor) -> bytes:
