@@ -1,166 +1,152 @@
-"""The settings of a run, checked."""
+"""The settings of a run, each declared once: see :mod:`qnnw.training.settings`."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
-from qnnw.data import networks, registry
-from qnnw.training.evaluation import LOSSES
-from qnnw.weights.targets import SCALES
+from qnnw._common.checks import one_of
+from qnnw.data import registry
+from qnnw.training.optimizers import OPTIMIZERS, EigenAdam, OptimizerConfig, optimizer_named
+from qnnw.training.settings import Setting, checked, setting, settings_of
 
-__all__ = ["OPTIMIZERS", "WEIGHTS_FROM", "TrainConfig", "one_of"]
+__all__ = ["FORMAT", "SOURCES", "TrainConfig", "all_settings", "one_of"]
 
-OPTIMIZERS = ("cobyla", "cobyla-fast", "spsa", "adam")
-PRECONDITIONING = ("full", "diagonal")
-WEIGHTS_FROM = ("circuit", "frozen", "haar", "subspace", "direct")
+#: Of the settings in a record. 1: release 0.1, see :mod:`qnnw.training.legacy`.
+FORMAT = 2
+SOURCES = ("circuit", "frozen", "haar", "subspace", "direct")
+ENTANGLEMENTS = ("linear", "reverse_linear", "circular", "full", "pairwise", "sca", "none")
+ACTIVATIONS = ("relu", "tanh", "identity")
+LOSSES = ("cross-entropy", "binary", "mse", "mae")
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """The settings of a run; everything but ``threads`` and ``device`` decides its numbers.
+    """The settings of a run; all but ``threads``, ``device`` and ``data_dir`` decide its numbers.
 
-    Attributes
-    ----------
-    dataset
-        A registered name, a file, a folder or a function; see :func:`qnnw.data.registry.load`.
-    network
-        ``None``: the data set's own; else see :func:`qnnw.data.registry.network`.
-    label, task
-        See :func:`qnnw.data.registry.load`.
-    reps, entanglement
-        The circuit; see :class:`qnnw.EfficientSU2`. ``"none"`` is a circuit without CNOTs.
-    optimizer
-        ``"cobyla"``: the paper's periods, see :class:`qnnw.training.periods.PeriodTrainer`;
-        ``"cobyla-fast"``: the same with :func:`qnnw.optim.derivative_free.minimize_cobyla` instead of SciPy's
-        COBYLA, for many angles; ``"spsa"``: the same with SPSA on the angles, for shots;
-        ``"adam"``: exact gradients, see :class:`qnnw.training.epochs.EpochTrainer`.
-    signs, mapping
-        The map; see :class:`qnnw.WeightMap`.
-    scale
-        ``"none"`` or ``"fan_in"``; see :func:`qnnw.weights.targets.scale_of`.
-    gamma
-        Initial scale of the map.
-    activation, loss
-        See :mod:`qnnw.data.networks` and :class:`qnnw.training.evaluation.Evaluator`.
-    periods, angle_evals, gamma_evals
-        N_train, N_phi and N_gamma, for COBYLA and SPSA; ``gamma_evals`` may be 0.
-    rhobeg, rhobeg_decay
-        First step of COBYLA and SPSA, radians: ``rhobeg`` in the first period, falling
-        geometrically to ``rhobeg * rhobeg_decay`` in the last. It is the length of a change of all
-        angles; with COBYLA not turned, the change of a single one.
-    rotate
-        Whether COBYLA works in coordinates that are turned at random, anew in each period.
-    gamma_step
-        Edge of Nelder-Mead's first simplex relative to gamma: it starts from gamma and
-        ``(1 + gamma_step) * gamma``.
-    epochs, batch_size, lr, warmup
-        For Adam: passes over the training set, samples of a step, peak learning rate (radians a
-        step, about; ``None``: 15 / number of angles, at most 0.1), and the share of the run after
-        which it is reached.
-    preconditioning
-        For Adam: ``"full"``, in the eigenbasis of the gradients (:class:`qnnw.optim.eigen_adam.EigenAdam`), or
-        ``"diagonal"``, Adam itself.
-    weights_from
-        ``"circuit"``, or one of the controls in :mod:`qnnw.weights.rivals`.
-    shots
-        Measurements per evaluation or step, drawn afresh each time; ``None`` is exact.
-    seed
-        Of the split, the initial angles, the map, the order of the samples and the shots.
-    train_samples
-        Train on a stratified subset; ``None`` is the whole training set.
-    validation_samples
-        Measure on this many samples held out of the training set, instead of on the test set.
-    data_dir
-        See :func:`qnnw.data.datasets.load`.
-    device, threads
-        Where the network runs, and on how many threads.
+    The optimiser has settings of its own, those of its class in :mod:`qnnw.training.optimizers`;
+    :meth:`changed` takes both by name. ``describe_settings`` in :mod:`qnnw.training.presets` tells
+    all of them with their defaults and ranges.
     """
 
-    dataset: str
-    reps: int
-    optimizer: str = "cobyla"
-    periods: int = 21
-    angle_evals: int = 100
-    gamma_evals: int = 10
-    rhobeg: float = 2.0
-    rhobeg_decay: float = 0.1
-    rotate: bool = True
-    gamma_step: float = 3.0
-    epochs: int = 20
-    batch_size: int = 128
-    lr: float | None = None
-    warmup: float = 0.05
-    preconditioning: str = "full"
-    weights_from: str = "circuit"
-    entanglement: str = "linear"
-    signs: str = "parity"
-    mapping: str = "paper"
-    scale: str = "none"
-    gamma: float = 0.3
-    activation: str = "relu"
-    loss: str | None = None
-    shots: int | None = None
-    seed: int = 0
-    train_samples: int | None = None
-    validation_samples: int | None = None
-    data_dir: str | None = None
-    device: str = "cpu"
-    threads: int | None = None
-    network: str | None = None
-    label: str | None = None
-    task: str = "auto"
+    dataset: str = setting("iris", "A registered name, a file, a folder, or a Python function.")
+    optimizer: OptimizerConfig = field(default_factory=EigenAdam)
+    reps: int = setting(26, "Repetitions of the circuit.", least=0)
+    entanglement: str = setting("linear", "Of the circuit; none: no CNOTs.", choices=ENTANGLEMENTS)
+    signs: str = setting("parity", "Of the map.", choices=("parity", "random"))
+    mapping: str = setting("centered", "The map.", choices=("paper", "centered"))
+    scale: str = setting("fan_in", "Factor of every tensor.", choices=("none", "fan_in"))
+    gamma: float = setting(1.2, "Where the map's scale starts.", above=0)
+    source: str = setting(
+        "circuit", "What makes the weights: the circuit, or a control.", choices=SOURCES
+    )
+    shots: int | None = setting(
+        None, "Measurements an evaluation or step; none: exact.", least=1, most=2**40
+    )
+    activation: str = setting("relu", "Of the built-in networks.", choices=ACTIVATIONS)
+    loss: str | None = setting(None, "None: the task's own.", choices=LOSSES)
+    seed: int = setting(0, "Seed of every random choice.", least=0, most=2**64 - 1)
+    network: str | None = setting(None, "my_file.py:make_network; none: the data set's own.")
+    label: str | None = setting(None, "A CSV's column to learn; none: the last.")
+    task: str = setting("auto", "What is learned.", choices=registry.TASKS)
+    train_samples: int | None = setting(None, "Train on a stratified subset of this size.", least=1)
+    validation_samples: int | None = setting(
+        None, "Measure on samples held out of the training set, not on the test set.", least=1
+    )
+    data_dir: str | None = setting(
+        None, "Where torchvision's data lie or go; none: $QNNW_DATA, else ~/.cache/qnnw."
+    )
+    device: str = setting("cpu", "Where the network runs.")
+    threads: int | None = setting(None, "Results do not depend on them.", least=1)
 
     def __post_init__(self) -> None:
+        if isinstance(self.optimizer, str):
+            object.__setattr__(self, "optimizer", optimizer_named(self.optimizer))
+        if not isinstance(self.optimizer, OptimizerConfig):
+            raise TypeError(
+                f"`optimizer` is of type {type(self.optimizer).__name__}; it must be one of "
+                f"{', '.join(map(repr, OPTIMIZERS))}, or such an object"
+            )
+        checked(self)
         if not self.dataset.startswith("<"):
             try:
                 registry.kind_of(self.dataset)
             except ValueError as error:
                 raise ValueError(str(error).replace("`name`", "`dataset`", 1)) from None
-        one_of("task", self.task, registry.TASKS)
-        one_of("optimizer", self.optimizer, OPTIMIZERS)
-        one_of("preconditioning", self.preconditioning, PRECONDITIONING)
-        one_of("weights_from", self.weights_from, WEIGHTS_FROM)
-        one_of("scale", self.scale, SCALES)
-        one_of("activation", self.activation, networks.ACTIVATIONS)
-        if self.loss is not None:
-            one_of("loss", self.loss, LOSSES)
-        least_values = {
-            "periods": 1,
-            "angle_evals": 1,
-            "gamma_evals": 0,
-            "epochs": 1,
-            "batch_size": 1,
-            "seed": 0,
-        }
-        for name, least in least_values.items():
-            value = getattr(self, name)
-            if value < least:
-                raise ValueError(f"`{name}` is {value}; it must be at least {least}")
-        if self.seed >= 2**64:
-            raise ValueError(f"`seed` is {self.seed}; it must be below 2**64")
-        for name in ("rhobeg", "rhobeg_decay", "gamma_step", "gamma", "lr"):
-            value = getattr(self, name)
-            if value is None and name == "lr":
-                continue
-            if not (math.isfinite(value) and value > 0):
-                raise ValueError(f"`{name}` is {value}; it must be positive and finite")
-        if not 0 <= self.warmup < 1:
-            raise ValueError(f"`warmup` is {self.warmup}; it must be from 0 to below 1")
-        if self.shots is not None and not 1 <= self.shots <= 2**40:
-            raise ValueError(f"`shots` is {self.shots}; it must be from 1 to 2**40")
-        if self.threads is not None and self.threads < 1:
-            raise ValueError(f"`threads` is {self.threads}; it must be at least 1")
+        if self.source != "circuit" and self.shots is not None:
+            raise ValueError(
+                f"`shots` is {self.shots}; weights from {self.source!r} are not measured"
+            )
 
     @property
     def pairs(self) -> str | tuple[()]:
         """The circuit's entanglement as :class:`qnnw.EfficientSU2` takes it."""
         return () if self.entanglement == "none" else self.entanglement
 
+    def changed(self, **settings: Any) -> TrainConfig:
+        """The same with other settings, the optimiser's among them.
 
-def one_of(name: str, value: str, known: Iterable[str]) -> None:
-    """Raise a ``ValueError`` that names the argument unless ``value`` is among ``known``."""
-    if value not in known:
-        options = ", ".join(map(repr, known))
-        raise ValueError(f"`{name}` is {value!r}; it must be one of {options}")
+        Parameters
+        ----------
+        settings
+            By name. Another ``optimizer`` starts from its own defaults.
+
+        Raises
+        ------
+        TypeError, ValueError
+            A setting is unknown, not this optimiser's, of the wrong kind or out of range.
+        """
+        own = {part.name for part in fields(self)}
+        optimizer = settings.pop("optimizer", self.optimizer)
+        if isinstance(optimizer, str):
+            same = optimizer == self.optimizer.name
+            optimizer = self.optimizer if same else optimizer_named(optimizer)
+        others = {name: settings.pop(name) for name in list(settings) if name not in own}
+        unknown = [name for name in others if name not in all_settings()]
+        if unknown:
+            raise ValueError(f"`{unknown[0]}` is no setting; there are {', '.join(all_settings())}")
+        if others:
+            optimizer = optimizer_named(optimizer.name, {**optimizer.settings, **others})
+        return replace(self, optimizer=optimizer, **settings)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as flat JSON: ``optimizer`` is its name, its own settings stand beside."""
+        own = {part.name: getattr(self, part.name) for part in fields(self)}
+        optimizer: OptimizerConfig = own.pop("optimizer")
+        return {"format": FORMAT, **own, "optimizer": optimizer.name, **optimizer.settings}
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any]) -> TrainConfig:
+        """What :meth:`to_dict` gave.
+
+        Raises
+        ------
+        TypeError, ValueError
+            It is of another format, or lacks a setting, or has one that is unknown.
+        """
+        values = dict(stored)
+        found = values.pop("format", None)
+        if found != FORMAT:
+            raise ValueError(f"`format` of the settings is {found!r}; it must be {FORMAT}")
+        name = values.pop("optimizer", None)
+        if name is None:
+            raise ValueError("`optimizer` is missing")
+        wanted = settings_of(OPTIMIZERS[one_of("optimizer", name, OPTIMIZERS)])
+        needed = [*settings_of(cls), *wanted]
+        missing = [setting for setting in needed if setting not in values]
+        if missing:
+            raise ValueError(f"`{missing[0]}` is missing")
+        own = {setting: values.pop(setting) for setting in wanted}
+        unknown = [setting for setting in values if setting not in needed]
+        if unknown:
+            raise ValueError(f"`{unknown[0]}` is no setting of a run by {name!r}")
+        return cls(optimizer=optimizer_named(name, own), **values)
+
+
+def all_settings() -> dict[str, Setting]:
+    """Every setting by name, the run's and then those of all optimisers."""
+    found = settings_of(TrainConfig)
+    for kind in OPTIMIZERS.values():
+        for name, declared in settings_of(kind).items():
+            found.setdefault(name, declared)
+    return found

@@ -14,12 +14,11 @@ from qnnw._common.extras import needs
 from qnnw._common.seeds import derived_seed
 from qnnw.data.datasets import Dataset
 from qnnw.optim.derivative_free import NonFiniteLossError
-from qnnw.optim.eigen_adam import EigenAdam
 from qnnw.optim.schedules import one_cycle
 from qnnw.training.config import TrainConfig
 from qnnw.training.evaluation import Evaluation
 from qnnw.training.gradient import BatchGradient
-from qnnw.training.presets import preset
+from qnnw.training.optimizers import EigenAdam
 from qnnw.training.tasks import CLASSIFICATION
 from qnnw.training.trainer import Point, Reporter, Trainer, packed_buffers, unpacked_buffers
 
@@ -31,16 +30,9 @@ __all__ = ["EpochTrainer"]
 
 # Derived seeds from here on order the samples of an epoch; those below draw shots.
 ORDERS = 1 << 41
-# The default peak learning rate: a step moves every angle by about that much, and the fewer there
-# are, the less it moves the weights. Measured on MNIST (docs/results.md).
-LR_TIMES_ANGLES, LARGEST_LR = 15.0, 0.1
 # A run that fell back to chance after it had been better goes on from its best epoch, with a
 # learning rate that is multiplied by this.
 AFTER_COLLAPSE = 0.5
-
-
-def _default_lr(num_angles: int) -> float:
-    return min(LARGEST_LR, LR_TIMES_ANGLES / max(1, num_angles))
 
 
 @dataclass
@@ -56,17 +48,14 @@ class _Seconds:
 
 
 class EpochTrainer(Trainer):
-    """Epochs of Adam on angles and gamma with a one-cycle learning rate.
+    """Epochs of Adam on a source's numbers with a one-cycle learning rate.
 
     A step makes the weights once, takes loss and gradient of one batch through the network, and
-    the gradient through the circuit, which is exact (with shots: the straight-through estimator of
-    :func:`qnnw.generate_weights_with_vjp`). After each epoch the whole training set is evaluated;
-    the epoch with the lowest loss of eq. 10 there is the run's result. See
+    the gradient back through the source; a circuit's is exact (with shots: the straight-through
+    estimator of :func:`qnnw.generate_weights_with_vjp`). After each epoch the whole training set is
+    evaluated; the epoch with the lowest loss of eq. 10 there is the run's result. See
     :class:`qnnw.training.trainer.Trainer`.
     """
-
-    round_name = "epoch"
-    unit_name = "steps"
 
     def __init__(
         self,
@@ -76,7 +65,9 @@ class EpochTrainer(Trainer):
     ) -> None:
         super().__init__(config, data, network)
         self.steps = 0
-        self.peak_lr = config.lr or _default_lr(self.generator.num_angles)
+        assert isinstance(config.optimizer, EigenAdam)
+        self.budget = config.optimizer
+        self.peak_lr = self.budget.peak_lr(sum(len(self.groups[name].start) for name in self.many))
         self.lr_factor = 1.0
         self._gradient = BatchGradient(
             self.network,
@@ -88,73 +79,47 @@ class EpochTrainer(Trainer):
         )
         self._inputs = self._gradient.arranged(self.data.train_inputs)
         self._labels = self.data.train_labels.to(self._inputs.device)
-        self._angles = torch.from_numpy(self.best.angles.copy())
-        self._gamma = torch.tensor(self.best.gamma, dtype=torch.float64)
+        self._numbers = {
+            name: torch.from_numpy(values.copy()) for name, values in self.best.parameters.items()
+        }
+        self._steps = [group.step for group in self.groups.values()]
         self._optimizer = self._new_optimizer()
 
     def _new_optimizer(self) -> torch.optim.Optimizer:
-        kind = EigenAdam if self._in_eigenbasis() else torch.optim.Adam
-        return kind(self._trained(), lr=self.peak_lr)
+        groups = [{"params": [numbers]} for numbers in self._numbers.values()]
+        return self.budget.build(groups, self.peak_lr)
 
-    def _in_eigenbasis(self) -> bool:
-        # All weights of a network are too many for a matrix of their products.
-        return self.config.preconditioning == "full" and self.config.weights_from != "direct"
-
-    def _trained(self) -> list[torch.Tensor]:
-        return [self._angles, self._gamma]
-
-    @property
-    def rounds(self) -> int:
-        """Epochs of the whole run."""
-        return self.config.epochs
+    def _now(self) -> dict[str, NDArray[np.float64]]:
+        return {name: numbers.numpy() for name, numbers in self._numbers.items()}
 
     @property
     def units_per_round(self) -> int:
         """Steps in an epoch."""
-        return self._gradient.num_batches(len(self._labels), self.config.batch_size)
+        return self._gradient.num_batches(len(self._labels), self.budget.batch_size)
 
     def describe(self) -> list[str]:
         """Optimiser, budget and map."""
         config = self.config
         lines = [
-            f"{self._optimizer_name()} by exact gradients: {config.epochs} epochs of "
-            f"{self.units_per_round} steps on batches of {config.batch_size} of "
+            f"{self.budget.title} by exact gradients: {self.budget.epochs} epochs of "
+            f"{self.units_per_round} steps on batches of {self.budget.batch_size} of "
             f"{len(self._labels)} samples, learning rate "
             f"{self.peak_lr:.3g}, {self.threads} thread{'s' if self.threads != 1 else ''}, "
             f"{config.device}",
             f"map {config.mapping}, scale {config.scale}, signs {config.signs}, "
             f"initial gamma {config.gamma:g}",
         ]
-        return [*lines, *self._gradient.describe(), *self._paper_note()]
-
-    def _optimizer_name(self) -> str:
-        return "Adam in the gradients' eigenbasis," if self._in_eigenbasis() else "Adam"
-
-    def _paper_note(self) -> list[str]:
-        """Where the paper trained this dataset's kind: what its protocol would take here."""
-        if self.config.dataset not in ("mnist", "fashion-mnist") or self.config.network:
-            return []
-        paper = preset(self.config.dataset, "cobyla")
-        start = time.perf_counter()
-        self._train(self.best_weights())
-        evaluations = paper.periods * (paper.angle_evals + paper.gamma_evals)
-        hours = evaluations * (time.perf_counter() - start) / 3600
-        return [
-            f"(the paper's own protocol is --optimizer cobyla: {evaluations} evaluations of all "
-            f"samples, here at least {hours:.0f} h)"
-        ]
+        return [*lines, *self._gradient.describe()]
 
     def seconds_left(self) -> float:
         """From a step's circuit and network on the first batch, and an evaluation."""
-        angles, batch = self.best.angles, slice(0, self.config.batch_size)
+        batch = slice(0, self.budget.batch_size)
         buffers = self._gradient.buffers()
-        for warm in (True, False):
+        for _warm in range(2):
             start = time.perf_counter()
-            # Another gamma each time: the last weights are remembered.
-            gamma = self.best.gamma * (1.0 + 1e-9 * warm)
-            weights = self.generator.weights(angles, gamma, record=True)
+            weights, pullback = self.source.forward(self.best.parameters)
             _, cotangent = self._gradient(weights, self._inputs[batch], self._labels[batch])
-            self.generator.gradients(angles, gamma, cotangent)
+            pullback(cotangent)
             step = time.perf_counter() - start
         self._gradient.set_buffers(buffers)
         start = time.perf_counter()
@@ -169,7 +134,7 @@ class EpochTrainer(Trainer):
         epoch = len(self.history) + 1
         order = self._order(epoch)
         seconds = _Seconds()
-        for batch in self._gradient.batches(order, self.config.batch_size):
+        for batch in self._gradient.batches(order, self.budget.batch_size):
             loss = self._step(batch, seconds)
             reporter.advanced(self.steps, loss)
         train, test = self._measure_now()
@@ -178,7 +143,7 @@ class EpochTrainer(Trainer):
             "epoch": epoch,
             "loss": train.loss,
             **self.task.line(train.measures, test.measures),
-            "gamma": float(self._gamma),
+            **self.scales(self._now()),
             "lr": self._lr(),
             "steps": self.steps - before,
             "seconds": time.perf_counter() - start,
@@ -192,14 +157,13 @@ class EpochTrainer(Trainer):
 
     def _lr(self) -> float:
         share = self.steps / (self.rounds * self.units_per_round)
-        return self.peak_lr * self.lr_factor * one_cycle(share, self.config.warmup)
+        return self.peak_lr * self.lr_factor * one_cycle(share, self.budget.warmup)
 
     def _step(self, batch: torch.Tensor, seconds: _Seconds) -> float:
         times = [time.perf_counter()]
         inputs, labels = self._inputs[batch], self._labels[batch]
-        angles, gamma, draw = self._angles.numpy(), float(self._gamma), self.steps
         times.append(time.perf_counter())
-        weights = self.generator.weights(angles, gamma, draw, record=True)
+        weights, pullback = self.source.forward(self._now(), self.steps)
         times.append(time.perf_counter())
         loss, cotangent = self._gradient(weights, inputs, labels, self.steps)
         times.append(time.perf_counter())
@@ -207,12 +171,12 @@ class EpochTrainer(Trainer):
             raise NonFiniteLossError(
                 f"the loss is {loss} at step {self.steps + 1}; it and its gradient must be finite"
             )
-        by_angles, by_gamma = self.generator.gradients(angles, gamma, cotangent, draw)
+        gradients = pullback(cotangent)
         times.append(time.perf_counter())
-        self._angles.grad = torch.from_numpy(by_angles)
-        self._gamma.grad = torch.tensor(by_gamma, dtype=torch.float64)
-        for group in self._optimizer.param_groups:
-            group["lr"] = self._lr()
+        for name, numbers in self._numbers.items():
+            numbers.grad = torch.from_numpy(gradients[name])
+        for group, step in zip(self._optimizer.param_groups, self._steps, strict=True):
+            group["lr"] = self._lr() * step
         self._optimizer.step()
         self.steps += 1
         times.append(time.perf_counter())
@@ -224,13 +188,13 @@ class EpochTrainer(Trainer):
 
     def _measure_now(self) -> tuple[Evaluation, Evaluation]:
         """Both sets with the weights as they are; keeps the best point."""
-        angles, gamma, draw = self._angles.numpy().copy(), float(self._gamma), self.steps
-        weights, buffers = self.generator.weights(angles, gamma, draw), self._gradient.buffers()
+        parameters = {name: values.copy() for name, values in self._now().items()}
+        weights, buffers = self.source.weights(parameters, self.steps), self._gradient.buffers()
         train, test = self._train(weights, buffers), self._test(weights, buffers)
         if not math.isfinite(train.loss):
             raise NonFiniteLossError(f"the loss is {train.loss} after step {self.steps}")
         if train.loss < self.best.loss:
-            self.best = Point(angles, gamma, draw, train.loss, buffers)
+            self.best = Point(parameters, self.steps, train.loss, buffers)
         return train, test
 
     def _recover_from_collapse(self, now: Evaluation) -> bool:
@@ -241,35 +205,35 @@ class EpochTrainer(Trainer):
         fell = now.cross_entropy > 0.98 * chance and self.best.loss < 0.8 * chance
         if fell:
             with torch.no_grad():
-                self._angles.copy_(torch.from_numpy(self.best.angles))
-                self._gamma.fill_(self.best.gamma)
+                for name, numbers in self._numbers.items():
+                    numbers.copy_(torch.from_numpy(self.best.parameters[name]))
             self._gradient.set_buffers(self.best.buffers)
             self._optimizer = self._new_optimizer()
             self.lr_factor *= AFTER_COLLAPSE
         return fell
 
     def _state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        arrays = {"angles_now": self._angles.numpy(), "gamma_now": self._gamma.numpy()}
+        arrays = {f"now.{name}": values for name, values in self._now().items()}
         moments = {
-            f"{name}.{key}": moment.numpy()
-            for name, tensor in (("angles", self._angles), ("gamma", self._gamma))
-            for key, moment in self._optimizer.state[tensor].items()
+            f"moment.{name}.{key}": moment.numpy()
+            for name, numbers in self._numbers.items()
+            for key, moment in self._optimizer.state[numbers].items()
         }
-        state = {"steps": self.steps, "lr_factor": self.lr_factor, "moments": list(moments)}
+        state = {"steps": self.steps, "lr_factor": self.lr_factor}
         return {**arrays, **moments, **packed_buffers("now", self._gradient.buffers())}, state
 
     def _restore_state(self, arrays: dict[str, NDArray[Any]], state: dict[str, Any]) -> None:
-        angles, gamma = arrays["angles_now"], arrays["gamma_now"]
-        if angles.shape != tuple(self._angles.shape) or gamma.shape != ():
-            raise ValueError(f"angles have shape {angles.shape}, gamma has {gamma.shape}")
-        with torch.no_grad():
-            self._angles.copy_(torch.from_numpy(angles))
-            self._gamma.copy_(torch.from_numpy(gamma))
+        for name, numbers in self._numbers.items():
+            values = arrays[f"now.{name}"]
+            if values.shape != tuple(numbers.shape):
+                raise ValueError(f"{name} have shape {values.shape}")
+            numbers.copy_(torch.from_numpy(values))
         self._optimizer = self._new_optimizer()
-        tensors = {"angles": self._angles, "gamma": self._gamma}
-        for place in state["moments"]:
-            name, key = place.split(".")
-            self._optimizer.state[tensors[name]][key] = torch.from_numpy(arrays[place].copy())
+        for name, numbers in self._numbers.items():
+            start = f"moment.{name}."
+            for place in (place for place in arrays if place.startswith(start)):
+                moment = torch.from_numpy(arrays[place].copy())
+                self._optimizer.state[numbers][place.removeprefix(start)] = moment
         self._gradient.set_buffers(unpacked_buffers("now", arrays))
         self.steps = int(state["steps"])
         self.lr_factor = float(state["lr_factor"])
@@ -284,7 +248,7 @@ class EpochTrainer(Trainer):
         }
         return {
             **result,
-            "batch_size": self.config.batch_size,
+            "batch_size": self.budget.batch_size,
             "lr": self.peak_lr,
             **per_step,
         }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -134,7 +134,7 @@ class Evaluator:
         return weights
 
     def state_dict(
-        self, weights: NDArray[np.float64], buffers: Buffers | None = None
+        self, weights: NDArray[Any], buffers: Buffers | None = None
     ) -> dict[str, torch.Tensor]:
         """The plain network's state with these weights and buffers, on the CPU."""
         set_buffers(self._plain, self._buffers if buffers is None else buffers)
@@ -142,13 +142,13 @@ class Evaluator:
             parameter.data = part.clone()
         return {name: tensor.detach().clone() for name, tensor in self._plain.state_dict().items()}
 
-    def __call__(self, weights: NDArray[np.float64], buffers: Buffers | None = None) -> Evaluation:
+    def __call__(self, weights: NDArray[Any], buffers: Buffers | None = None) -> Evaluation:
         """Evaluate the network with these weights.
 
         Parameters
         ----------
         weights
-            float64, shape (M,).
+            float64 or float32, shape (M,).
         buffers
             What the network keeps besides, as :meth:`BatchGradient.buffers` gives it; ``None``:
             as the network had them.
@@ -179,7 +179,7 @@ class Evaluator:
             self._pool.shutdown(cancel_futures=True)
 
     def _parts(
-        self, parameters: list[nn.Parameter], weights: NDArray[np.float64]
+        self, parameters: list[nn.Parameter], weights: NDArray[Any]
     ) -> list[tuple[nn.Parameter, torch.Tensor]]:
         """Every parameter with its part of the weights, rounded to its dtype."""
         if weights.shape != (self.num_weights,):

@@ -15,11 +15,14 @@ import numpy as np
 from qnnw._common.errors import UserError
 from qnnw._common.extras import MissingExtraError, needs
 from qnnw._common.files import write_atomically
-from qnnw.training.config import TrainConfig, one_of
+from qnnw.training.config import one_of
 from qnnw.training.given import Network, about_of
+from qnnw.training.legacy import upgraded_checkpoint
 from qnnw.training.record import RecordError, RunFolder
+from qnnw.training.sources import source_of
 from qnnw.training.stored import config_of, given_again, load_model
 from qnnw.training.tasks import TASKS
+from qnnw.weights.joined import JoinedSource
 
 with needs("train", "qnnw.training.export"):
     import torch
@@ -111,7 +114,7 @@ def export_run(
 def model_of(
     run: str | os.PathLike[str], *, network: Network | None = None, data: Any = None
 ) -> QuantumTrain:
-    """A run's network with its circuit, as a torch module that trains on.
+    """A run's network with its source of weights, as a torch module that trains on.
 
     Parameters
     ----------
@@ -127,38 +130,24 @@ def model_of(
     """
     folder = RunFolder(run)
     config = config_of(folder)
-    if config.weights_from != "circuit":
-        raise RecordError(
-            f"{str(folder.path)!r} has weights from {config.weights_from!r}, a control; there is "
-            "no circuit to take home"
-        )
     checkpoint = folder.read_checkpoint()
     if checkpoint is None:
         raise RecordError(f"{str(folder.path)!r} has no finished period or epoch yet")
-    arrays, state, _ = checkpoint
     plain = load_model(folder, config, given_again(folder, config, network, data, needs_data=False))
-    model = QuantumTrain(plain, **_model_arguments(config))
+    source, _ = source_of(config, plain)
+    # What is no target has its values in the network already.
+    main = source.parts[""] if isinstance(source, JoinedSource) else source
+    model = QuantumTrain(plain, main)
+    sizes = {name: len(group.start) for name, group in main.groups.items()}
     try:
+        arrays, state = upgraded_checkpoint(checkpoint[0], checkpoint[1], sizes)
         with torch.no_grad():
-            model.angles.data = torch.from_numpy(arrays["angles"].astype(np.float64))
-            model.gamma.data = torch.tensor([float(state["gamma"])], dtype=torch.float64)
+            for name, numbers in model.numbers.items():
+                numbers.data = torch.from_numpy(arrays[f"best.{name}"].astype(np.float64))
             model.draws.fill_(int(state["draw"]))
     except (KeyError, TypeError, ValueError) as error:
         raise RecordError(f"{str(folder.checkpoint_path)!r} is damaged: {error}") from error
     return model
-
-
-def _model_arguments(config: TrainConfig) -> dict[str, Any]:
-    return {
-        "reps": config.reps,
-        "entanglement": config.pairs,
-        "gamma": config.gamma,
-        "signs": config.signs,
-        "mapping": config.mapping,
-        "scale": config.scale,
-        "seed": config.seed,
-        "shots": config.shots,
-    }
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ with needs("train", "qnnw.training.given"):
     from qnnw.data.functions import arguments_of, call_network, function_of
     from qnnw.data.networks import seeded
     from qnnw.nn.copying import copied
+    from qnnw.weights.targets import find_targets
 
 __all__ = ["Given", "about_of", "data_of", "fingerprint", "loss_of", "network_of"]
 
@@ -129,20 +130,15 @@ def about_of(folder: RunFolder, config: TrainConfig, given: Given = NOTHING) -> 
         raise RecordError(f"{str(folder.config_path)!r} is damaged: {error!r}") from error
 
 
-def fingerprint(network: nn.Module, made: Collection[str] | None = None) -> str:
-    """SHA-256 of what a network is, but for the parameters that are made or trained from elsewhere.
+def fingerprint(network: nn.Module) -> str:
+    """SHA-256 of a network's layers and values as they were before training.
 
-    Parameters
-    ----------
-    network
-        As it was before training.
-    made
-        Names of the parameters whose own values play no part; ``None``: all.
+    The values of what a source makes play no part.
     """
     # Objects' places in memory, which some layers tell, are others in every process.
     sha = hashlib.sha256(re.sub(r" at 0x[0-9a-f]+", "", repr(network)).encode())
     parameters = dict(network.named_parameters(remove_duplicate=False))
-    ignored = {id(parameters[name]) for name in (parameters if made is None else made)}
+    ignored = {id(parameters[target.name]) for target in find_targets(network, None)}
     for name, tensor in (*parameters.items(), *network.named_buffers()):
         sha.update(repr((name, tuple(tensor.shape), str(tensor.dtype))).encode())
         if id(tensor) not in ignored:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -125,7 +126,7 @@ class BatchGradient:
 
     def __call__(
         self,
-        weights: NDArray[np.float64],
+        weights: NDArray[Any],
         inputs: torch.Tensor,
         labels: torch.Tensor,
         step: int = 0,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,11 @@ from numpy.typing import NDArray
 from qnnw._common.extras import needs
 from qnnw._common.seeds import derived_seed
 from qnnw.data.datasets import Dataset
-from qnnw.optim.derivative_free import Cobyla, FastCobyla, NelderMead, Optimizer, Spsa
+from qnnw.optim.derivative_free import Cobyla as CobylaMethod
+from qnnw.optim.derivative_free import NelderMead, Optimizer
 from qnnw.training.config import TrainConfig
+from qnnw.training.optimizers import Cobyla, Spsa
 from qnnw.training.trainer import Point, Reporter, Trainer
-from qnnw.weights.generator import SMALLEST_GAMMA
 
 with needs("train", "qnnw.training.periods"):
     from torch import nn
@@ -24,18 +26,17 @@ __all__ = ["PeriodTrainer"]
 # Derived seeds from here on turn COBYLA's coordinates, or draw SPSA's directions; those below draw
 # shots.
 ROTATIONS = 1 << 40
-_NAMES = {"cobyla": "COBYLA", "cobyla-fast": "COBYLA (O(n^2) steps)", "spsa": "SPSA"}
+
+Vector = NDArray[np.float64]
 
 
 class PeriodTrainer(Trainer):
     """Periods of at most N_phi evaluations on the angles, then N_gamma on gamma (eq. 10).
 
-    Every evaluation is the loss over the whole training set. See
+    Of any source, the groups of many numbers are moved together, in units of their steps, and then
+    those of one number. Every evaluation is the loss over the whole training set. See
     :class:`qnnw.training.trainer.Trainer`.
     """
-
-    round_name = "period"
-    unit_name = "evaluations"
 
     def __init__(
         self,
@@ -44,77 +45,70 @@ class PeriodTrainer(Trainer):
         network: nn.Module | None = None,
     ) -> None:
         super().__init__(config, data, network)
+        assert isinstance(config.optimizer, Spsa)
+        self.budget = config.optimizer
         self.evaluations = 0
-        self.gamma_optimizer = NelderMead(step=config.gamma_step)
-
-    @property
-    def rounds(self) -> int:
-        """Periods of the whole run."""
-        return self.config.periods
+        self.few = [name for name in self.groups if name not in self.many]
+        self.count = sum(len(self.groups[name].start) for name in self.many)
 
     @property
     def units_per_round(self) -> int:
         """Evaluations in a period, at most."""
-        return self.config.angle_evals + self.config.gamma_evals
+        return self.budget.angle_evals + self.budget.gamma_evals
 
     def describe(self) -> list[str]:
         """The budget, and openly what a budget below COBYLA's simplex means."""
-        config = self.config
-        name = _NAMES[config.optimizer]
+        budget = self.budget
         lines = [
-            f"{config.periods} periods of {config.angle_evals} {name} and {config.gamma_evals} "
+            f"{budget.periods} periods of {budget.angle_evals} {budget.title} and "
+            f"{budget.gamma_evals} "
             f"Nelder-Mead evaluations on {len(self.data.train_labels)} samples, "
-            f"{self.threads} thread{'s' if self.threads != 1 else ''}, {config.device}",
+            f"{self.threads} thread{'s' if self.threads != 1 else ''}, {self.config.device}",
         ]
-        simplex = self.generator.num_angles + 2
-        if config.optimizer != "spsa" and config.angle_evals < simplex:
+        simplex = self.count + 2
+        if isinstance(budget, Cobyla) and budget.angle_evals < simplex:
             lines.append(
-                f"note: {config.angle_evals} evaluations are fewer than the {simplex} that "
+                f"note: {budget.angle_evals} evaluations are fewer than the {simplex} that "
                 "COBYLA needs for a first model; each period walks along one direction after "
                 "another"
             )
         return lines
 
-    def evaluate(self, angles: NDArray[np.float64], gamma: float) -> float:
+    def evaluate(self, parameters: Mapping[str, Vector]) -> float:
         """Loss on the training set, eq. 10, of freshly drawn weights; keeps the best point."""
         draw = self.evaluations
         self.evaluations += 1
-        loss = self._train(self.generator.weights(angles, gamma, draw)).loss
+        loss = self._train(self.source.weights(parameters, draw)).loss
         # A loss that is not finite is the optimiser's to refuse; no comparison lets it in here.
         if loss < self.best.loss:
-            self.best = Point(angles.copy(), gamma, draw, loss)
+            copies = {name: values.copy() for name, values in parameters.items()}
+            self.best = Point(copies, draw, loss)
         return loss
 
     def seconds_per_evaluation(self) -> float:
         """Time of one evaluation now, measured on three; changes nothing."""
         start = time.perf_counter()
         for draw in range(3):
-            # Weights of another draw or gamma each time: those of the last are remembered.
-            gamma = self.best.gamma * (1 + draw * 1e-9)
-            self._train(self.generator.weights(self.best.angles, gamma, draw))
+            self._train(self.source.weights(self.best.parameters, draw))
         return (time.perf_counter() - start) / 3
 
     def angle_optimizer(self, period: int) -> Optimizer:
-        """The optimiser of the angles in a period, counted from 1."""
-        config = self.config
-        share = (period - 1) / max(config.periods - 1, 1)
-        step = config.rhobeg * config.rhobeg_decay**share
-        seed = derived_seed(config.seed, ROTATIONS + period)
-        if config.optimizer == "spsa":
-            return Spsa(step=step, seed=seed)
-        method = FastCobyla if config.optimizer == "cobyla-fast" else Cobyla
-        return method(rhobeg=step, rotation=seed if config.rotate else None)
+        """The optimiser of the many numbers in a period, counted from 1."""
+        budget = self.budget
+        share = (period - 1) / max(budget.periods - 1, 1)
+        step = budget.rhobeg * budget.rhobeg_decay**share
+        return budget.method(step, derived_seed(self.config.seed, ROTATIONS + period))
 
     def seconds_left(self) -> float:
         """From a few evaluations, and COBYLA's own time where that matters."""
-        config = self.config
-        left = config.periods - len(self.history)
+        budget = self.budget
+        left = budget.periods - len(self.history)
         seconds = left * self.units_per_round * self.seconds_per_evaluation()
         optimizer = self.angle_optimizer(1)
-        if seconds > 60 and isinstance(optimizer, Cobyla) and self.generator.num_angles:
+        if seconds > 60 and isinstance(optimizer, CobylaMethod) and self.count:
             # Only a long run is worth a second or two of timing the optimiser itself.
-            past_simplex = max(0, config.angle_evals - self.generator.num_angles)
-            seconds += left * past_simplex * optimizer.overhead(self.generator.num_angles)
+            past_simplex = max(0, budget.angle_evals - self.count)
+            seconds += left * past_simplex * optimizer.overhead(self.count)
         return seconds
 
     def run_round(self, reporter: Reporter) -> dict[str, Any]:
@@ -122,35 +116,39 @@ class PeriodTrainer(Trainer):
         start = time.perf_counter()
         before = self.evaluations
         period = len(self.history) + 1
-
-        def angles_objective(angles: NDArray[np.float64]) -> float:
-            loss = self.evaluate(angles, gamma)
-            reporter.advanced(self.evaluations, self.best.loss)
-            return loss
-
-        def gamma_objective(scale: NDArray[np.float64]) -> float:
-            # Nelder-Mead may step to gamma <= 0; the map is even in it.
-            loss = self.evaluate(angles, max(abs(float(scale[0])), SMALLEST_GAMMA))
-            reporter.advanced(self.evaluations, self.best.loss)
-            return loss
-
-        gamma = self.best.gamma
-        if self.generator.num_angles > 0:
+        if self.many:
             optimizer = self.angle_optimizer(period)
-            optimizer.minimize(angles_objective, self.best.angles, self.config.angle_evals)
-        if self.config.gamma_evals > 0:
-            angles = self.best.angles
-            scale = np.array([self.best.gamma])
-            self.gamma_optimizer.minimize(gamma_objective, scale, self.config.gamma_evals)
+            self._move(self.many, optimizer, self.budget.angle_evals, reporter)
+        if self.few and self.budget.gamma_evals > 0:
+            optimizer = NelderMead(step=self.budget.gamma_step)
+            self._move(self.few, optimizer, self.budget.gamma_evals, reporter)
         train, test = self.measure()
         return {
             "period": period,
             "loss": self.best.loss,
             **self.task.line(train.measures, test.measures),
-            "gamma": self.best.gamma,
+            **self.scales(self.best.parameters),
             "evaluations": self.evaluations - before,
             "seconds": time.perf_counter() - start,
         }
+
+    def _move(
+        self, names: list[str], optimizer: Optimizer, evaluations: int, reporter: Reporter
+    ) -> None:
+        """Minimise by these groups from the best point; what is found becomes the best point."""
+        fixed = dict(self.best.parameters)
+        steps = [self.groups[name].step for name in names]
+        ends = np.cumsum([len(self.groups[name].start) for name in names])[:-1]
+
+        def objective(point: Vector) -> float:
+            parts = zip(names, np.split(point, ends), steps, strict=True)
+            moved = {name: self.groups[name].settled(part * step) for name, part, step in parts}
+            loss = self.evaluate({**fixed, **moved})
+            reporter.advanced(self.evaluations, self.best.loss)
+            return loss
+
+        scaled = [fixed[name] / step for name, step in zip(names, steps, strict=True)]
+        optimizer.minimize(objective, np.concatenate(scaled), evaluations)
 
     def _state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         return {}, {"evaluations": self.evaluations}

@@ -9,7 +9,7 @@ from typing import Any, TextIO
 
 from qnnw._common.extras import needs
 from qnnw._common.words import duration
-from qnnw.training.trainer import Reporter, Trainer
+from qnnw.training.trainer import Reporter, Trainer, num_qubits
 
 with needs("train", "qnnw.training.progress"):
     from rich.console import Console
@@ -121,15 +121,14 @@ class Display(Lines):
 
 def describe(trainer: Trainer) -> list[str]:
     """What the run is, in a few lines."""
-    config, ansatz, weight_map = trainer.config, trainer.ansatz, trainer.weight_map
-    num_angles = trainer.generator.num_angles
-    ratio = 100 * num_angles / weight_map.num_weights
+    config, source = trainer.config, trainer.source
+    ratio = 100 * trainer.num_trained / source.num_weights
     shots = "exact" if config.shots is None else f"{config.shots} shots"
-    numbers = "angles" if config.weights_from == "circuit" else f"numbers, {config.weights_from}"
+    numbers = " and ".join(f"{len(group.start)} {name}" for name, group in trainer.groups.items())
+    circuit = f"{num_qubits(source.num_weights)} qubits, reps {config.reps}"
     lines = [
-        f"{trainer.data.name}: {weight_map.num_weights} weights from {ansatz.num_qubits} qubits, "
-        f"reps {config.reps}, {num_angles} {numbers} ({ratio:.1f} %), {shots}, "
-        f"seed {config.seed}",
+        f"{trainer.data.name}: {source.num_weights} weights, source {config.source} ({circuit}): "
+        f"{numbers} ({ratio:.1f} %), {shots}, seed {config.seed}",
         *trainer.data.notes,
         *trainer.describe(),
     ]
@@ -142,10 +141,12 @@ def summary(line: dict[str, Any], trainer: Trainer) -> str:
     """One finished round."""
     name, unit = trainer.round_name, trainer.unit_name
     rate = line[unit] / max(line["seconds"], 1e-9)
+    few = [group for group in trainer.groups if group not in trainer.many]
+    scales = "".join(f"{group} {line[group]:.4f}, " for group in few)
     text = (
         f"{name} {line[name]}/{trainer.rounds}: loss {line['loss']:.4f}, "
         f"{trainer.task.words(line)}, "
-        f"gamma {line['gamma']:.4f}, {line[unit]} {unit}, {rate:.1f}/s"
+        f"{scales}{line[unit]} {unit}, {rate:.1f}/s"
     )
     if line.get("collapsed"):
         text += "; fell to chance: back to the best epoch, at half the learning rate"

@@ -6,6 +6,7 @@ import dataclasses
 import platform
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,8 @@ from qnnw.training.trainer import Reporter, Trainer
 with needs("train", "qnnw.training.runs"):
     import torch
 
+
+TRAINERS: dict[str, Callable[..., Trainer]] = {"epoch": EpochTrainer, "period": PeriodTrainer}
 
 __all__ = [
     "evaluate_run",
@@ -109,8 +112,8 @@ def train(
     if config is None:
         if "dataset" not in changed:
             raise ValueError("`data` is None; data, or a `config` that names them, are needed")
-        config = preset(changed["dataset"], changed.get("optimizer"))
-    return start(dataclasses.replace(config, **changed), out, reporter, given)
+        config = preset(changed["dataset"], changed.pop("optimizer", None))
+    return start(config.changed(**changed), out, reporter, given)
 
 
 def start(
@@ -320,8 +323,7 @@ def make_trainer(config: TrainConfig, given: Given = NOTHING) -> Trainer:
     config = _resolved(config)
     data = data_of(config, given)
     network = network_of(config, data, given)
-    kind = EpochTrainer if config.optimizer == "adam" else PeriodTrainer
-    return kind(config, data, network)
+    return TRAINERS[config.optimizer.round_name](config, data, network)
 
 
 def _resolved(config: TrainConfig) -> TrainConfig:
@@ -334,10 +336,10 @@ def _resolved(config: TrainConfig) -> TrainConfig:
 def _described(trainer: Trainer) -> dict[str, Any]:
     """What ``config.json`` holds."""
     return {
-        "config": dataclasses.asdict(trainer.config),
+        "config": trainer.config.to_dict(),
         "data": trainer.data.checksums,
         "dataset": trainer.data.describe(),
-        "network": fingerprint(trainer.network, trainer.made_names),
+        "network": fingerprint(trainer.network),
         "versions": versions(),
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 from qnnw._common.extras import needs
 from qnnw.training.config import TrainConfig
 from qnnw.training.given import NOTHING, Given, Network, about_of, network_of
+from qnnw.training.legacy import upgraded
 from qnnw.training.record import RecordError, RunFolder
 
 with needs("train", "qnnw.training.stored"):
@@ -29,11 +29,10 @@ def config_of(folder: RunFolder, **changed: Any) -> TrainConfig:
     """
     stored = folder.read_config()
     try:
-        config = TrainConfig(**stored["config"])
+        config = TrainConfig.from_dict(upgraded(stored["config"]))
     except (KeyError, TypeError, ValueError) as error:
         raise RecordError(f"{str(folder.config_path)!r} is damaged: {error}") from error
-    given = {name: value for name, value in changed.items() if value is not None}
-    return dataclasses.replace(config, **given)
+    return config.changed(**{name: value for name, value in changed.items() if value is not None})
 
 
 def load_model(

@@ -7,30 +7,28 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qnnw._common.extras import needs
 from qnnw._common.runtime import get_num_threads
-from qnnw.circuit.ansatz import EfficientSU2
 from qnnw.data.datasets import Dataset
 from qnnw.training.behaviour import Buffers
 from qnnw.training.config import TrainConfig
 from qnnw.training.evaluation import Evaluation, Evaluator
 from qnnw.training.given import data_of, loss_of, network_of
+from qnnw.training.legacy import upgraded_checkpoint
 from qnnw.training.record import RecordError, RunFolder
 from qnnw.training.sources import source_of
 from qnnw.training.tasks import TASKS
-from qnnw.weights.mapping import WeightMap
 
 with needs("train", "qnnw.training.trainer"):
     import torch
     from torch import nn
 
     from qnnw.nn import tensorfile
-    from qnnw.weights.targets import find_targets
 
 __all__ = ["Point", "Reporter", "Trainer"]
 
@@ -67,22 +65,22 @@ class Reporter:
 class Point:
     """Where the run stands: a set of weights that was evaluated, and what it gave.
 
-    ``draw`` numbers the evaluation; with shots it is also the seed of the outcomes, so the weights
-    can be made again. ``buffers`` are what the network kept, such as running statistics.
+    ``parameters`` are the source's numbers by group. ``draw`` numbers the evaluation; with shots it
+    is also the seed of the outcomes, so the weights can be made again. ``buffers`` are what the
+    network kept, such as running statistics.
     """
 
-    angles: NDArray[np.float64]
-    gamma: float
+    parameters: dict[str, NDArray[np.float64]]
     draw: int
     loss: float
     buffers: Buffers = field(default_factory=dict)
 
 
 class Trainer(ABC):
-    """One run: its circuit, map, network and data, and the best point so far.
+    """One run: its source of weights, network and data, and the best point so far.
 
-    Subclasses say what a round is, and what is counted in it: :class:`qnnw.training.periods.PeriodTrainer`
-    and :class:`qnnw.training.epochs.EpochTrainer`.
+    Subclasses say what a round does: :class:`qnnw.training.periods.PeriodTrainer` and
+    :class:`qnnw.training.epochs.EpochTrainer`.
 
     Parameters
     ----------
@@ -99,14 +97,6 @@ class Trainer(ABC):
         The data cannot be read.
     """
 
-    #: What a round is called; the key of its number in the history.
-    round_name: ClassVar[str]
-    #: What is counted within a round; a key in the history.
-    unit_name: ClassVar[str]
-
-    #: Names of the network's parameters in the order of the flat weights.
-    made_names: tuple[str, ...]
-
     def __init__(
         self,
         config: TrainConfig,
@@ -119,16 +109,12 @@ class Trainer(ABC):
         self.task = TASKS[self.data.task]
         self.loss = loss_of(config, self.data)
         self.network = network_of(config, self.data) if network is None else network
-        targets = find_targets(self.network, None)
-        self.made_names = tuple(target.name for target in targets)
-        self.weight_map = WeightMap(
-            sum(target.numel for target in targets), config.seed, config.signs, config.mapping
-        )
-        self.ansatz = EfficientSU2(self.weight_map.num_qubits, config.reps, config.pairs)
-        self.generator, start = source_of(config, self.network, self.ansatz, self.weight_map)
+        self.source, self.made_names = source_of(config, self.network)
+        self.groups = dict(self.source.groups)
         self._train = self._evaluator(self.data.train_inputs, self.data.train_labels)
         self._test = self._evaluator(self.data.test_inputs, self.data.test_labels)
-        self.best = Point(start, config.gamma, draw=0, loss=math.inf)
+        start = {name: group.start for name, group in self.groups.items()}
+        self.best = Point(start, draw=0, loss=math.inf)
         self.history: list[dict[str, Any]] = []
 
     def _evaluator(self, inputs: torch.Tensor, labels: torch.Tensor) -> Evaluator:
@@ -145,9 +131,29 @@ class Trainer(ABC):
         )
 
     @property
-    @abstractmethod
+    def round_name(self) -> str:
+        """What a round is called; the key of its number in the history."""
+        return self.config.optimizer.round_name
+
+    @property
+    def unit_name(self) -> str:
+        """What is counted within a round; a key in the history."""
+        return self.config.optimizer.unit_name
+
+    @property
     def rounds(self) -> int:
         """Rounds of the whole run."""
+        return self.config.optimizer.rounds
+
+    @property
+    def num_trained(self) -> int:
+        """Trained numbers of all groups."""
+        return sum(len(group.start) for group in self.groups.values())
+
+    @property
+    def many(self) -> list[str]:
+        """The groups of more than one number; the others are scales."""
+        return [name for name, group in self.groups.items() if len(group.start) > 1]
 
     @property
     @abstractmethod
@@ -174,9 +180,13 @@ class Trainer(ABC):
     def _restore_state(self, arrays: dict[str, NDArray[Any]], state: dict[str, Any]) -> None:
         """Take them back; raises KeyError, TypeError or ValueError where they do not fit."""
 
-    def best_weights(self) -> NDArray[np.float64]:
+    def scales(self, parameters: Mapping[str, NDArray[Any]]) -> dict[str, float]:
+        """The groups of one number, for a line of the history."""
+        return {name: float(parameters[name][0]) for name in self.groups if name not in self.many}
+
+    def best_weights(self) -> NDArray[Any]:
         """The weights of the best point."""
-        return self.generator.weights(self.best.angles, self.best.gamma, self.best.draw)
+        return self.source.weights(self.best.parameters, self.best.draw)
 
     def measure(self) -> tuple[Evaluation, Evaluation]:
         """The best point's weights on the training set and on the test set."""
@@ -190,13 +200,10 @@ class Trainer(ABC):
     def save(self, folder: RunFolder) -> None:
         """Write checkpoint, history and model."""
         arrays: dict[str, NDArray[Any]] = {
-            "angles": self.best.angles,
-            "first": self.weight_map.first,
-            "second": self.weight_map.second,
-            "signs": self.weight_map.signs,
+            **{f"best.{name}": values for name, values in self.best.parameters.items()},
             **packed_buffers("best", self.best.buffers),
         }
-        state = {"gamma": self.best.gamma, "draw": self.best.draw, "loss": self.best.loss}
+        state = {"draw": self.best.draw, "loss": self.best.loss}
         more_arrays, more_state = self._state()
         model = {"dataset": self.config.dataset, "activation": self.config.activation}
         folder.write_bytes(folder.model_path, tensorfile.pack(self.state_dict(), model))
@@ -214,45 +221,44 @@ class Trainer(ABC):
         if checkpoint is None:
             return
         arrays, state, history = checkpoint
+        sizes = {name: len(group.start) for name, group in self.groups.items()}
         try:
-            weight_map = WeightMap.from_arrays(
-                arrays["first"], arrays["second"], arrays["signs"], self.config.mapping
-            )
-            angles = arrays["angles"].astype(np.float64)
-            self.best = Point(
-                angles,
-                float(state["gamma"]),
-                int(state["draw"]),
-                float(state["loss"]),
-                unpacked_buffers("best", arrays),
-            )
+            arrays, state = upgraded_checkpoint(arrays, state, sizes)
+            parameters = {name: arrays[f"best.{name}"].astype(np.float64) for name in sizes}
+            buffers = unpacked_buffers("best", arrays)
+            self.best = Point(parameters, int(state["draw"]), float(state["loss"]), buffers)
+            self._check_sizes(parameters, folder)
             self._restore_state(arrays, state)
             self.history = [dict(line) for line in history]
         except (KeyError, TypeError, ValueError) as error:
             raise RecordError(f"{str(folder.checkpoint_path)!r} is damaged: {error}") from error
-        if weight_map != self.weight_map or angles.shape != (self.generator.num_angles,):
-            raise RecordError(
-                f"{str(folder.checkpoint_path)!r} does not belong to {str(folder.config_path)!r}: "
-                "its map or its angles differ"
-            )
+
+    def _check_sizes(self, parameters: dict[str, NDArray[Any]], folder: RunFolder) -> None:
+        for name, values in parameters.items():
+            if values.shape != self.groups[name].start.shape:
+                raise RecordError(
+                    f"{str(folder.checkpoint_path)!r} does not belong to "
+                    f"{str(folder.config_path)!r}: its {name} have shape {values.shape}, not "
+                    f"{self.groups[name].start.shape}"
+                )
 
     def result(self, folder: RunFolder) -> dict[str, Any]:
         """What ``result.json`` holds."""
         train, test = self.measure()
         config = self.config
-        num_weights, num_angles = self.weight_map.num_weights, self.generator.num_angles
+        num_weights, num_trained = self.source.num_weights, self.num_trained
         seconds = sum(line["seconds"] for line in self.history)
         done = sum(line[self.unit_name] for line in self.history)
         return {
             "dataset": config.dataset,
-            "optimizer": config.optimizer,
+            "optimizer": config.optimizer.name,
             "num_weights": num_weights,
-            "num_qubits": self.ansatz.num_qubits,
+            "num_qubits": num_qubits(num_weights),
             "reps": config.reps,
-            "weights_from": config.weights_from,
+            "source": config.source,
             "entanglement": config.entanglement,
-            "num_angles": num_angles,
-            "parameter_ratio": num_angles / num_weights,
+            "num_trained": num_trained,
+            "parameter_ratio": num_trained / num_weights,
             "seed": config.seed,
             "shots": config.shots,
             "signs": config.signs,
@@ -266,7 +272,7 @@ class Trainer(ABC):
             "validation_samples": config.validation_samples,
             **self.task.line(train.measures, test.measures),
             "loss": self.best.loss,
-            "gamma": self.best.gamma,
+            **self.scales(self.best.parameters),
             f"{self.round_name}s": len(self.history),
             self.unit_name: done,
             "seconds": seconds,
@@ -278,6 +284,11 @@ class Trainer(ABC):
         """Stop the threads."""
         self._train.close()
         self._test.close()
+
+
+def num_qubits(num_weights: int) -> int:
+    """N = max(1, ceil(log2 M)): of the circuit that makes so many weights."""
+    return max(1, (num_weights - 1).bit_length())
 
 
 def packed_buffers(when: str, buffers: Buffers) -> dict[str, NDArray[Any]]:

@@ -25,18 +25,14 @@ from qnnw.weights.settings import (
     positive,
     scale_from,
 )
-from qnnw.weights.source import Array, Description, Group, Parameters, Pullback
+from qnnw.weights.source import SMALLEST, Array, Description, Group, Parameters, Pullback
 
-__all__ = ["SMALLEST_GAMMA", "CircuitSource", "map_argument", "usable_gamma"]
-
-# The map is even in gamma, and 0 would make every weight 0 and stop gamma from moving.
-SMALLEST_GAMMA = 1e-12
-
+__all__ = ["CircuitSource", "map_argument", "usable_gamma"]
 
 def usable_gamma(values: ArrayLike) -> float:
     """|gamma| of a group of one number, at least 1e-12: the map is even in it."""
     gamma = float(np.asarray(values).reshape(()))
-    return max(abs(gamma), SMALLEST_GAMMA) if math.isfinite(gamma) else gamma
+    return max(abs(gamma), SMALLEST) if math.isfinite(gamma) else gamma
 
 
 class CircuitSource:
@@ -108,7 +104,7 @@ class CircuitSource:
     def groups(self) -> Mapping[str, Group]:
         """Angles, uniform on [0, 2 pi), and gamma."""
         angles = self.ansatz.random_angles(self.seed)
-        return {"angles": Group(angles), "gamma": Group(np.array([self.gamma]))}
+        return {"angles": Group(angles), "gamma": Group(np.array([self.gamma]), even=True)}
 
     @property
     def shots(self) -> int | None:

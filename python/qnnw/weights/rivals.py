@@ -145,7 +145,7 @@ class FrozenSource(_Exact):
     @property
     def groups(self) -> Mapping[str, Group]:
         """Gamma."""
-        return {"gamma": Group(np.array([self.gamma]))}
+        return {"gamma": Group(np.array([self.gamma]), even=True)}
 
     def forward(self, parameters: Parameters, draw: int = 0) -> tuple[Array, Pullback]:  # noqa: ARG002
         """See :class:`qnnw.weights.source.WeightSource`."""

@@ -26,6 +26,9 @@ __all__ = [
     "register_kind",
 ]
 
+# Of an even number: 0 would stop it from moving.
+SMALLEST = 1e-12
+
 Array = NDArray[np.floating[Any]]
 #: The trained numbers: one vector a group.
 Parameters = Mapping[str, NDArray[Any]]
@@ -44,10 +47,17 @@ class Group:
     step
         The length of a change of one number that matters, in its own units: what a step of an
         optimiser is measured by. A circuit's angles have 1 (radian).
+    even
+        Whether the weights are the same for the negative numbers.
     """
 
     start: NDArray[np.float64]
     step: float = 1.0
+    even: bool = False
+
+    def settled(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The same point by its usual numbers: positive ones, and not 0, of an even group."""
+        return np.maximum(np.abs(values), SMALLEST) if self.even else values
 
 
 @dataclass(frozen=True)
