@@ -1,54 +1,67 @@
-"""Settings that are declared once: type, default, help and range of each, in one place. No torch.
+"""A setting is declared once: its type, default, range and help stand in its dataclass field.
 
-The checks, the command line's options, the names and values of a grid, the record and the table of
-the documentation are all made from the fields of a :class:`Settings` class.
+From that one place come the checks, the command line's options, a grid's names, the record, and the
+table in the docs. Dataclasses and typer are enough for it: both are there already, and reading the
+settings needs no torch.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import types
-from dataclasses import MISSING, Field, dataclass, field, fields
-from functools import cache
+from collections.abc import Iterable
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from qnnw._common.checks import flag, integer, kind_of, one_of, real
+from qnnw._common.checks import flag, integer, one_of, real
 
-__all__ = ["Setting", "Settings", "declared", "setting"]
+__all__ = ["Setting", "checked", "parsed", "setting", "settings_of"]
 
 
-def setting(default: Any, help: str, **limits: Any) -> Any:  # noqa: A002
-    """A field of a :class:`Settings` class.
+def setting(
+    default: Any,
+    help: str,
+    *,
+    choices: Iterable[str] | None = None,
+    least: float | None = None,
+    most: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+) -> Any:
+    """A field of a settings class.
 
     Parameters
     ----------
     default
-        Its default; ``...``: it must be given.
+        Its value where none is given.
     help
-        One line for a person.
-    limits
-        ``choices`` of a text; ``least``, ``most`` of an integer; ``above``, ``least``, ``below`` of
-        a number: see :mod:`qnnw._common.checks`.
+        A line for the command line and the docs.
+    choices
+        The strings that it may be.
+    least, most, above, below
+        The ends of its range: >=, <=, >, <.
     """
-    more = {} if default is ... else {"default": default}
-    return field(**more, metadata={"help": help, **limits})
+    metadata = {
+        "help": help,
+        "choices": None if choices is None else tuple(choices),
+        "range": {"least": least, "most": most, "above": above, "below": below},
+    }
+    return dataclasses.field(default=default, metadata=metadata)
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Setting:
-    """What is known of one setting.
+    """What is declared of a setting.
 
     Attributes
     ----------
-    name, help
+    name, default, help, choices
         As declared.
     kind
-        ``int``, ``float``, ``bool`` or ``str``.
+        ``int``, ``float``, ``str`` or ``bool``.
     optional
         Whether it may be ``None``.
-    default
-        ``MISSING``: there is none.
-    limits
-        As for :func:`setting`.
+    range
+        Its ends.
     """
 
     name: str
@@ -56,79 +69,84 @@ class Setting:
     optional: bool
     default: Any
     help: str
-    limits: dict[str, Any]
+    choices: tuple[str, ...] | None
+    range: dict[str, float | None]
 
     @property
-    def choices(self) -> tuple[str, ...]:
-        """The values that a text may have; empty for any."""
-        return tuple(self.limits.get("choices", ()))
+    def wanted(self) -> str:
+        """What it may be, in words."""
+        if self.choices is not None:
+            kinds = ", ".join(self.choices)
+        else:
+            words = {"least": "≥", "most": "≤", "above": ">", "below": "<"}
+            ends = [f"{words[end]} {at:g}" for end, at in self.range.items() if at is not None]
+            kinds = " ".join([self.kind.__name__, *ends])
+        return f"{kinds} or none" if self.optional else kinds
 
-    @property
-    def needed(self) -> str:
-        """Its kind in a word or two."""
-        word = self.kind.__name__
-        return f"{word} or none" if self.optional else word
-
-    @property
-    def range(self) -> str:
-        """Choices or limits, for a person."""
-        if self.choices:
-            return ", ".join(self.choices)
-        words = {"least": "at least", "most": "at most", "above": "above", "below": "below"}
-        return ", ".join(f"{words[name]} {value}" for name, value in self.limits.items())
-
-    def checked(self, value: Any) -> Any:
-        """The value as Python's own; a TypeError or ValueError names the setting."""
+    def check(self, value: Any) -> Any:
+        """The value as Python's own number, string or bool; raises TypeError or ValueError."""
         if value is None and self.optional:
             return None
-        if self.kind is str:
-            return self._text(value)
-        check: Any = {int: integer, float: real, bool: flag}[self.kind]
-        return check(self.name, value, **self.limits)
-
-    def parsed(self, text: str) -> Any:
-        """The value that a text stands for; a ValueError where it is none."""
-        lower = text.lower()
-        if self.optional and lower == "none":
-            return None
         if self.kind is bool:
-            return {"true": True, "false": False}[lower] if lower in ("true", "false") else _no()
-        return self.kind(text)
-
-    def _text(self, value: Any) -> str:
-        if self.choices:
+            return flag(self.name, value)
+        if self.choices is not None:
             return one_of(self.name, value, self.choices)
+        ends = {end: at for end, at in self.range.items() if at is not None}
+        if self.kind is int:
+            return integer(self.name, value, **ends)  # type: ignore[arg-type]
+        if self.kind is float:
+            return real(self.name, value, **ends)
         if not isinstance(value, str):
-            raise TypeError(f"`{self.name}` is {kind_of(value)}; it must be a string")
+            raise TypeError(f"`{self.name}` is of type {type(value).__name__}; it must be a string")
         return str(value)
 
 
-def _no() -> Any:
-    raise ValueError("neither true nor false")
-
-
-class Settings:
-    """A frozen dataclass whose fields are all :func:`setting`: checked when it is made."""
-
-    def __post_init__(self) -> None:
-        for name, known in declared(type(self)).items():
-            object.__setattr__(self, name, known.checked(getattr(self, name)))
-
-
-@cache
-def declared(kind: type) -> dict[str, Setting]:
-    """The settings of a class by name, in their order; fields that are settings themselves not."""
+def settings_of(kind: type) -> dict[str, Setting]:
+    """The settings that a dataclass declares, by name."""
     hints = get_type_hints(kind)
-    listed = [f for f in fields(kind) if "help" in f.metadata and "class" not in f.metadata]
-    return {f.name: _setting_of(f, hints[f.name]) for f in listed}
+    found = {}
+    for field in dataclasses.fields(kind):
+        if "help" not in field.metadata:
+            continue
+        hint = hints[field.name]
+        kinds = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+        plain = [kind for kind in kinds if kind is not types.NoneType]
+        found[field.name] = Setting(
+            field.name,
+            plain[0],
+            types.NoneType in kinds,
+            field.default,
+            field.metadata["help"],
+            field.metadata["choices"],
+            field.metadata["range"],
+        )
+    return found
 
 
-def _setting_of(declaration: Field[Any], hint: Any) -> Setting:
-    kinds = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
-    limits = {name: value for name, value in declaration.metadata.items() if name != "help"}
-    (kind,) = (kind for kind in kinds if kind is not types.NoneType)
-    default = declaration.default
-    optional = types.NoneType in kinds
-    text = declaration.metadata["help"]
-    assert default is MISSING or optional or default is not None
-    return Setting(declaration.name, kind, optional, default, text, limits)
+def checked(instance: Any) -> None:
+    """Check every setting of a frozen dataclass, and put Python's own values in their places."""
+    for name, declared in settings_of(type(instance)).items():
+        object.__setattr__(instance, name, declared.check(getattr(instance, name)))
+
+
+def parsed(declared: Setting, text: str) -> Any:
+    """A setting's value from a word of a grid or a file.
+
+    Raises
+    ------
+    ValueError
+        The word is none.
+    """
+    lower = text.lower()
+    if lower == "none" and declared.optional:
+        return None
+    if declared.kind is bool and lower in ("true", "false"):
+        return lower == "true"
+    if declared.kind in (int, float):
+        try:
+            return declared.kind(text)
+        except ValueError:
+            pass
+    elif declared.kind is str:
+        return text
+    raise ValueError(f"`grid` has {text!r} for {declared.name!r}; it must be {declared.wanted}")
