@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import subprocess
 import sys
 
@@ -34,7 +33,7 @@ from user_files import diabetes_csv, digits_npz, image_folder, networks_py, wine
 
 def settings(data, **changed):
     changed = {"reps": 4, "epochs": 6, "batch_size": 32, **changed}
-    return dataclasses.replace(preset(data), **changed)
+    return preset(data).changed(**changed)
 
 
 @pytest.mark.parametrize("make", [wine_csv, diabetes_csv, digits_npz, image_folder])
