@@ -256,7 +256,7 @@ class Maker:
         return int(self.owner.draws) if self.source.shots is not None else 0
 
     def _key(self, numbers: tuple[Tensor, ...]) -> Any:
-        values = [number.detach().cpu().numpy().tobytes() for number in numbers]
+        values = [number.detach().cpu().clone().numpy().tobytes() for number in numbers]
         same = [(id(number), number.requires_grad, number.dtype) for number in numbers]
         return values, same, self._draw(), id(self.source), self.source.version, id(self.layout)
 

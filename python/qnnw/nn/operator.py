@@ -66,9 +66,9 @@ class Call:
         return Call(self.source, self.layout, self.names, self.draw, False, True)
 
     def parameters(self, numbers: tuple[Tensor, ...]) -> dict[str, NDArray[Any]]:
-        """The numbers as the source takes them."""
+        """The numbers as the source takes them; copies: sharding could not free what NumPy sees."""
         return {
-            name: number.detach().cpu().numpy()
+            name: number.detach().cpu().clone().numpy()
             for name, number in zip(self.names, numbers, strict=True)
         }
 
