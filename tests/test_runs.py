@@ -14,11 +14,11 @@ import qnnw
 from qnnw.data import networks
 from qnnw.data.registry import load
 from qnnw.optim.derivative_free import NonFiniteLossError
-from qnnw.paper.presets import PRESETS
 from qnnw.training import evaluation
 from qnnw.training.config import TrainConfig
 from qnnw.training.export import export_run, model_of
 from qnnw.training.periods import PeriodTrainer
+from qnnw.training.presets import preset
 from qnnw.training.record import RecordError, RunFolder
 from qnnw.training.runs import evaluate_run, resume, start
 from qnnw.training.trainer import Reporter
@@ -30,7 +30,9 @@ from running import (
     same_but_for_time,
 )
 
-SHORT = dataclasses.replace(PRESETS["iris"], periods=4, angle_evals=30, gamma_evals=5)
+#: The paper's map, and its protocol for Iris, in short.
+PAPER = preset("iris", "cobyla").changed(mapping="paper", scale="none", gamma=0.3)
+SHORT = PAPER.changed(periods=4, angle_evals=30, gamma_evals=5)
 
 
 @pytest.fixture(scope="module")
@@ -48,14 +50,14 @@ def test_the_folder_holds_all_that_is_promised(finished):
         "history.png",
     }  # fmt: skip
     config = folder.read_config()
-    assert config["config"] == dataclasses.asdict(SHORT)
+    assert config["config"] == SHORT.to_dict()
     assert config["versions"]["qnnw"] == qnnw.__version__
     assert config["data"] == load("iris", seed=0).checksums
     assert folder.picture_path.read_bytes().startswith(b"\x89PNG")
     assert folder.read_result() == result
     assert result["evaluations"] == 4 * 35
-    assert (result["num_weights"], result["num_qubits"], result["num_angles"]) == (131, 8, 32)
-    assert result["parameter_ratio"] == 32 / 131
+    assert (result["num_weights"], result["num_qubits"], result["num_trained"]) == (131, 8, 33)
+    assert result["parameter_ratio"] == 33 / 131
 
 
 def test_the_history_never_gets_worse(finished):
@@ -86,11 +88,11 @@ def test_the_model_is_a_plain_network(finished):
 
 def test_the_checkpoint_gives_the_models_weights(finished):
     folder, _ = finished
-    arrays, state, _ = folder.read_checkpoint()
-    weight_map = qnnw.WeightMap.from_arrays(arrays["first"], arrays["second"], arrays["signs"])
-    weights = qnnw.generate_weights(
-        qnnw.EfficientSU2(8, 1), arrays["angles"], weight_map, state["gamma"]
-    )
+    arrays, _, _ = folder.read_checkpoint()
+    assert set(arrays) == {"best.angles", "best.gamma"}
+    weight_map = qnnw.WeightMap(131, 0)
+    angles, gamma = arrays["best.angles"], float(arrays["best.gamma"][0])
+    weights = qnnw.generate_weights(qnnw.EfficientSU2(8, 1), angles, weight_map, gamma)
     saved = safetensors.torch.load_file(folder.model_path)
     names = [name for name, _ in networks.iris().named_parameters()]
     flat = torch.cat([saved[name].reshape(-1) for name in names]).numpy()
@@ -110,24 +112,24 @@ def test_evaluate_run(finished):
 def test_a_run_repeats_itself_on_any_number_of_threads(finished, tmp_path):
     _, result = finished
     for threads in (1, 3):
-        again = start(dataclasses.replace(SHORT, threads=threads), tmp_path)
+        again = start(SHORT.changed(threads=threads), tmp_path)
         assert same_but_for_time(again, result)
 
 
 def test_seeds_matter(finished, tmp_path):
-    other = start(dataclasses.replace(SHORT, seed=1), tmp_path)
+    other = start(SHORT.changed(seed=1), tmp_path)
     assert other["loss"] != finished[1]["loss"]
 
 
 @pytest.mark.parametrize("shots", [None, 2000])
 @pytest.mark.parametrize("stops", [[1], [40], [70, 1, 50]])
 def test_interrupted_and_resumed_is_uninterrupted(tmp_path, shots, stops):
-    config = dataclasses.replace(SHORT, shots=shots, signs="random", mapping="centered")
+    config = SHORT.changed(shots=shots, signs="random", mapping="centered")
     check_that_stops_change_nothing(config, tmp_path, stops)
 
 
 def test_killed_at_random_moments(tmp_path):
-    config = dataclasses.replace(SHORT, periods=12, angle_evals=60)
+    config = SHORT.changed(periods=12, angle_evals=60)
     check_that_kills_change_nothing(config, tmp_path, 6, seed=0)
 
 
@@ -139,10 +141,10 @@ def test_resuming_a_finished_run_only_reports(finished):
 
 
 def test_shots_are_drawn_afresh_and_the_winner_is_kept(tmp_path):
-    config = dataclasses.replace(SHORT, periods=2, shots=300)
+    config = SHORT.changed(periods=2, shots=300)
     trainer = PeriodTrainer(config)
-    angles = trainer.best.angles
-    losses = {trainer.evaluate(angles, 0.3) for _ in range(5)}
+    start_values = trainer.best.parameters
+    losses = {trainer.evaluate(start_values) for _ in range(5)}
     assert len(losses) == 5
     assert trainer.best.loss == min(losses)
     assert trainer.measure()[0].loss == trainer.best.loss
@@ -175,12 +177,11 @@ def cut_run(out):
 def test_a_damaged_checkpoint_is_refused(tmp_path):
     folder = cut_run(tmp_path)
     arrays, state, history = folder.read_checkpoint()
-    other = qnnw.WeightMap(131, seed=99)
-    swapped = {**arrays, "first": other.first, "second": other.second}
-    folder.write_checkpoint(swapped, state, history)
+    more = {**arrays, "best.angles": np.zeros(40)}
+    folder.write_checkpoint(more, state, history)
     with pytest.raises(RecordError, match="does not belong to"):
         resume(folder.path)
-    folder.write_checkpoint({"angles": arrays["angles"]}, state, history)
+    folder.write_checkpoint({"best.angles": arrays["best.angles"]}, state, history)
     with pytest.raises(RecordError, match="is damaged"):
         resume(folder.path)
     folder.checkpoint_path.write_bytes(b"PK")
@@ -225,15 +226,15 @@ def test_a_damaged_model_is_refused(finished, tmp_path):
     [
         ({"dataset": "cifar"}, "`dataset` is 'cifar'"),
         ({"reps": -1}, "`reps` is -1"),
-        ({"entanglement": "ring"}, '`entanglement` is "ring"'),
+        ({"entanglement": "ring"}, "`entanglement` is 'ring'"),
         ({"signs": "odd"}, "`signs` is"),
         ({"mapping": "best"}, "`mapping` is"),
         ({"optimizer": "sgd"}, "`optimizer` is 'sgd'"),
         ({"scale": "big"}, "`scale` is 'big'"),
-        ({"epochs": 0}, "`epochs` is 0"),
-        ({"batch_size": 0}, "`batch_size` is 0"),
-        ({"lr": -1.0}, "`lr` is -1.0"),
-        ({"warmup": 1.0}, "`warmup` is 1.0"),
+        ({"optimizer": "adam", "epochs": 0}, "`epochs` is 0"),
+        ({"optimizer": "adam", "batch_size": 0}, "`batch_size` is 0"),
+        ({"optimizer": "adam", "lr": -1.0}, "`lr` is -1.0"),
+        ({"optimizer": "adam", "warmup": 1.0}, "`warmup` is 1.0"),
         ({"activation": "gelu"}, "`activation` is 'gelu'"),
         ({"loss": "mse"}, "`loss` is 'mse'"),
         ({"periods": 0}, "`periods` is 0"),
@@ -252,27 +253,33 @@ def test_a_damaged_model_is_refused(finished, tmp_path):
 )
 def test_bad_settings_are_refused_before_anything_is_written(tmp_path, change, match):
     with pytest.raises(ValueError, match=match):
-        start(dataclasses.replace(SHORT, **change), tmp_path / "runs")
+        start(SHORT.changed(**change), tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
 
 
 def test_presets_are_the_papers():
-    iris, mnist = PRESETS["iris"], PRESETS["mnist"]
-    assert (iris.reps, iris.periods, iris.angle_evals, iris.gamma_evals) == (1, 21, 100, 10)
-    assert (mnist.reps, mnist.periods, mnist.angle_evals, mnist.gamma_evals) == (27, 100, 2000, 200)
+    from qnnw.paper.presets import PRESETS
+
+    def budget(config):
+        method = config.optimizer
+        return config.reps, method.periods, method.angle_evals, method.gamma_evals
+
+    assert budget(PRESETS["iris"]) == budget(PAPER) == (1, 21, 100, 10)
+    assert budget(PRESETS["mnist"]) == (27, 100, 2000, 200)
     assert {config.gamma for config in PRESETS.values()} == {0.3}
     assert all(isinstance(config, TrainConfig) for config in PRESETS.values())
 
 
 def test_rhobeg_falls_geometrically():
-    trainer = PeriodTrainer(dataclasses.replace(SHORT, periods=3, rhobeg=1.0, rhobeg_decay=0.01))
+    trainer = PeriodTrainer(SHORT.changed(periods=3, rhobeg=1.0, rhobeg_decay=0.01))
     steps = [trainer.angle_optimizer(period).rhobeg for period in (1, 2, 3)]
     assert steps == pytest.approx([1.0, 0.1, 0.01])
 
 
 def test_mnist_learns(tmp_path, mnist_dir):
-    config = dataclasses.replace(
-        PRESETS["mnist"], reps=1, periods=2, angle_evals=60, gamma_evals=8, train_samples=500,
+    config = preset("mnist", "cobyla").changed(
+        mapping="paper", scale="none", gamma=0.3, activation="identity", rhobeg=10.0,
+        reps=1, periods=2, angle_evals=60, gamma_evals=8, train_samples=500,
         data_dir=str(mnist_dir),
     )  # fmt: skip
     result = start(config, tmp_path)
@@ -283,7 +290,7 @@ def test_mnist_learns(tmp_path, mnist_dir):
 
 
 def test_iris_is_learned_as_in_the_paper(tmp_path):
-    result = start(PRESETS["iris"], tmp_path)
+    result = start(PAPER, tmp_path)
     assert result["evaluations"] == 21 * 110
     assert result["loss"] < 0.2
     assert result["train_accuracy"] >= 0.95
