@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -181,11 +183,57 @@ def test_layouts_and_kinds_that_are_taken(call):
         good.astype(">f8"),
         good.astype(np.longdouble),
         np.ma.masked_array(good),
+        np.frombuffer(b"\0" + good.tobytes(), dtype=good.dtype, offset=1),
+        pytest.importorskip("torch").tensor(good),
     ):
         assert np.array_equal(function(same), expected)
     stacked = np.asfortranarray(np.stack([good, good, good]))
     assert not stacked.flags.c_contiguous
     assert np.array_equal(function(stacked)[0], expected)
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_masked_entries_and_gradients_are_refused_by_name(call):
+    function, argument, good = CALLS[call]
+    mask = np.arange(good.size) == 1
+    with pytest.raises(TypeError, match=f"`{argument}` is of type MaskedArray"):
+        function(np.ma.masked_array(good, mask))
+    tensor = pytest.importorskip("torch").tensor(good, requires_grad=True)
+    with pytest.raises(TypeError, match=rf"`{argument}` is of type Tensor.*`\.detach\(\)`"):
+        function(tensor)
+
+
+def test_what_float32_cannot_hold_is_named_in_silence():
+    with pytest.raises(ValueError, match="`cotangent` has inf at flat index 0"):
+        ANSATZ.probabilities_vjp(GOOD_ANGLES, np.full(8, 1e300), dtype=np.float32)
+
+
+def test_misaligned_arrays_of_a_map_and_of_float32():
+    odd = lambda a: np.frombuffer(b"\0" + a.tobytes(), dtype=a.dtype, offset=1)  # noqa: E731
+    arrays = (MAP.first, MAP.second, MAP.signs)
+    assert qnnw.WeightMap.from_arrays(*map(odd, arrays)) == MAP
+    single = COTANGENT.astype(np.float32)
+    right, same = (
+        ANSATZ.probabilities_vjp(GOOD_ANGLES, c, dtype=np.float32) for c in (single, odd(single))
+    )
+    assert np.array_equal(right, same)
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.uint64, np.array])
+def test_numpy_settings_become_pythons(kind):
+    pairs = np.array([[0, 1], [1, 2]])
+    for entanglement, plain in ((np.str_("full"), "full"), (pairs, ((0, 1), (1, 2)))):
+        ansatz = qnnw.EfficientSU2(kind(3), kind(1), entanglement)
+        expected = qnnw.EfficientSU2(3, 1, plain)
+        assert ansatz == expected
+        assert hash(ansatz) == hash(expected)
+        assert repr(ansatz) == repr(expected)
+        assert pickle.dumps(ansatz) == pickle.dumps(expected)
+        assert ansatz.entangler_pairs(kind(0)) == expected.entangler_pairs(0)
+    weight_map = qnnw.WeightMap(kind(7), kind(5), np.str_("random"), np.str_("centered"))
+    assert pickle.dumps(weight_map) == pickle.dumps(qnnw.WeightMap(7, 5, "random", "centered"))
+    right = qnnw.sample_counts(GOOD_PROBABILITIES, 100, 3)
+    assert np.array_equal(qnnw.sample_counts(GOOD_PROBABILITIES, kind(100), kind(3)), right)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int8, np.uint64])

@@ -138,3 +138,39 @@ def test_large_maps_do_not_depend_on_threads():
         qnnw.set_num_threads(threads)
         results.append(qnnw.probs_to_weights(probabilities, weight_map, 0.5))
     assert all(np.array_equal(result, results[0]) for result in results)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_one_centred_weight_reads_one_basis_and_moves(seed):
+    weight_map = qnnw.WeightMap(1, seed, mapping="centered")
+    assert weight_map.first.tolist() == weight_map.second.tolist()
+    arrays = (weight_map.first, weight_map.second, weight_map.signs)
+    again = qnnw.WeightMap.from_arrays(*arrays, "centered")
+    assert again == weight_map == pickle.loads(pickle.dumps(again))
+    basis = int(weight_map.first[0])
+    with pytest.raises(ValueError, match="0 for ever"):
+        qnnw.WeightMap.from_arrays([basis], [1 - basis], [-1], "centered")
+    ansatz = qnnw.EfficientSU2(1, 2)
+    angles = ansatz.random_angles(seed)
+    probabilities = ansatz.probabilities(angles)
+    weights, pullback = qnnw.generate_weights_with_vjp(ansatz, angles, weight_map, 0.7)
+    expected = reference.weights(probabilities, *arrays, "centered", 0.7)
+    np.testing.assert_allclose(weights, expected, rtol=1e-13)
+    assert abs(weights[0]) > 1e-3
+    by_probabilities, by_gamma = reference.weights_vjp(
+        probabilities, *arrays, "centered", 0.7, np.ones(1)
+    )
+    by_angles, gamma_gradient = pullback(np.ones(1))
+    np.testing.assert_allclose(by_angles, ansatz.jacobian(angles).T @ by_probabilities, atol=1e-12)
+    assert gamma_gradient == pytest.approx(by_gamma, rel=1e-12)
+    assert abs(by_angles).max() > 1e-3
+
+
+def test_the_papers_single_weight_is_moved_by_gamma_alone():
+    ansatz, weight_map = qnnw.EfficientSU2(1, 2), qnnw.WeightMap(1)
+    assert sorted([*weight_map.first, *weight_map.second]) == [0, 1]
+    by_angles, by_gamma = qnnw.generate_weights_vjp(
+        ansatz, ansatz.random_angles(0), weight_map, 0.7, np.ones(1)
+    )
+    assert abs(by_angles).max() < 1e-15
+    assert by_gamma < -0.1

@@ -156,3 +156,19 @@ def test_shots_out_of_range(shots):
 def test_rows_must_sum_to_one(probabilities):
     with pytest.raises(ValueError, match="`probabilities` sum to"):
         qnnw.sample_counts(probabilities, 1, 0)
+
+
+@pytest.mark.parametrize(("qubits", "reps"), [(1, 0), (1, 3000), (2, 5000), (8, 100), (16, 20)])
+def test_our_own_single_precision_is_taken(qubits, reps):
+    ansatz = qnnw.EfficientSU2(qubits, reps)
+    for seed in range(2):
+        single = ansatz.probabilities(ansatz.random_angles(seed), dtype=np.float32)
+        assert qnnw.sample_counts(single, 1000, seed).sum() == 1000
+
+
+@pytest.mark.parametrize("off", [-2e-4, 2e-4, 0.01])
+def test_what_is_not_normalised_is_refused_in_single_precision(off):
+    with pytest.raises(ValueError, match=r"`probabilities` sum to .* within 1e-4"):
+        qnnw.sample_counts(np.full(64, (1 + off) / 64, np.float32), 10, 0)
+    with pytest.raises(ValueError, match=r"`probabilities` sum to .* within 1e-6"):
+        qnnw.sample_counts(np.full(64, (1 + 1e-2 * off) / 64), 10, 0)

@@ -109,8 +109,25 @@ impl PyEfficientSu2 {
     }
 
     #[getter]
+    fn num_qubits(&self) -> usize {
+        self.0.num_qubits()
+    }
+
+    #[getter]
     fn num_parameters(&self) -> usize {
         self.0.num_parameters()
+    }
+
+    /// The angles as an array of our own, checked as everywhere.
+    fn checked_angles<'py>(
+        &self,
+        angles: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyArrayDyn<f64>>> {
+        let Angles { values, batch } = self.angles(angles)?;
+        let copy =
+            PyArrayDyn::<f64>::zeros(angles.py(), shape(batch, self.0.num_parameters()), false);
+        copy.readwrite().as_slice_mut()?.copy_from_slice(&values);
+        Ok(copy)
     }
 
     fn entangler_pairs(&self, block: usize) -> Vec<(u32, u32)> {

@@ -73,24 +73,44 @@ impl Precision for f64 {
     const DTYPE: &'static str = "float64";
 }
 
-/// An array of this precision in C order: the object itself where it is one, else a conversion.
+/// An array of this precision, aligned and in C order: the object itself where it is one, else a
+/// conversion.
 ///
-/// Integers and other floats are converted; booleans, complex numbers, strings and objects are
-/// refused.
+/// Integers and other floats are converted; booleans, complex numbers, strings, objects and arrays
+/// with masked entries are refused.
 pub fn floats<'py, R: Precision>(
     object: &Bound<'py, PyAny>,
     argument: &'static str,
 ) -> PyResult<PyReadonlyArrayDyn<'py, R>> {
-    if let Ok(array) = object.cast::<PyArrayDyn<R>>()
-        && array.is_c_contiguous()
-    {
+    if let Some(array) = as_it_is::<R>(object) {
         return Ok(array.try_readonly()?);
     }
     let array = converted(object, argument, "iuf", "real numbers")?;
+    if let Some(array) = as_it_is::<R>(&array) {
+        return Ok(array.try_readonly()?);
+    }
+    let py = object.py();
+    let numpy = py.import("numpy")?;
     let options = [("dtype", R::DTYPE), ("order", "C")];
-    let kwargs = pyo3::types::IntoPyDict::into_py_dict(options, object.py())?;
-    let array = object.py().import("numpy")?.call_method("array", (array,), Some(&kwargs))?;
-    Ok(array.cast::<PyArrayDyn<R>>()?.try_readonly()?)
+    let kwargs = pyo3::types::IntoPyDict::into_py_dict(options, py)?;
+    // What this precision cannot hold becomes infinite, and is refused by name where it is used.
+    let quiet = pyo3::types::IntoPyDict::into_py_dict([("over", "ignore")], py)?;
+    let quiet = numpy.call_method("errstate", (), Some(&quiet))?;
+    quiet.call_method0("__enter__")?;
+    let array = numpy.call_method("array", (array,), Some(&kwargs));
+    quiet.call_method1("__exit__", (py.None(), py.None(), py.None()))?;
+    Ok(array?.cast::<PyArrayDyn<R>>()?.try_readonly()?)
+}
+
+/// The object itself, where it is NumPy's own array of this precision, aligned and in C order.
+fn as_it_is<'a, 'py, R: Precision>(
+    object: &'a Bound<'py, PyAny>,
+) -> Option<&'a Bound<'py, PyArrayDyn<R>>> {
+    // Subclasses may mean something else by their entries: `converted` asks.
+    let plain = object.py().get_type::<PyArrayDyn<R>>();
+    let array = object.cast::<PyArrayDyn<R>>().ok()?;
+    let whole = array.is_c_contiguous() && array.data().is_aligned();
+    (whole && object.get_type().is(&plain)).then_some(array)
 }
 
 /// A one-dimensional array of integers.
@@ -112,11 +132,21 @@ fn converted<'py>(
     kinds: &str,
     wanted: &str,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let numpy = object.py().import("numpy")?;
+    let py = object.py();
+    let numpy = py.import("numpy")?;
     let need = format!("an array of {wanted} is needed");
-    let array = numpy
-        .call_method1("asarray", (object,))
-        .map_err(|_| type_error(argument, object, &need))?;
+    let masked = numpy.getattr("ma")?.getattr("is_masked")?;
+    if masked.call1((object,)).is_ok_and(|masked| masked.is_truthy().unwrap_or(false)) {
+        let need = format!("{need}; fill in what is masked, or leave it out");
+        return Err(type_error(argument, object, &need));
+    }
+    let array = numpy.call_method1("asarray", (object,)).map_err(|cause| {
+        let grad = object.getattr("requires_grad").and_then(|grad| grad.is_truthy());
+        let remedy = if grad.unwrap_or(false) { "; take its `.detach()`" } else { "" };
+        let error = type_error(argument, object, &format!("{need}{remedy}"));
+        error.set_cause(py, Some(cause));
+        error
+    })?;
     let dtype = array.getattr("dtype")?;
     let kind: String = dtype.getattr("kind")?.extract()?;
     let size: usize = array.getattr("size")?.extract()?;

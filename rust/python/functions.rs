@@ -20,6 +20,10 @@ pub fn sample_counts<'py>(
 ) -> PyResult<Bound<'py, PyArrayDyn<i64>>> {
     let py = probabilities.py();
     let array = floats::<f64>(probabilities, "probabilities")?;
+    let tolerance = match is_single(probabilities) {
+        true => sampling::SINGLE_TOLERANCE,
+        false => sampling::SUM_TOLERANCE,
+    };
     let dims = array.shape().to_vec();
     let bins = dims.last().copied().unwrap_or(0);
     if bins == 0 || dims.len() > 2 {
@@ -35,7 +39,7 @@ pub fn sample_counts<'py>(
     let counts = borrow.as_slice_mut()?;
     run(py, values.len() as u128 * 64, move |cancel| {
         check_probabilities(values)?;
-        values.chunks(bins).try_for_each(sampling::check_distribution)?;
+        values.chunks(bins).try_for_each(|row| sampling::check_distribution(row, tolerance))?;
         parallel::with_team(values.len(), |team| {
             let rows = values.chunks(bins).zip(counts.chunks_mut(bins)).enumerate();
             let rows: Vec<_> = rows.collect();
@@ -46,6 +50,12 @@ pub fn sample_counts<'py>(
     })?;
     drop(borrow);
     Ok(out)
+}
+
+/// Whether an array or a tensor holds float32.
+fn is_single(object: &Bound<'_, PyAny>) -> bool {
+    let dtype = object.getattr("dtype").and_then(|dtype| dtype.str());
+    dtype.is_ok_and(|name| name.to_string_lossy().ends_with("float32"))
 }
 
 /// A number of shots: an integer from 1 to 2^40.

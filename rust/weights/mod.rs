@@ -4,6 +4,9 @@
 //! theta_j = gamma tanh(s_j gamma 2^(N-1) q_j)      (the paper's map, eqs. 8 and 9), or
 //! theta_j = gamma tanh(s_j gamma (2^N q_j - 1))    (centred: the argument's mean is 0).
 //!
+//! Where M = 1 the paper's weight is fed by both bases of its qubit: q = 1/2, and gamma alone moves it.
+//! Centred it would be 0 for ever; there the one weight is fed by one basis, and q moves.
+//!
 //! This file draws and checks maps; `apply` holds their application and its derivative.
 
 mod apply;
@@ -88,7 +91,8 @@ pub fn qubits_for(num_weights: u64) -> usize {
 }
 
 impl WeightMap {
-    /// Draws a map: every basis feeds exactly one weight, 2^N - M weights have two bases.
+    /// Draws a map: every basis feeds exactly one weight, 2^N - M weights have two bases; but a
+    /// centred weight that is alone has one.
     pub fn new(
         num_weights: u64,
         seed: u64,
@@ -116,8 +120,10 @@ impl WeightMap {
         let mut second = first.clone();
         let mut stream = Stream::new(seed, Domain::WeightMap, 0, 1);
         let doubled = shuffled(num_weights, spare.len() as u64, &mut stream, cancel)?;
-        for (weight, basis) in doubled.into_iter().zip(spare) {
-            second[weight as usize] = basis;
+        if !lone(num_weights, mapping) {
+            for (weight, basis) in doubled.into_iter().zip(spare) {
+                second[weight as usize] = basis;
+            }
         }
         Ok(Self { num_qubits, first, second, signs: draw_signs(weights, seed, signs), mapping })
     }
@@ -154,7 +160,11 @@ impl WeightMap {
             ));
         }
         let num_qubits = qubits_for(weights as u64);
-        check_bases(&first, &second, num_qubits)?;
+        if lone(weights as u64, mapping) {
+            check_lone(first[0], second[0])?;
+        } else {
+            check_bases(&first, &second, num_qubits)?;
+        }
         Ok(Self { num_qubits, first, second, signs, mapping })
     }
 
@@ -220,6 +230,25 @@ fn draw_signs(weights: usize, seed: u64, signs: Signs) -> Vec<i8> {
     }
 }
 
+/// Whether the map is that of one centred weight, which reads one of its two bases.
+fn lone(num_weights: u64, mapping: Mapping) -> bool {
+    num_weights == 1 && mapping == Mapping::Centered
+}
+
+/// One centred weight is fed by one of two bases.
+fn check_lone(first: u32, second: u32) -> Result<()> {
+    let need = "one centred weight is fed by one basis, 0 or 1, and `second` is `first`; \
+                fed by both it is 0 for ever";
+    for (argument, basis, fits) in
+        [("first", first, first < 2), ("second", second, second == first)]
+    {
+        if !fits {
+            return Err(Error::value(argument, format!("has the entry {basis}"), need));
+        }
+    }
+    Ok(())
+}
+
 /// Every basis must feed exactly one weight.
 fn check_bases(first: &[u32], second: &[u32], num_qubits: usize) -> Result<()> {
     let dimension = 1usize << num_qubits;
@@ -272,6 +301,26 @@ mod tests {
             );
             assert_eq!(copy.unwrap(), map);
         }
+    }
+
+    #[test]
+    fn one_centred_weight_is_fed_by_one_basis() {
+        let cancel = Cancel::default();
+        let (mut seen, signs) = ([false; 2], Signs::Parity);
+        for seed in 0..20 {
+            let map = WeightMap::new(1, seed, signs, Mapping::Centered, &cancel).unwrap();
+            assert_eq!(map.first, map.second);
+            seen[map.first[0] as usize] = true;
+            let paper = WeightMap::new(1, seed, signs, Mapping::Paper, &cancel).unwrap();
+            assert_eq!((paper.first[0], paper.second[0]), (map.first[0], 1 - map.first[0]));
+            let copy = |second| {
+                let arrays = (vec![map.first[0]], vec![second], vec![-1]);
+                WeightMap::from_arrays(arrays.0, arrays.1, arrays.2, Mapping::Centered)
+            };
+            assert_eq!(copy(map.first[0]).unwrap(), map);
+            assert!(copy(1 - map.first[0]).unwrap_err().to_string().contains("0 for ever"));
+        }
+        assert_eq!(seen, [true; 2]);
     }
 
     #[test]

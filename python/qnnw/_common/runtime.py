@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import qnnw._core as _core
+from qnnw._common.checks import integer
 
 __all__ = ["build_info", "get_num_threads", "set_num_threads"]
 
@@ -22,7 +23,7 @@ def set_num_threads(num_threads: int) -> None:
     TypeError, ValueError
         ``num_threads`` is no integer, or out of range.
     """
-    _core.set_num_threads(num_threads)
+    _core.set_num_threads(integer("num_threads", num_threads))
 
 
 def get_num_threads() -> int:

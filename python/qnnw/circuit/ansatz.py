@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 import qnnw._core as _core
-from qnnw._common.extras import needs
+from qnnw._common.checks import flag, integer, kind_of, one_of
 from qnnw._common.precision import is_single
 from qnnw._common.seeds import Seed, seed_to_int
+from qnnw.circuit.derivatives import fisher, jacobian
+from qnnw.circuit.export import Instruction, openqasm3, qiskit_circuit
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
@@ -58,15 +60,19 @@ class EfficientSU2:
     _core: _core.EfficientSU2 = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        entanglement = _normalized(self.entanglement)
-        given = entanglement if isinstance(entanglement, str) else list(entanglement)
-        object.__setattr__(self, "_core", _core.EfficientSU2(self.num_qubits, self.reps, given))
-        object.__setattr__(self, "num_qubits", int(self.num_qubits))
-        object.__setattr__(self, "reps", int(self.reps))
-        object.__setattr__(self, "entanglement", entanglement)
+        object.__setattr__(self, "num_qubits", integer("num_qubits", self.num_qubits))
+        object.__setattr__(self, "reps", integer("reps", self.reps))
+        object.__setattr__(self, "entanglement", _normalized(self.entanglement))
+        core = _core.EfficientSU2(self.num_qubits, self.reps, self._given)
+        object.__setattr__(self, "_core", core)
 
     def __reduce__(self) -> tuple[type[EfficientSU2], tuple[int, int, str | Pairs]]:
         return EfficientSU2, (self.num_qubits, self.reps, self.entanglement)
+
+    @property
+    def _given(self) -> str | list[tuple[int, int]]:
+        """The entanglement as the core takes it."""
+        return self.entanglement if isinstance(self.entanglement, str) else list(self.entanglement)
 
     @property
     def num_parameters(self) -> int:
@@ -75,8 +81,10 @@ class EfficientSU2:
 
     def entangler_pairs(self, block: int) -> Pairs:
         """(control, target) pairs of the CNOTs in block number ``block`` (0 … L-1), in order."""
+        block = integer("block", block)
         if not 0 <= block < self.reps:
-            raise ValueError(f"`block` is {block}; it must be from 0 to reps-1 = {self.reps - 1}")
+            need = f"it must be from 0 to reps-1 = {self.reps - 1}" if self.reps else "reps is 0"
+            raise ValueError(f"`block` is {block}; {need}")
         return tuple(self._core.entangler_pairs(block))
 
     def random_angles(self, seed: Seed) -> NDArray[np.float64]:
@@ -226,23 +234,7 @@ class EfficientSU2:
         TypeError, ValueError, MemoryError
             As for :meth:`statevector`.
         """
-        single = is_single(dtype)
-        values = self._checked_set(angles)
-        columns = np.zeros(
-            (self.num_parameters, 2**self.num_qubits), np.float32 if single else np.float64
-        )
-        # The last RZ layer moves nothing.
-        moving = self.num_parameters - self.num_qubits
-        # Batches keep the memory of the shifted sets small beside the result.
-        for start in range(0, moving, 64):
-            chunk = np.arange(start, min(start + 64, moving))
-            shifted = np.repeat(values[None], 2 * len(chunk), axis=0)
-            shifted[2 * np.arange(len(chunk)), chunk] += np.pi / 2
-            shifted[2 * np.arange(len(chunk)) + 1, chunk] -= np.pi / 2
-            both = self._core.probabilities(shifted, single)
-            columns[chunk] = (both[0::2] - both[1::2]) / 2
-        by_basis: NDArray[np.floating[Any]] = columns.T
-        return by_basis
+        return jacobian(self._core, self._checked_set(angles), is_single(dtype))
 
     def fisher(self, angles: ArrayLike, *, block: str = "layer") -> NDArray[np.float64]:
         """Quantum Fisher information, in blocks of one rotation layer.
@@ -271,18 +263,8 @@ class EfficientSU2:
         TypeError, ValueError, MemoryError
             As for :meth:`statevector`; also where ``block`` is unknown.
         """
-        if block != "layer":
-            raise ValueError(f"`block` is {block!r}; it must be 'layer'")
-        values = self._checked_set(angles)
-        qubits = self.num_qubits
-        blocks = np.empty((self.reps + 1, 2 * qubits, 2 * qubits))
-        for layer in range(self.reps + 1):
-            # The same circuit, cut after this layer's RY.
-            part = EfficientSU2(qubits, layer, self.entanglement)
-            until = values[: part.num_parameters].copy()
-            until[-qubits:] = 0.0
-            blocks[layer] = _pauli_covariances(part.statevector(until), qubits)
-        return blocks
+        one_of("block", block, ["layer"])
+        return fisher(self._core, self._checked_set(angles), self._given)
 
     def to_qiskit(self, angles: ArrayLike | None = None) -> QuantumCircuit:
         """Return the circuit for Qiskit, without measurements.
@@ -300,19 +282,8 @@ class EfficientSU2:
         TypeError, ValueError
             ``angles`` are wrong.
         """
-        with needs("qiskit", "EfficientSU2.to_qiskit"):
-            from qiskit import QuantumCircuit
-            from qiskit.circuit import ParameterVector
-        values: Sequence[Any]
-        if angles is None:
-            values = ParameterVector("θ", self.num_parameters)
-        else:
-            values = self._checked_set(angles).tolist()
-        circuit = QuantumCircuit(self.num_qubits, name="EfficientSU2")
-        for gate, qubits, index in self._instructions():
-            arguments = qubits if index is None else (values[index], *qubits)
-            getattr(circuit, gate)(*arguments)
-        return circuit
+        values = None if angles is None else self._checked_set(angles)
+        return qiskit_circuit(self.num_qubits, self._instructions(), values)
 
     def to_openqasm3(self, angles: ArrayLike, measure: bool = False) -> str:
         """Return the circuit as an OpenQASM 3 program.
@@ -329,22 +300,14 @@ class EfficientSU2:
         TypeError, ValueError
             ``angles`` are wrong.
         """
-        values = self._checked_set(angles).tolist()
-        lines = ["OPENQASM 3.0;", 'include "stdgates.inc";', f"qubit[{self.num_qubits}] q;"]
-        if measure:
-            lines.insert(2, f"bit[{self.num_qubits}] c;")
-        for gate, qubits, index in self._instructions():
-            argument = "" if index is None else f"({values[index]!r})"
-            operands = ", ".join(f"q[{qubit}]" for qubit in qubits)
-            lines.append(f"{gate}{argument} {operands};")
-        if measure:
-            lines.append("c = measure q;")
-        return "\n".join(lines) + "\n"
+        measured = flag("measure", measure)
+        values = self._checked_set(angles)
+        return openqasm3(self.num_qubits, self._instructions(), values, measured)
 
-    def _instructions(self) -> list[tuple[str, tuple[int, ...], int | None]]:
+    def _instructions(self) -> list[Instruction]:
         """Gates in order: name, qubits, index of the angle."""
         qubits = range(self.num_qubits)
-        gates: list[tuple[str, tuple[int, ...], int | None]] = [("h", (q,), None) for q in qubits]
+        gates: list[Instruction] = [("h", (q,), None) for q in qubits]
         for layer in range(self.reps + 1):
             start = 2 * self.num_qubits * layer
             gates += [("ry", (q,), start + q) for q in qubits]
@@ -355,51 +318,30 @@ class EfficientSU2:
 
     def _checked_set(self, angles: ArrayLike) -> NDArray[np.float64]:
         """One set of angles, checked."""
-        values = np.asarray(angles)
-        if values.dtype.kind not in "iuf":
-            raise TypeError(
-                f"`angles` has dtype {values.dtype}; an array of real numbers is needed"
-            )
-        if values.shape != (self.num_parameters,):
+        values = self._core.checked_angles(angles)
+        if values.ndim != 1:
             raise ValueError(
                 f"`angles` has shape {values.shape}; {self!r} needs ({self.num_parameters},)"
             )
-        values = values.astype(np.float64)
-        if not np.isfinite(values).all():
-            raise ValueError("`angles` has NaN or infinity; every entry must be finite")
         return values
-
-
-def _pauli_covariances(state: NDArray[Any], num_qubits: int) -> NDArray[np.float64]:
-    """Covariances Re<G_j G_k> - <G_j><G_k> of Y on every qubit, then Z on every qubit."""
-    moved = np.empty((2 * num_qubits, state.size), dtype=state.dtype)
-    for qubit in range(num_qubits):
-        pairs = state.reshape(-1, 2, 1 << qubit)
-        flipped = moved[qubit].reshape(pairs.shape)
-        flipped[:, 0] = -1j * pairs[:, 1]
-        flipped[:, 1] = 1j * pairs[:, 0]
-        signed = moved[num_qubits + qubit].reshape(pairs.shape)
-        signed[:, 0] = pairs[:, 0]
-        signed[:, 1] = -pairs[:, 1]
-    means = (moved @ state.conj()).real
-    products: NDArray[np.float64] = (moved.conj() @ moved.T).real
-    return products - np.outer(means, means)
 
 
 def _normalized(entanglement: Any) -> str | Pairs:
     """A name, or pairs as nested tuples, so that equal circuits are equal and hashable."""
     if isinstance(entanglement, str):
-        return entanglement
+        return str(entanglement)
     need = "it must be a name or a sequence of (control, target) pairs of qubits"
     try:
-        pairs = tuple(tuple(pair) for pair in entanglement)
+        pairs = [tuple(pair) for pair in entanglement]
     except TypeError:
-        raise TypeError(
-            f"`entanglement` is of type {type(entanglement).__name__}; {need}"
-        ) from None
+        raise TypeError(f"`entanglement` is {kind_of(entanglement)}; {need}") from None
+    checked = []
     for pair in pairs:
-        if len(pair) != 2 or not all(hasattr(qubit, "__index__") for qubit in pair):
+        if len(pair) != 2:
             raise TypeError(f"`entanglement` has the entry {pair!r}; {need}")
-        if not all(0 <= int(qubit) < 2**32 for qubit in pair):
-            raise ValueError(f"`entanglement` has the entry {pair!r}; {need}")
-    return tuple((int(control), int(target)) for control, target in pairs)
+        try:
+            control, target = (integer("entanglement", q, 0, 2**32 - 1) for q in pair)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"`entanglement` has the entry {pair!r}; {need}") from None
+        checked.append((control, target))
+    return tuple(checked)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 import qnnw._core as _core
+from qnnw._common.checks import integer
 from qnnw._common.seeds import Seed, seed_to_int
 
 __all__ = ["sample_counts"]
@@ -17,8 +18,9 @@ def sample_counts(probabilities: ArrayLike, shots: int, seed: Seed) -> NDArray[n
     Parameters
     ----------
     probabilities
-        Real numbers >= 0, shape (K,) or (B, K), for any K >= 1; each row sums to 1 within 1e-6 and
-        is normalised by its sum.
+        Real numbers >= 0, shape (K,) or (B, K), for any K >= 1; each row is normalised by its
+        sum, which is 1 within 1e-6; within 1e-4 where they are an array of float32, as
+        ``probabilities(dtype=float32)`` gives, whose every rotation rounds.
     shots
         Number of outcomes per row, from 1 to 2**40.
     seed
@@ -39,4 +41,4 @@ def sample_counts(probabilities: ArrayLike, shots: int, seed: Seed) -> NDArray[n
         A shape is wrong, an entry is negative, NaN or infinite, a row does not sum to 1, or
         ``shots`` is out of range.
     """
-    return _core.sample_counts(probabilities, shots, seed_to_int(seed))
+    return _core.sample_counts(probabilities, integer("shots", shots), seed_to_int(seed))

@@ -87,7 +87,7 @@ def as_start(name: str, start: ArrayLike) -> Vector:
     Raises
     ------
     TypeError
-        It does not hold real numbers, or holds them masked.
+        It does not hold real numbers, or has masked entries.
     ValueError
         It has not one axis, is empty, or has NaN or infinity.
     """
@@ -99,8 +99,8 @@ def as_start(name: str, start: ArrayLike) -> Vector:
         raise TypeError(
             f"`{name}` is {kind_of(start)}; an array of real numbers is needed{remedy}"
         ) from error
-    if isinstance(given, np.ma.MaskedArray):
-        raise TypeError(f"`{name}` is a masked array; an array of real numbers is needed")
+    if np.ma.is_masked(given):
+        raise TypeError(f"`{name}` has masked entries; an array of real numbers is needed")
     if given.dtype.kind not in "iuf" and given.size > 0:
         raise TypeError(f"`{name}` has dtype {given.dtype}; an array of real numbers is needed")
     if given.ndim != 1 or given.size == 0:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 import qnnw._core as _core
+from qnnw._common.checks import integer
 from qnnw._common.precision import is_single
 from qnnw._common.seeds import Seed, seed_to_int
 
@@ -18,8 +19,10 @@ class WeightMap:
     """Which of the 2^N bases feed which of the M weights, and with which sign.
 
     N = max(1, ceil(log2 M)). Every basis feeds exactly one weight: 2^N - M weights, chosen at
-    random, are fed by two bases, the others by one. With q_j = (p_first + p_second) / 2, or
-    q_j = p_first where one basis feeds the weight, and the sign s_j,
+    random, are fed by two bases, the others by one; but where M = 1 the centred map reads one of
+    the two bases, since q = 1/2 would make the weight 0 for ever. (The paper's single weight has
+    q = 1/2: gamma alone moves it.) With q_j = (p_first + p_second) / 2, or q_j = p_first where one
+    basis feeds the weight, and the sign s_j,
 
     - ``mapping="paper"``: theta_j = gamma tanh(s_j gamma 2^(N-1) q_j), eqs. 8 and 9 of Liu et al.
       (2024);
@@ -60,7 +63,7 @@ class WeightMap:
         mapping: str = "paper",
     ) -> None:
         number = seed_to_int(seed)
-        self._core = _core.WeightMap(num_weights, number, signs, mapping)
+        self._core = _core.WeightMap(integer("num_weights", num_weights), number, signs, mapping)
         self._origin = (int(number), str(signs))
         self._arrays = None
 
@@ -82,7 +85,8 @@ class WeightMap:
         Raises
         ------
         TypeError, ValueError
-            The arrays are no map: every basis 0 … 2^N - 1 must feed exactly one weight.
+            The arrays are no map: every basis 0 … 2^N - 1 must feed exactly one weight, and a
+            single centred weight must have one basis.
         """
         weight_map = cls.__new__(cls)
         weight_map._core = _core.WeightMap.from_arrays(first, second, signs, mapping)

@@ -1,0 +1,66 @@
+"""Derivatives of the whole state: the Jacobian of the probabilities, and the Fisher information."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import qnnw._core as _core
+
+__all__ = ["fisher", "jacobian"]
+
+
+def jacobian(
+    circuit: _core.EfficientSU2, angles: NDArray[np.float64], single: bool
+) -> NDArray[np.floating[Any]]:
+    """J[i, k] = d p_i / d angles_k by the parameter-shift rule, shape (2**N, num_parameters)."""
+    count, qubits = circuit.num_parameters, circuit.num_qubits
+    columns = np.zeros((count, 2**qubits), np.float32 if single else np.float64)
+    # The last RZ layer moves nothing.
+    moving = count - qubits
+    # Batches keep the memory of the shifted sets small beside the result.
+    for start in range(0, moving, 64):
+        chunk = np.arange(start, min(start + 64, moving))
+        shifted = np.repeat(angles[None], 2 * len(chunk), axis=0)
+        shifted[2 * np.arange(len(chunk)), chunk] += np.pi / 2
+        shifted[2 * np.arange(len(chunk)) + 1, chunk] -= np.pi / 2
+        both = circuit.probabilities(shifted, single)
+        columns[chunk] = (both[0::2] - both[1::2]) / 2
+    by_basis: NDArray[np.floating[Any]] = columns.T
+    return by_basis
+
+
+def fisher(
+    circuit: _core.EfficientSU2,
+    angles: NDArray[np.float64],
+    entanglement: str | list[tuple[int, int]],
+) -> NDArray[np.float64]:
+    """Quantum Fisher information, one block a rotation layer, shape (reps + 1, 2 N, 2 N)."""
+    qubits = circuit.num_qubits
+    layers = circuit.num_parameters // (2 * qubits)
+    blocks = np.empty((layers, 2 * qubits, 2 * qubits))
+    for layer in range(layers):
+        # The same circuit, cut after this layer's RY.
+        part = _core.EfficientSU2(qubits, layer, entanglement)
+        until = angles[: part.num_parameters].copy()
+        until[-qubits:] = 0.0
+        blocks[layer] = _pauli_covariances(part.statevector(until, False), qubits)
+    return blocks
+
+
+def _pauli_covariances(state: NDArray[Any], num_qubits: int) -> NDArray[np.float64]:
+    """Covariances Re<G_j G_k> - <G_j><G_k> of Y on every qubit, then Z on every qubit."""
+    moved = np.empty((2 * num_qubits, state.size), dtype=state.dtype)
+    for qubit in range(num_qubits):
+        pairs = state.reshape(-1, 2, 1 << qubit)
+        flipped = moved[qubit].reshape(pairs.shape)
+        flipped[:, 0] = -1j * pairs[:, 1]
+        flipped[:, 1] = 1j * pairs[:, 0]
+        signed = moved[num_qubits + qubit].reshape(pairs.shape)
+        signed[:, 0] = pairs[:, 0]
+        signed[:, 1] = -pairs[:, 1]
+    means = (moved @ state.conj()).real
+    products: NDArray[np.float64] = (moved.conj() @ moved.T).real
+    return products - np.outer(means, means)
