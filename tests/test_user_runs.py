@@ -228,6 +228,27 @@ def test_outputs_that_do_not_fit_are_told(tmp_path):
         train(nn.Linear(13, 4), wine_csv(tmp_path), out=tmp_path / "runs")
 
 
+def test_an_object_that_is_no_network_is_told(tmp_path):
+    with pytest.raises(TypeError, match="`network` is of type int; it must be a torch"):
+        train(3, "iris", out=tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_regression_in_words_and_pictures(tmp_path, capsys):
+    from qnnw.training.plots import plot_run
+    from qnnw.training.progress import Lines
+
+    config = settings(diabetes_csv(tmp_path), epochs=2)
+    result = start(config, tmp_path / "runs", Lines())
+    told = capsys.readouterr().err
+    assert f"train R² {result['train_r2']:.3f}, test R² {result['test_r2']:.3f}" in told
+    assert "regression" in told
+    plot_run(result["run_dir"])
+    picture = RunFolder(result["run_dir"]).path / "history.svg"
+    assert "R²" in picture.read_text()
+    assert "Accuracy" not in picture.read_text()
+
+
 def test_a_picture_that_fails_loses_nothing(tmp_path, monkeypatch, capsys):
     from qnnw.training import plots
 

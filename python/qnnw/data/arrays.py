@@ -198,8 +198,10 @@ def decided(name: str, labels: NDArray[Any], task: str) -> tuple[str, str]:
             f"{name}: labels have shape {labels.shape}; classes need (samples,), numbers of them "
             "and no one-hot rows"
         )
-    how = "as asked" if task != "auto" else f"labels are {labels.dtype}"
-    return found, f"{name}: {found} ({how})"
+    kind = "words" if labels.dtype.kind in "US" else str(labels.dtype)
+    how = "as asked" if task != "auto" else f"labels are {kind}"
+    more = "" if found == "classification" else "; targets are standardised by the training split"
+    return found, f"{name}: {found} ({how}){more}"
 
 
 def _array(name: str, what: str, given: Any) -> NDArray[Any]:

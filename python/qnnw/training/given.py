@@ -101,6 +101,11 @@ def network_of(config: TrainConfig, about: Dataset | About, given: Given = NOTHI
         return registry.network(spec, about, config.activation, seed=config.seed)
     if isinstance(network, nn.Module):
         return seeded(lambda: copied(network), about, config.seed)
+    if not callable(network):
+        raise TypeError(
+            f"`network` is of type {type(network).__name__}; it must be a torch.nn.Module, a "
+            "function that makes one, or a name"
+        )
     return seeded(lambda: call_network(network, "`network`", about), about, config.seed)
 
 

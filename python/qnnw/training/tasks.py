@@ -97,8 +97,10 @@ class Task:
 
     def words(self, record: Mapping[str, Any]) -> str:
         """The main measure of a record on both splits, for a person."""
+        named = "" if self.main.unit else f"{self.main.label} "
         return ", ".join(
-            f"{split} {self.main.shown(record[f'{split}_{self.main.key}'])}" for split in SPLITS
+            f"{split} {named}{self.main.shown(record[f'{split}_{self.main.key}'])}"
+            for split in SPLITS
         )
 
 
