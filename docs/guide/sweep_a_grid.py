@@ -9,7 +9,7 @@ from qnnw.sweep.tables import grouped
 
 def main() -> None:
     """Run the grid; called again, go on where it was cut off."""
-    trials = trials_of("iris", parse_grid("reps=1,2 shots=none,2560 seeds=0..1 periods=4"))
+    trials = trials_of("iris", parse_grid("reps=1,2 shots=none,2560 seeds=0..1 epochs=20"))
     folder = SweepFolder.create("iris-sweep", trials, {"dataset": "iris"})
     engine = LocalEngine(capacity=2, threads=1, log=folder.path / "workers.log")
     states = run_sweep(folder, engine)

@@ -15,8 +15,8 @@ net = nn.Sequential(
     nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
     nn.Linear(72, 10),
 )  # fmt: skip
-model = qnnw.nn.QuantumTrain(net, reps=14, mapping="centered", scale="fan_in", gamma=1.2, seed=0)
-model.print_trainable_parameters()  # angles and gamma; the network's 826 numbers are made
+model = qnnw.nn.QuantumTrain(net, reps=14, seed=0)
+model.print_trainable_parameters()  # angles, gamma and BatchNorm's 8 scales; 818 numbers are made
 
 optimizer = torch.optim.Adam(model.parameters(), lr=0.03)
 schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 30)

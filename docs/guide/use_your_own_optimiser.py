@@ -8,8 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 import qnnw
-from qnnw.optim.derivative_free import Spsa
-from qnnw.optim.eigen_adam import EigenAdam
+from qnnw.optim import EigenAdam, Spsa
 
 features, labels = load_iris(return_X_y=True)
 inputs = torch.from_numpy((features - features.mean(0)) / features.std(0))
@@ -19,7 +18,7 @@ net = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 3)).double()
 
 def fresh():
     """Wrap the network anew."""
-    return qnnw.nn.QuantumTrain(net, reps=2, mapping="centered", gamma=0.6, seed=0)
+    return qnnw.nn.QuantumTrain(net, reps=2, scale="none", gamma=0.6, seed=0)
 
 
 def loss(model):
