@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from qnnw._common.checks import real
 from qnnw._common.devices import one_torch_thread
 from qnnw._common.extras import needs
 
@@ -17,6 +18,9 @@ __all__ = ["EigenAdam"]
 # Steps after which the basis is first found and early refreshed, and those between refreshes.
 FIRST, EARLY, EVERY = 10, (10, 20, 30, 40), 50
 
+# Most entries of a parameter: its two matrices take half a GiB in float32.
+LARGEST = 8192
+
 
 class EigenAdam(torch.optim.Optimizer):
     """Adam, done in the eigenbasis of the moving average of g g^T.
@@ -27,9 +31,10 @@ class EigenAdam(torch.optim.Optimizer):
     Q^T g, Adam's second moment and step are taken there, and the step is turned back. This is SOAP
     (Vyas et al. 2024, arXiv:2409.11321) for one vector; a diagonal C gives Adam.
 
-    Parameters of a group are one vector each, from 2 to some thousand entries: a step costs O(n^2),
-    and every 50 steps O(n^3). Scalars get plain Adam. Moments have the parameter's dtype, at
-    least float32; everything runs on one thread, so that steps do not depend on their number.
+    Parameters of a group are one vector each, from 2 to 8192 entries: a step costs O(n^2), every 50
+    steps O(n^3), and two n x n matrices wait in memory. One entry gets plain Adam. Moments have the
+    parameter's dtype, at least float32; everything runs on one thread, so that steps do not depend
+    on their number.
 
     Parameters
     ----------
@@ -43,6 +48,12 @@ class EigenAdam(torch.optim.Optimizer):
         Decay of C, from which the basis is found.
     eps
         Added to the root of the second moment.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A setting is of the wrong kind or out of range; a parameter is complex, or has more entries
+        than ``LARGEST``: ``torch.optim.Adam`` is for those.
     """
 
     def __init__(
@@ -53,17 +64,42 @@ class EigenAdam(torch.optim.Optimizer):
         basis_decay: float = 0.99,
         eps: float = 1e-10,
     ) -> None:
-        for name, value in (("lr", lr), ("eps", eps)):
-            if not 0 <= value < float("inf"):
-                raise ValueError(f"`{name}` is {value}; it must be finite and not negative")
-        for name, decay in (
-            ("betas", min(betas)),
-            ("betas", max(betas)),
-            ("basis_decay", basis_decay),
-        ):
-            if not 0 <= decay < 1:
-                raise ValueError(f"`{name}` has {decay}; it must be from 0 to below 1")
-        super().__init__(params, {"lr": lr, "betas": betas, "basis_decay": basis_decay, "eps": eps})
+        decays = tuple(real("betas", decay, least=0, below=1) for decay in betas)
+        defaults = {
+            "lr": real("lr", lr, least=0),
+            "betas": decays,
+            "basis_decay": real("basis_decay", basis_decay, least=0, below=1),
+            "eps": real("eps", eps, least=0),
+        }
+        super().__init__(params, defaults)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group; see :meth:`torch.optim.Optimizer.add_param_group`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            A parameter is complex, or has more entries than ``LARGEST``.
+        """
+        super().add_param_group(param_group)
+        try:
+            for place, parameter in enumerate(self.param_groups[-1]["params"]):
+                _check(f"parameter {place} of group {len(self.param_groups) - 1}", parameter)
+        except (TypeError, ValueError):
+            self.param_groups.pop()
+            raise
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load a state; moments keep at least float32, where torch would take the parameter's."""
+        super().load_state_dict(state_dict)
+        names = [name for group in state_dict["param_groups"] for name in group["params"]]
+        parameters = [one for group in self.param_groups for one in group["params"]]
+        for name, parameter in zip(names, parameters, strict=True):
+            for key, value in state_dict["state"].get(name, {}).items():
+                if key != "step":
+                    dtype = torch.promote_types(parameter.dtype, torch.float32)
+                    moved = value.to(parameter.device, dtype, copy=True)
+                    self.state[parameter][key] = moved
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
@@ -82,6 +118,8 @@ class EigenAdam(torch.optim.Optimizer):
     def _move(self, parameter: Tensor, group: dict[str, Any]) -> None:
         gradient = parameter.grad
         assert gradient is not None
+        if gradient.is_sparse:
+            raise RuntimeError("EigenAdam does not support sparse gradients; make them dense")
         dtype = torch.promote_types(parameter.dtype, torch.float32)
         flat = gradient.detach().reshape(-1).to(dtype)
         state = self.state[parameter]
@@ -107,6 +145,17 @@ class EigenAdam(torch.optim.Optimizer):
         parameter.sub_((group["lr"] * move).reshape(parameter.shape).to(parameter))
 
 
+def _check(name: str, parameter: Tensor) -> None:
+    """Refuse what no matrix of moments can be held for."""
+    if parameter.is_complex():
+        raise TypeError(f"`params`: {name} is complex; EigenAdam takes real parameters")
+    if parameter.numel() > LARGEST:
+        raise ValueError(
+            f"`params`: {name} has {parameter.numel()} entries; EigenAdam holds n x n numbers for "
+            f"each and takes at most {LARGEST}; use torch.optim.Adam for it"
+        )
+
+
 def _fresh(flat: Tensor) -> dict[str, Tensor]:
     state = {
         "step": torch.zeros((), dtype=torch.int64),
@@ -123,6 +172,9 @@ def _fresh(flat: Tensor) -> dict[str, Tensor]:
 def _refresh(state: dict[str, Tensor], step: int) -> None:
     """Find the eigenbasis: whole at first, then by one step of orthogonal iteration."""
     moment, before = state["second_moment"], state["basis"]
+    if not torch.isfinite(moment).all():
+        # NaN and infinity travel on to the parameters, as in torch's Adam; no basis has them.
+        return
     if step == FIRST:
         basis = torch.linalg.eigh(moment).eigenvectors
     else:
