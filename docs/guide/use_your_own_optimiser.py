@@ -67,7 +67,7 @@ by_scipy = minimize(value_and_gradient, start, jac=True, options={"maxiter": 60}
 
 
 # Values alone, as on a device that gives counts: SPSA with 4096 shots an evaluation.
-model = qnnw.nn.QuantumTrain(net, reps=2, mapping="centered", gamma=0.6, seed=0, shots=4096).eval()
+model = qnnw.nn.QuantumTrain(net, reps=2, scale="none", gamma=0.6, seed=0, shots=4096).eval()
 
 
 @torch.no_grad()
