@@ -8,9 +8,25 @@ from hypothesis import settings
 
 import qnnw
 
-# Derandomised: a failure seen once is seen by everybody.
+# Derandomised: a failure seen once is seen by everybody. With fresh seeds it finds what nobody has
+# seen, and prints how to see it again: `pytest -m property`, with QNNW_HYPOTHESIS=fresh.
 settings.register_profile("qnnw", deadline=None, derandomize=True, max_examples=60)
-settings.load_profile("qnnw")
+settings.register_profile("fresh", deadline=None, max_examples=100, print_blob=True)
+settings.load_profile(os.environ.get("QNNW_HYPOTHESIS", "qnnw"))
+
+# Files whose tests take most of the suite's time: runs of whole trainings, sweeps and kills.
+SLOW = {
+    "test_cobyla", "test_controls", "test_distributed", "test_epochs", "test_figures", "test_guide",
+    "test_interrupt", "test_packaging", "test_readme", "test_runs", "test_sweep",
+}  # fmt: skip
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.stem in SLOW:
+            item.add_marker(pytest.mark.slow)
+        if hasattr(getattr(item, "obj", None), "hypothesis"):
+            item.add_marker(pytest.mark.property)
 
 
 @pytest.fixture(params=[1, 2, 3, 8])

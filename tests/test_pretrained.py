@@ -226,5 +226,5 @@ def test_weights_of_another_rounding_are_told(tmp_path, monkeypatch):
 def test_nothing_unpickles():
     """No module of the package opens a pickle."""
     openers = re.compile(r"import pickle|(?<!safetensors\.)torch\.load\(|allow_pickle=True|joblib")
-    for path in Path(qnnw.__file__).parent.glob("*.py"):
+    for path in Path(qnnw.__file__).parent.rglob("*.py"):
         assert not openers.search(path.read_text()), path
