@@ -15,6 +15,9 @@ from qnnw.cli.train import resume_command, train_command
 with needs("train", "The qnnw command"):
     import typer
 
+    # The paper makes its settings, pictures and tables known to those below.
+    import qnnw.paper  # noqa: F401
+
 __all__ = ["app"]
 
 app = typer.Typer(

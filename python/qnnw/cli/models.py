@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from qnnw._common.extras import needs
 from qnnw._common.runtime import build_info
 from qnnw.cli.shared import DataDir, Json, Run, errors
+from qnnw.training.tasks import TASKS
 
 with needs("train", "The qnnw command"):
     import typer
@@ -39,10 +40,14 @@ def eval_command(
     if as_json:
         print(json.dumps(evaluation))
         return
+    measures = ", ".join(
+        f"{measure.label.lower() if measure.unit else measure.label} "
+        f"{measure.shown(evaluation[measure.key])}"
+        for measure in TASKS[evaluation["task"]].measures
+    )
     print(
-        f"{evaluation['dataset']} {evaluation['split']}: "
-        f"accuracy {100 * evaluation['accuracy']:.2f} % of {evaluation['samples']}, "
-        f"loss {evaluation['loss']:.4f}"
+        f"{evaluation['dataset']} {evaluation['split']}: {measures} "
+        f"of {evaluation['samples']}, loss {evaluation['loss']:.4f}"
     )
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from qnnw._common.extras import needs
 from qnnw.cli.shared import DataDir, Device, Json, Quiet, errors
 from qnnw.cli.sweep import Address, EngineName, Retries, ThreadsEach, Workers, go_on, shares
+from qnnw.paper.figures import BUDGETS, FIGURES
 
 with needs("train", "The qnnw command"):
     import typer
@@ -21,35 +21,29 @@ __all__ = ["paper_command"]
 
 # Below this nobody needs to be told.
 LONG_SECONDS = 60.0
-
-
-class _What(str, Enum):
-    fig2a = "fig2a"
-    fig2b = "fig2b"
-    fig2c = "fig2c"
-    fig2d = "fig2d"
-    fig3a = "fig3a"
-    fig3b = "fig3b"
-    controls = "controls"
-
-
-class _Budget(str, Enum):
-    quick = "quick"
-    half = "half"
-    full = "full"
+# What is no figure.
+CONTROLS = "controls"
 
 
 def paper_command(
-    what: Annotated[_What, typer.Argument(help="The figure, or the controls beside it.")],
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="|".join((*FIGURES, CONTROLS)), help="The figure, or the controls beside it."
+        ),
+    ],
     budget: Annotated[
-        _Budget, typer.Option(help="full: the paper's; quick: ten minutes on two cores.")
-    ] = _Budget.full,
+        str,
+        typer.Option(
+            metavar="|".join(BUDGETS), help="full: the paper's; quick: ten minutes on two cores."
+        ),
+    ] = BUDGETS[-1],
     seeds: Annotated[
         int | None, typer.Option(help="How many, from 0 on; more than before are added.")
     ] = None,
     optimizer: Annotated[
         str | None,
-        typer.Option(help="Default: cobyla, the paper's; adam for the controls: exact gradients."),
+        typer.Option(help="Default: cobyla, the paper's; eigen-adam for the controls."),
     ] = None,
     periods: Annotated[
         int | None, typer.Option(help="A figure's training periods instead of the budget's.")
@@ -71,14 +65,14 @@ def paper_command(
 
     Called again, it goes on where it was cut off, or with more seeds, and draws anew.
     """
-    optimizer = optimizer or ("adam" if what is _What.controls else "cobyla")
+    optimizer = optimizer or ("eigen-adam" if what == CONTROLS else "cobyla")
     few = "" if periods is None else f"-{periods}periods"
-    path = out or Path("paper") / f"{what.value}-{budget.value}-{optimizer}{few}"
+    path = out or Path("paper") / f"{what}-{budget}-{optimizer}{few}"
     again = f"to go on: qnnw sweep --out {path}"
     with errors(lambda: again):
         place = {"data_dir": None if data_dir is None else str(data_dir.resolve())}
         given = {key: value for key, value in {**place, "device": device}.items() if value}
-        folder = _folder(what, budget.value, seeds, optimizer, periods, path, given)
+        folder = _folder(what, budget, seeds, optimizer, periods, path, given)
         if not quiet:
             _announce(folder, *shares(folder, workers, threads))
         states = go_on(folder, workers, threads, engine, address, retries, False, quiet, as_json)
@@ -87,7 +81,7 @@ def paper_command(
 
 
 def _folder(
-    what: _What,
+    what: str,
     budget: str,
     seeds: int | None,
     optimizer: str,
@@ -97,7 +91,7 @@ def _folder(
 ) -> SweepFolder:
     from qnnw.sweep.ledger import SweepFolder
 
-    if what is _What.controls:
+    if what == CONTROLS:
         if periods is not None:
             raise ValueError(f"`periods` is {periods}; it is for the figures, not for the controls")
         from qnnw.paper.controls import about_controls, control_trials
@@ -106,8 +100,8 @@ def _folder(
         return SweepFolder.create(path, trials, about_controls(budget, optimizer), extend=True)
     from qnnw.paper.figures import about, figure_trials
 
-    trials = figure_trials(what.value, budget, seeds, optimizer, periods, **place)
-    said = about(what.value, budget, optimizer, periods)
+    trials = figure_trials(what, budget, seeds, optimizer, periods, **place)
+    said = about(what, budget, optimizer, periods)
     return SweepFolder.create(path, trials, said, extend=True)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +18,6 @@ with needs("train", "The qnnw command"):
 
 __all__ = [
     "DataDir",
-    "Dataset",
     "Device",
     "Json",
     "Quiet",
@@ -32,15 +30,6 @@ __all__ = [
 INTERRUPTED = 130
 FAILED = 1
 MISUSED = 2
-
-
-class Dataset(str, Enum):
-    """The datasets by name; the same as ``qnnw.training.config.NETWORKS``, which needs torch."""
-
-    iris = "iris"
-    digits = "digits"
-    mnist = "mnist"
-    fashion_mnist = "fashion-mnist"
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, the last line.")]

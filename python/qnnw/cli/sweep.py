@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from qnnw._common.extras import needs
-from qnnw.cli.shared import DataDir, Dataset, Device, Json, Quiet, errors
+from qnnw.cli.options import Data, Paper, dataset_of, protocol, with_settings
+from qnnw.cli.shared import Json, Quiet, errors
 
 with needs("train", "The qnnw command"):
     import typer
@@ -44,17 +46,22 @@ Retries = Annotated[
 RetryFailed = Annotated[bool, typer.Option(help="Try failed runs again.")]
 
 
+@with_settings("threads")
 def sweep_command(
-    dataset: Annotated[
-        Dataset | None, typer.Argument(help="Dataset; may be left out to go on with --out.")
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help="The data set, as --data; none to go on with --out."),
     ] = None,
+    *,
+    data: Data = None,
     grid: Annotated[
         str | None,
         typer.Option(
             help='Like "reps=1,4,7 shots=none,8192 seeds=0..9": settings of `qnnw train`; or a '
-            "TOML file with a table [grid]. Left out: go on with the sweep in --out."
+            "TOML file with a table \\[grid]. Left out: go on with the sweep in --out."
         ),
     ] = None,
+    paper: Paper = False,
     out: Annotated[Path, typer.Option(help="The sweep's folder.")] = Path("sweep"),
     extend: Annotated[
         bool, typer.Option("--extend", help="Add the grid's runs to the sweep that is there.")
@@ -65,17 +72,28 @@ def sweep_command(
     address: Address = None,
     retries: Retries = 3,
     retry_failed: RetryFailed = False,
-    data_dir: DataDir = None,
-    device: Device = None,
     as_json: Json = False,
     quiet: Quiet = False,
+    **settings: Any,
 ) -> None:
     """Run a grid of settings, side by side; called again on the same folder, go on with it.
 
-    Another grid is refused, but with --extend adds its runs.
+    Another grid is refused, but with --extend adds its runs. Settings that do not vary are options,
+    as those of `qnnw train`.
     """
     with errors(lambda: f"to go on: qnnw sweep --out {out}"):
-        folder = _folder(dataset, grid, out, extend, data_dir, device)
+        dataset = dataset_of(name, data)
+        if grid is None:
+            if extend or paper or dataset is not None or settings:
+                raise ValueError(
+                    "`grid` is missing: with it a new sweep, without a dataset and its options "
+                    "--out goes on"
+                )
+            from qnnw.sweep.ledger import SweepFolder
+
+            folder = SweepFolder(out)
+        else:
+            folder = _begun(dataset, grid, out, extend, paper, settings)
         states = go_on(
             folder, workers, threads, engine, address, retries, retry_failed, quiet, as_json
         )
@@ -97,6 +115,7 @@ def go_on(
     """Run what is left of a sweep, and print its table."""
     from qnnw.sweep.coordinator import run_sweep
     from qnnw.sweep.progress import sweep_listener
+    from qnnw.sweep.shown import table_of
 
     states = run_sweep(
         folder,
@@ -105,16 +124,13 @@ def go_on(
         retry_failed=retry_failed,
         listener=sweep_listener(quiet),
     )
-    controls = ""
-    if folder.about.get("figure") == "controls":
-        from qnnw.paper.controls import write_control_table
-
-        controls = write_control_table(folder)
+    table = table_of(folder)
+    more = "" if table is None else table(folder)
     summary = {name: {"status": s.status, "error": s.error} for name, s in states.items()}
     if as_json:
         print(json.dumps({"sweep": str(folder.path), "trials": summary}))
         return summary
-    print((folder.path / "table.md").read_text(encoding="utf-8") + controls, end="")
+    print((folder.path / "table.md").read_text(encoding="utf-8") + more, end="")
     for name, state in summary.items():
         if state["status"] == "failed":
             print(f"failed: {name}: {state['error']}")
@@ -147,36 +163,26 @@ def shares(folder: SweepFolder, workers: int | None, threads: int | None) -> tup
     return workers, max(1, cores // max(workers, 1)) if threads is None else threads
 
 
-def _folder(
-    dataset: Dataset | None,
-    grid: str | None,
+def _begun(
+    dataset: str | None,
+    grid: str,
     out: Path,
     extend: bool,
-    data_dir: Path | None,
-    device: str | None,
+    paper: bool,
+    settings: dict[str, Any],
 ) -> SweepFolder:
+    """The sweep of a grid, new or as it is there."""
+    from qnnw.sweep.grid import parse_grid, read_grid, trials_of
     from qnnw.sweep.ledger import SweepFolder
 
-    if grid is None:
-        if extend or any(given is not None for given in (dataset, data_dir, device)):
-            raise ValueError(
-                "`grid` is missing: with it a new sweep, without a dataset and its options --out "
-                "goes on"
-            )
-        return SweepFolder(out)
-    from qnnw.sweep.grid import parse_grid, read_grid, trials_of
-
-    name = None if dataset is None else dataset.value
     if grid.endswith(".toml"):
         named, axes = read_grid(grid)
-        if name is not None and named not in (None, name):
-            raise ValueError(f"`dataset` is {name!r}, but {grid!r} is for {named!r}")
-        name = name or named
+        if dataset is not None and named not in (None, dataset):
+            raise ValueError(f"`dataset` is {dataset!r}, but {grid!r} is for {named!r}")
+        dataset = dataset or named
     else:
         axes = parse_grid(grid)
-    if name is None:
+    if dataset is None:
         raise ValueError("`dataset` is missing: name it before --grid, or in the TOML file")
-    place = {"data_dir": None if data_dir is None else str(data_dir.resolve()), "device": device}
-    fixed = {key: value for key, value in place.items() if value is not None}
-    about = {"dataset": name, "grid": axes}
-    return SweepFolder.create(out, trials_of(name, axes, fixed), about, extend=extend)
+    trials = trials_of(dataset, axes, settings, partial(protocol, paper=paper))
+    return SweepFolder.create(out, trials, {"dataset": dataset, "grid": axes}, extend=extend)

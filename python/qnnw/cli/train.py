@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from qnnw._common.extras import needs
-from qnnw.cli.shared import (
-    DataDir,
-    Dataset,
-    Device,
-    Json,
-    Quiet,
-    Run,
-    Threads,
-    errors,
-    prepare_process,
-)
+from qnnw.cli.options import Data, Paper, dataset_of, protocol, with_settings
+from qnnw.cli.shared import DataDir, Device, Json, Quiet, Run, Threads, errors, prepare_process
+from qnnw.paper.presets import PRESETS
+from qnnw.training.config import TrainConfig
+from qnnw.training.legacy import num_trained
+from qnnw.training.optimizers import EigenAdam
+from qnnw.training.tasks import SPLITS, task_of
 
 with needs("train", "The qnnw command"):
     import typer
@@ -32,110 +28,49 @@ if TYPE_CHECKING:
 __all__ = ["resume_command", "train_command"]
 
 
+@with_settings()
 def train_command(
-    dataset: Annotated[Dataset, typer.Argument(help="Dataset, with the paper's network for it.")],
-    reps: Annotated[int | None, typer.Option(help="Repetitions of the circuit.")] = None,
-    entanglement: Annotated[
+    name: Annotated[
         str | None,
-        typer.Option(help="linear, reverse_linear, circular, full, pairwise or sca."),
+        typer.Argument(metavar="[NAME]", help="The data set, with its own network; as --data."),
     ] = None,
-    optimizer: Annotated[
-        str | None,
-        typer.Option(
-            help="adam: exact gradients; cobyla: the paper's periods; cobyla-fast: the same in "
-            "O(n^2) per evaluation, for many angles; spsa: the same for shots. "
-            "Default: cobyla for iris, adam for the others."
-        ),
-    ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Adam: passes over the data.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Adam: samples of a step.")] = None,
-    lr: Annotated[float | None, typer.Option(help="Adam: peak learning rate.")] = None,
-    warmup: Annotated[
-        float | None, typer.Option(help="Adam: share of the run until that peak.")
-    ] = None,
-    preconditioning: Annotated[
-        str | None, typer.Option(help="Adam: full (in the gradients' eigenbasis) or diagonal.")
-    ] = None,
-    periods: Annotated[int | None, typer.Option(help="COBYLA, SPSA: training periods.")] = None,
-    angle_evals: Annotated[
-        int | None, typer.Option(help="COBYLA, SPSA: evaluations a period.")
-    ] = None,
-    gamma_evals: Annotated[
-        int | None, typer.Option(help="Nelder-Mead evaluations a period.")
-    ] = None,
-    rhobeg: Annotated[
-        float | None, typer.Option(help="COBYLA, SPSA: first step in the first period, radians.")
-    ] = None,
-    rhobeg_decay: Annotated[
-        float | None, typer.Option(help="That step in the last period, relative to the first.")
-    ] = None,
-    rotate: Annotated[
-        bool | None, typer.Option(help="Turn COBYLA's coordinates at random in each period.")
-    ] = None,
-    shots: Annotated[
-        int | None, typer.Option(help="Measurements an evaluation; exact if not set.")
-    ] = None,
-    signs: Annotated[str | None, typer.Option(help="parity or random.")] = None,
-    mapping: Annotated[str | None, typer.Option(help="paper or centered.")] = None,
-    scale: Annotated[str | None, typer.Option(help="none or fan_in.")] = None,
-    gamma: Annotated[float | None, typer.Option(help="Initial scale.")] = None,
-    activation: Annotated[str | None, typer.Option(help="relu, tanh or identity.")] = None,
-    loss: Annotated[str | None, typer.Option(help="cross-entropy or binary.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of every random choice.")] = None,
-    train_samples: Annotated[
-        int | None, typer.Option(help="Train on a stratified subset of this size.")
-    ] = None,
-    validation_samples: Annotated[
-        int | None,
-        typer.Option(help="Measure on samples held out of the training set, not on the test set."),
-    ] = None,
-    data_dir: DataDir = None,
-    device: Device = None,
-    threads: Threads = None,
+    *,
+    data: Data = None,
+    paper: Paper = False,
     out: Annotated[Path, typer.Option(help="Parent of the run folders.")] = Path("runs"),
     as_json: Json = False,
     quiet: Quiet = False,
+    **settings: Any,
 ) -> None:
-    """Train; iris as in the paper, the others by exact gradients, unless --optimizer says else."""
-    changed = {
-        "reps": reps,
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "lr": lr,
-        "warmup": warmup,
-        "preconditioning": preconditioning,
-        "entanglement": entanglement,
-        "periods": periods,
-        "angle_evals": angle_evals,
-        "gamma_evals": gamma_evals,
-        "rhobeg": rhobeg,
-        "rhobeg_decay": rhobeg_decay,
-        "rotate": rotate,
-        "shots": shots,
-        "signs": signs,
-        "mapping": mapping,
-        "scale": scale,
-        "gamma": gamma,
-        "activation": activation,
-        "loss": loss,
-        "seed": seed,
-        "train_samples": train_samples,
-        "validation_samples": validation_samples,
-        "data_dir": None if data_dir is None else str(data_dir.resolve()),
-        "device": device,
-        "threads": threads,
-    }
-    given: dict[str, Any] = {name: value for name, value in changed.items() if value is not None}
+    """Train a network on data: by what measured best, unless an option says else.
+
+    The data set's own network, or --network my_file.py:make_network.
+    """
 
     def work(listener: Reporter) -> dict[str, Any]:
-        from qnnw.training.presets import preset
+        dataset = dataset_of(name, data)
+        if dataset is None:
+            raise ValueError("`data` is missing: name a data set, or give --data")
+        config = protocol(dataset, settings.pop("optimizer", None), paper).changed(**settings)
         from qnnw.training.runs import start
 
-        config = dataclasses.replace(preset(dataset.value, optimizer), **given)
-        prepare_process(threads)
+        prepare_process(config.threads)
+        if not quiet:
+            _say_papers(config)
         return start(config, out, listener)
 
     _show_result(_listened(work, quiet), as_json)
+
+
+def _say_papers(config: TrainConfig) -> None:
+    """Where the paper trained this network otherwise: what its protocol would take."""
+    paper = PRESETS.get(config.dataset)
+    if paper is None or config.network or not isinstance(config.optimizer, EigenAdam):
+        return
+    budget = paper.optimizer.settings
+    evaluations = budget["periods"] * (budget["angle_evals"] + budget["gamma_evals"])
+    line = f"(the paper's own protocol is --paper: {evaluations} evaluations of all samples)"
+    print(line, file=sys.stderr)
 
 
 def resume_command(
@@ -194,17 +129,26 @@ def _show_result(result: dict[str, Any], as_json: bool) -> None:
         print(json.dumps(result))
         return
     table = Table(title=f"{result['dataset']}, seed {result['seed']}", show_header=False)
-    percent = "{:.2f} %".format
+    share = f"{100 * result['parameter_ratio']:.2f} %"
     rows = {
-        "test accuracy": percent(100 * result["test_accuracy"]),
-        "training accuracy": percent(100 * result["train_accuracy"]),
+        **_measures(result),
         "loss": f"{result['loss']:.4f}",
-        "angles / weights": f"{result['num_angles']} / {result['num_weights']} = "
-        + percent(100 * result["parameter_ratio"]),
-        "gamma": f"{result['gamma']:.4f}",
+        "trained / weights": f"{num_trained(result)} / {result['num_weights']} = {share}",
+        **({"gamma": f"{result['gamma']:.4f}"} if "gamma" in result else {}),
         "work": _work(result),
         "run folder": result["run_dir"],
     }
     for name, value in rows.items():
         table.add_row(name, value)
     Console().print(table)
+
+
+def _measures(result: dict[str, Any]) -> dict[str, str]:
+    words = {"train": "training", "test": "test"}
+    return {
+        f"{words[split]} {measure.label.lower() if measure.unit else measure.label}": measure.shown(
+            result[f"{split}_{measure.key}"]
+        )
+        for measure in task_of(result).measures
+        for split in reversed(SPLITS)
+    }

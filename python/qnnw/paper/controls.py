@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import numpy as np
 
 from qnnw.circuit.ansatz import EfficientSU2
-from qnnw.paper.figures import quick_settings, seed_count
+from qnnw.paper.figures import budgeted, seed_count
+from qnnw.paper.presets import compared
 from qnnw.sweep.ledger import SweepFolder, Trial
-from qnnw.sweep.tables import Group, grouped, measured
+from qnnw.sweep.tables import Group, grouped, heads_of, measured, task_among
 from qnnw.training.config import TrainConfig
-from qnnw.training.presets import preset
+from qnnw.training.legacy import num_trained, upgraded_checkpoint
+from qnnw.training.optimizers import Adam, EigenAdam
 from qnnw.training.record import RunFolder
-from qnnw.weights.mapping import WeightMap
 from qnnw.weights.circuit import map_argument
+from qnnw.weights.mapping import WeightMap
 
 __all__ = [
     "CONTROLS",
@@ -29,10 +30,10 @@ __all__ = [
 CONTROLS: dict[str, tuple[str, dict[str, Any]]] = {
     "circuit": ("the circuit", {}),
     "product": ("a product state: no CNOTs", {"entanglement": "none"}),
-    "subspace": ("a random subspace", {"weights_from": "subspace"}),
-    "frozen": ("the circuit, frozen; gamma alone", {"weights_from": "frozen"}),
-    "haar": ("a Haar-random state; gamma alone", {"weights_from": "haar"}),
-    "direct": ("the network's own weights", {"weights_from": "direct"}),
+    "subspace": ("a random subspace", {"source": "subspace"}),
+    "frozen": ("the circuit, frozen; gamma alone", {"source": "frozen"}),
+    "haar": ("a Haar-random state; gamma alone", {"source": "haar"}),
+    "direct": ("the network's own weights", {"source": "direct"}),
 }
 REPS = (13, 26)
 # They do not depend on the number of layers.
@@ -43,7 +44,7 @@ SEEDS = 3
 def control_trials(
     budget: str = "full",
     seeds: int | None = None,
-    optimizer: str = "adam",
+    optimizer: str = "eigen-adam",
     **place: Any,
 ) -> list[Trial]:
     """The runs: every control on the paper's MNIST network, at 364 and 702 parameters.
@@ -59,19 +60,15 @@ def control_trials(
         An argument is out of range.
     """
     count = seed_count(seeds, SEEDS)
-    base = dataclasses.replace(preset("mnist", optimizer), **place)
-    base = dataclasses.replace(base, **quick_settings(base, budget))
+    base = budgeted(compared("mnist", optimizer).changed(**place), budget)
     trials = []
     for control, (_, settings) in CONTROLS.items():
         for reps in REPS[-1:] if control in _ONCE else REPS:
             for seed in range(count):
-                changed = {**settings, "reps": reps, "seed": seed}
-                config = dataclasses.replace(base, **changed)
-                if control == "subspace" and optimizer == "adam":
-                    config = dataclasses.replace(config, lr=SUBSPACE_LR[reps])
+                config = _suited(base.changed(**settings, reps=reps, seed=seed))
                 axes = {"control": control, "reps": reps, "seed": seed}
                 name = f"{control}-reps{reps}-seed{seed}"
-                trials.append(Trial(name, axes, dataclasses.asdict(config)))
+                trials.append(Trial(name, axes, config.to_dict()))
     return trials
 
 
@@ -79,11 +76,23 @@ def control_trials(
 SUBSPACE_LR = {13: 0.03, 26: 0.2}
 
 
+def _suited(config: TrainConfig) -> TrainConfig:
+    """The control's own best way by gradients; all others are the circuit's."""
+    if not isinstance(config.optimizer, EigenAdam):
+        return config
+    if config.source == "subspace":
+        return config.changed(lr=SUBSPACE_LR[config.reps])
+    if config.source == "direct":  # so many numbers have no eigenbasis that could be held
+        return config.changed(optimizer=Adam(**config.optimizer.settings))
+    return config
+
+
 def about_controls(budget: str, optimizer: str) -> dict[str, Any]:
     """What a picture says of them."""
-    base = preset("mnist", optimizer)
-    settings = quick_settings(base, budget)
-    parts = [f"{name} {value}" for name, value in settings.items()]
+    whole = compared("mnist", optimizer)
+    full = whole.to_dict()
+    few = budgeted(whole, budget).to_dict()
+    parts = [f"{name} {value}" for name, value in few.items() if full[name] != value]
     return {
         "figure": "controls",
         "dataset": "mnist",
@@ -101,51 +110,54 @@ def write_control_table(folder: SweepFolder) -> str:
     begins. ``spread`` is 2^N sum_i p_i^2 of the trained state: 1 if all are equal, 2 (less
     2 / (2^N + 1)) for a Haar-random state.
     """
-    rows = [
-        "| weights from | trained | directions | spread | runs | train % | test % | loss |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
     states = folder.states()
-    for group in grouped(folder, states):
+    groups = grouped(folder, states)
+    heads = ["weights from", "trained", "directions", "spread", "runs"]
+    heads += heads_of(task_among(groups))
+    rows = [_line(heads), _line(["---"] * len(heads))]
+    for group in groups:
         trial = next(
             trial
             for trial in folder.trials
             if all(trial.axes[name] == value for name, value in group.place.items())
         )
-        config = TrainConfig(**trial.config)
         if group.results:
-            rows.append(_row(folder, group, trial, config))
+            rows.append(_row(folder, group, trial, TrainConfig.from_dict(trial.config)))
     text = "\n".join(rows) + "\n"
     folder.write("controls.md", text.encode())
     return text
 
 
+def _line(cells: list[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
 def _row(folder: SweepFolder, group: Group, trial: Trial, config: TrainConfig) -> str:
-    control = str(group.place["control"])
-    gamma = 0 if control in ("subspace", "direct") else 1
-    trained = int(group.results[0]["num_angles"]) + gamma
+    trained = num_trained(group.results[0])
     directions = trained
-    if config.weights_from == "circuit":
+    if config.source == "circuit":
         directions = num_directions(config, int(group.results[0]["num_weights"]))
     cells = [
-        CONTROLS[control][0],
+        CONTROLS[str(group.place["control"])][0],
         str(trained),
         str(directions),
         _spread(folder, trial, config, int(group.results[0]["num_qubits"])),
         str(len(group.results)),
-        *measured(group),
+        *measured(group, task_among([group])),
     ]
-    return "| " + " | ".join(cells) + " |"
+    return _line(cells)
 
 
 def _spread(folder: SweepFolder, trial: Trial, config: TrainConfig, num_qubits: int) -> str:
-    if config.weights_from != "circuit":
+    if config.source != "circuit":
         return ""
     checkpoint = RunFolder(folder.trial_path(trial)).read_checkpoint()
     if checkpoint is None:
         return ""
     ansatz = EfficientSU2(num_qubits, config.reps, config.pairs)
-    probabilities = np.asarray(ansatz.probabilities(checkpoint[0]["angles"]))
+    groups = {"angles": ansatz.num_parameters, "gamma": 1}
+    arrays, _ = upgraded_checkpoint(checkpoint[0], checkpoint[1], groups)
+    probabilities = np.asarray(ansatz.probabilities(arrays["best.angles"]))
     return f"{2**num_qubits * float(np.square(probabilities).sum()):.2f}"
 
 

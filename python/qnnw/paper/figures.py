@@ -8,16 +8,16 @@ figure 2a, whose 728 angles are ``reps=27``.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from dataclasses import dataclass
 from typing import Any
 
+from qnnw.paper.presets import compared
 from qnnw.sweep.ledger import Trial
 from qnnw.training.config import TrainConfig, one_of
-from qnnw.training.presets import preset
+from qnnw.training.optimizers import Cobyla, CobylaFast, EigenAdam
 
-__all__ = ["BUDGETS", "FIGURES", "Figure", "about", "figure_trials", "quick_settings", "seed_count"]
+__all__ = ["BUDGETS", "FIGURES", "Figure", "about", "budgeted", "figure_trials", "seed_count"]
 
 BUDGETS = ("quick", "half", "full")
 
@@ -133,15 +133,14 @@ def figure_trials(
     """
     figure = _checked(name, budget)
     count = seed_count(seeds, figure.seeds[budget])
-    base = _base(figure, budget, optimizer, periods)
-    base = dataclasses.replace(base, **place)
+    base = _base(figure, budget, optimizer, periods).changed(**place)
     trials = []
     for value in figure.values or (None,):
         axes = {} if figure.along is None else {figure.along: value}
         for seed in range(count):
-            config = dataclasses.replace(base, **axes, seed=seed)
+            config = base.changed(**axes, seed=seed)
             spot = "" if figure.along is None else f"{figure.along}{_word(value)}-"
-            trial = Trial(f"{spot}seed{seed}", {**axes, "seed": seed}, dataclasses.asdict(config))
+            trial = Trial(f"{spot}seed{seed}", {**axes, "seed": seed}, config.to_dict())
             trials.append(trial)
     return trials
 
@@ -179,28 +178,28 @@ def _checked(name: str, budget: str) -> Figure:
 
 
 def _base(figure: Figure, budget: str, optimizer: str, periods: int | None) -> TrainConfig:
-    whole = _whole(figure, optimizer)
-    settings = quick_settings(whole, budget)
-    if periods is not None:
-        if whole.optimizer == "adam":
-            raise ValueError(f"`periods` is {periods}; with 'adam' there are none, only epochs")
-        settings["periods"] = periods
-    return dataclasses.replace(whole, **settings)
+    base = budgeted(_whole(figure, optimizer), budget)
+    if periods is None:
+        return base
+    if isinstance(base.optimizer, EigenAdam):
+        raise ValueError(f"`periods` is {periods}; with {optimizer!r} there are none, only epochs")
+    return base.changed(periods=periods)
 
 
-def quick_settings(whole: TrainConfig, budget: str) -> dict[str, Any]:
-    """The settings of a smaller budget that differ from the whole one's."""
+def budgeted(whole: TrainConfig, budget: str) -> TrainConfig:
+    """The settings of a smaller budget."""
     one_of("budget", budget, BUDGETS)
-    rounds = "epochs" if whole.optimizer == "adam" else "periods"
+    optimizer = whole.optimizer
     if budget == "half":
-        return {rounds: math.ceil(getattr(whole, rounds) / 2)}
+        return whole.changed(**optimizer.shortened(math.ceil(optimizer.rounds / 2)))
     if budget == "full" or whole.dataset == "iris":
-        return {}
-    if whole.optimizer == "adam":
-        return {"epochs": 3}
+        return whole
+    if isinstance(optimizer, EigenAdam):
+        return whole.changed(epochs=3)
     # COBYLA's own work would take most of ten minutes: the same method in fewer steps.
-    method = "cobyla-fast" if whole.optimizer == "cobyla" else whole.optimizer
-    return {"optimizer": method, **_QUICK}
+    if isinstance(optimizer, Cobyla):
+        whole = whole.changed(optimizer=CobylaFast(**optimizer.settings))
+    return whole.changed(**_QUICK)
 
 
 # MNIST in ten minutes on two cores.
@@ -208,23 +207,21 @@ _QUICK: dict[str, Any] = {"train_samples": 500, "periods": 8}
 
 
 def _whole(figure: Figure, optimizer: str) -> TrainConfig:
-    whole = preset(figure.dataset, optimizer)
-    return whole if figure.reps is None else dataclasses.replace(whole, reps=figure.reps)
+    whole = compared(figure.dataset, optimizer)
+    return whole if figure.reps is None else whole.changed(reps=figure.reps)
 
 
 def _left_out(figure: Figure, budget: str, optimizer: str, periods: int | None) -> str:
     """What a budget lacks of the paper's, in words; empty for all of it."""
     whole, base = _whole(figure, optimizer), _base(figure, budget, optimizer, periods)
     parts = []
-    if base.optimizer == "adam":
-        if base.epochs != whole.epochs:
-            parts.append(f"{base.epochs} of {whole.epochs} epochs")
-    elif base.periods != whole.periods:
-        parts.append(f"{base.periods} of {whole.periods} periods")
+    if base.optimizer.rounds != whole.optimizer.rounds:
+        rounds = f"{base.optimizer.rounds} of {whole.optimizer.rounds}"
+        parts.append(f"{rounds} {base.optimizer.round_name}s")
     if base.train_samples is not None:
         parts.append(f"{base.train_samples} of 60000 training images")
-    if base.optimizer != whole.optimizer:
-        parts.append(f"{base.optimizer} for {whole.optimizer}")
+    if type(base.optimizer) is not type(whole.optimizer):
+        parts.append(f"{base.optimizer.name} for {whole.optimizer.name}")
     return ", ".join(parts)
 
 

@@ -11,8 +11,10 @@ from qnnw._common.extras import needs
 from qnnw.sweep.ledger import SweepFolder
 from qnnw.sweep.plots import errorbar
 from qnnw.sweep.tables import Group
+from qnnw.training.optimizers import OPTIMIZERS, EigenAdam
 from qnnw.training.plots import draw_history
 from qnnw.training.record import RecordError, RunFolder
+from qnnw.training.tasks import CLASSIFICATION
 
 with needs("train", "qnnw.paper.plots"):
     from matplotlib.axes import Axes
@@ -71,7 +73,7 @@ def _title(about: dict[str, Any], groups: list[Group], begun: int) -> str:
 def _footnote(about: dict[str, Any]) -> str:
     left_out = about["left_out"]
     budget = f"budget {about['budget']}: {left_out}" if left_out else "the paper's budget"
-    if about["optimizer"] == "adam":
+    if issubclass(OPTIMIZERS[about["optimizer"]], EigenAdam):
         budget = f"exact gradients, {left_out or 'all epochs'}"
     return f"{budget}\nopen: the paper ({about['source']})"
 
@@ -144,10 +146,10 @@ def _draw_shots(axis: Axes, groups: list[Group], about: dict[str, Any]) -> None:
 
 def _draw_accuracies(axis: Axes, groups: list[Group], places: list[float]) -> None:
     look = style(0) | {"linestyle": "--", "marker": "o"}
-    errorbar(axis, groups, places, "train_accuracy", label="Train", **look)
+    errorbar(axis, groups, places, "train", CLASSIFICATION.main, label="Train", **look)
     look = style(1) | {"linestyle": "-.", "marker": "^"}
-    errorbar(axis, groups, places, "test_accuracy", label="Test", **look)
-    axis.set_ylabel("Accuracy (%)")
+    errorbar(axis, groups, places, "test", CLASSIFICATION.main, label="Test", **look)
+    axis.set_ylabel(CLASSIFICATION.main.axis)
     axis.grid(axis="y", linewidth=0.3)
 
 

@@ -1,14 +1,15 @@
-"""The paper's settings (Liu et al. 2024, sections III.A and III.B), and like ones for other data."""
+"""The paper's settings (Liu et al. 2024, sections III.A, III.B), and like ones for other data."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from qnnw.training.config import TrainConfig
-from qnnw.training.optimizers import Cobyla
-from qnnw.training.presets import register_paper
+from qnnw.training.config import TrainConfig, one_of
+from qnnw.training.optimizers import OPTIMIZERS, Cobyla, EigenAdam
+from qnnw.training.presets import paper_preset, preset, register_paper
+from qnnw.training.settings import settings_of
 
-__all__ = ["PRESETS"]
+__all__ = ["PRESETS", "compared", "in_protocol"]
 
 # The map of its equations, and the gamma of its text.
 _MAP: dict[str, Any] = {"mapping": "paper", "scale": "none", "gamma": 0.3}
@@ -37,3 +38,29 @@ _OTHERS = {
     "fashion-mnist": PRESETS["mnist"].changed(dataset="fashion-mnist"),
 }
 register_paper({**PRESETS, **_OTHERS})
+
+
+def in_protocol(dataset: str, optimizer: str | None = None) -> TrainConfig:
+    """The paper's protocol, by another optimiser than its COBYLA where one is named.
+
+    The settings that both have, its budget above all, stay the paper's.
+
+    Raises
+    ------
+    ValueError
+        There is none for the data set, or there is no such optimiser.
+    """
+    config = paper_preset(dataset)
+    if optimizer is None:
+        return config
+    kind = OPTIMIZERS[one_of("optimizer", optimizer, OPTIMIZERS)]
+    own = settings_of(kind)
+    shared = {name: value for name, value in config.optimizer.settings.items() if name in own}
+    return config.changed(optimizer=kind(**shared))
+
+
+def compared(dataset: str, optimizer: str) -> TrainConfig:
+    """What a figure is drawn with: the paper's protocol; by gradients, what measured best."""
+    kind = OPTIMIZERS[one_of("optimizer", optimizer, OPTIMIZERS)]
+    settings = preset if issubclass(kind, EigenAdam) else in_protocol
+    return settings(dataset, optimizer)

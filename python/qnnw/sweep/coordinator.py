@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from qnnw._common.extras import needs
+from qnnw._common.extras import MissingExtraError
 from qnnw.sweep.engines import Engine, Report
 from qnnw.sweep.ledger import Ledger, SweepFolder, Trial, TrialState, without_place
 from qnnw.sweep.tables import write_tables
 from qnnw.training.record import RecordError, RunFolder
-
-with needs("train", "qnnw.sweep.coordinator"):
-    from qnnw.sweep.plots import plot_sweep
 
 __all__ = ["SweepListener", "run_sweep"]
 
@@ -87,10 +84,19 @@ def run_sweep(
                 engine.close()
                 listener.stopped()
                 write_tables(folder, coordinator.ledger.states)
-            plot_sweep(folder.path)
+            _draw(folder)
             return coordinator.ledger.states
     finally:
         engine.close()
+
+
+def _draw(folder: SweepFolder) -> None:
+    """The pictures, if they can be drawn: without matplotlib the tables are enough."""
+    try:
+        from qnnw.sweep.plots import plot_sweep
+    except MissingExtraError:
+        return
+    plot_sweep(folder.path)
 
 
 class _Coordinator:

@@ -31,7 +31,7 @@ def estimated_seconds(folder: SweepFolder, capacity: int, threads: int = 1) -> f
 
 
 def _whole_run(trial: Trial, threads: int) -> float:
-    trainer = make_trainer(TrainConfig(**{**trial.config, "threads": threads}))
+    trainer = make_trainer(TrainConfig.from_dict({**trial.config, "threads": threads}))
     try:
         return trainer.seconds_left()
     finally:

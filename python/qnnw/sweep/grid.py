@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import sys
-import types
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
 from qnnw.data import registry
 from qnnw.sweep.ledger import Trial
-from qnnw.training.config import TrainConfig
+from qnnw.training.config import TrainConfig, all_settings
+from qnnw.training.optimizers import OPTIMIZERS
 from qnnw.training.presets import preset
+from qnnw.training.settings import Setting, parsed
 
 __all__ = ["Axes", "parse_grid", "read_grid", "trials_of"]
 
 Axes = dict[str, list[Any]]
 
-_KINDS = {name: kind for name, kind in get_type_hints(TrainConfig).items() if name != "dataset"}
+_OPTIMIZER = Setting("optimizer", str, False, "", "How it is trained.", tuple(OPTIMIZERS), {})
+# A grid is over one data set.
+_SETTINGS = {
+    "optimizer": _OPTIMIZER,
+    **{name: declared for name, declared in all_settings().items() if name != "dataset"},
+}
 # A range longer than this is a slip of the pen.
 MOST_VALUES = 100_000
 
@@ -31,9 +36,10 @@ def parse_grid(text: str) -> Axes:
     Parameters
     ----------
     text
-        ``name=value,value`` parts with spaces between them. Names are the fields of
-        :class:`qnnw.training.config.TrainConfig`, and ``seeds`` for ``seed``. ``a..b`` is every whole number
-        from a to b, both included; ``none`` is no value, for ``shots`` the exact probabilities.
+        ``name=value,value`` parts with spaces between them. Names are those of
+        :func:`qnnw.training.config.all_settings`, ``optimizer``, and ``seeds`` for ``seed``.
+        ``a..b`` is every whole number from a to b, both included; ``none`` is no value, for
+        ``shots`` the exact probabilities.
 
     Raises
     ------
@@ -79,33 +85,55 @@ def read_grid(path: str | Path) -> tuple[str | None, Axes]:
     return content.get("dataset"), axes
 
 
-def trials_of(dataset: str, axes: Axes, fixed: dict[str, Any] | None = None) -> list[Trial]:
+def trials_of(
+    dataset: str,
+    axes: Axes,
+    fixed: dict[str, Any] | None = None,
+    base: Callable[[str, str | None], TrainConfig] = preset,
+) -> list[Trial]:
     """Every combination of the grid's values, as trials.
 
     Parameters
     ----------
     dataset
-        Its preset, for the trial's optimiser, gives the settings that the grid does not name.
+        A registered name, or what :func:`qnnw.data.registry.load` takes.
     axes
         The grid; the last name varies fastest.
     fixed
         More settings, the same for all.
+    base
+        Gives, for the data set and the trial's optimiser, the settings that neither names.
 
     Raises
     ------
     ValueError
-        A combination is out of range.
+        A setting is named twice, or no setting of the trial's optimiser; or a combination is out of
+        range.
     """
-    registry.kind_of(dataset)
+    fixed = fixed or {}
+    twice = next((name for name in axes if name in fixed), None)
+    if twice is not None:
+        raise ValueError(f"`{twice}` is {fixed[twice]!r}, and the grid has it too; name it once")
+    dataset = _absolute("dataset", dataset)
     varied = [name for name, values in axes.items() if len(values) > 1]
     trials = []
     for combination in itertools.product(*axes.values()):
-        settings = {**(fixed or {}), **dict(zip(axes, combination, strict=True))}
-        base = preset(dataset, settings.get("optimizer"))
-        config = dataclasses.replace(base, **settings)
+        settings = {**fixed, **dict(zip(axes, combination, strict=True))}
         place = {name: settings[name] for name in varied}
-        trials.append(Trial(trial_name(place), place, dataclasses.asdict(config)))
+        changed = {name: _absolute(name, value) for name, value in settings.items()}
+        config = base(dataset, changed.pop("optimizer", None)).changed(**changed)
+        trials.append(Trial(trial_name(place), place, config.to_dict()))
     return trials
+
+
+def _absolute(name: str, value: Any) -> Any:
+    """Paths made absolute: a trial runs in another process, perhaps in another folder."""
+    if name == "dataset":
+        try:
+            registry.kind_of(value)
+        except ValueError as error:
+            raise ValueError(str(error).replace("`name`", "`dataset`", 1)) from None
+    return registry.resolved(value) if name in ("dataset", "network") and value else value
 
 
 def trial_name(place: dict[str, Any]) -> str:
@@ -116,12 +144,12 @@ def trial_name(place: dict[str, Any]) -> str:
 
 def _add(axes: Axes, name: str, pieces: Sequence[str]) -> None:
     name = "seed" if name == "seeds" else name
-    if name not in _KINDS:
-        known = ", ".join(sorted([*_KINDS, "seeds"]))
+    if name not in _SETTINGS:
+        known = ", ".join(sorted([*_SETTINGS, "seeds"]))
         raise ValueError(f"`grid` has the name {name!r}; it must be one of {known}")
     if name in axes:
         raise ValueError(f"`grid` has {name!r} twice")
-    values = [value for piece in pieces for value in _values(name, piece.strip())]
+    values = [value for piece in pieces for value in _values(_SETTINGS[name], piece.strip())]
     if not values:
         raise ValueError(f"`grid` has no value for {name!r}")
     repeated = next((value for value in values if values.count(value) > 1), None)
@@ -130,41 +158,17 @@ def _add(axes: Axes, name: str, pieces: Sequence[str]) -> None:
     axes[name] = values
 
 
-def _values(name: str, piece: str) -> list[Any]:
+def _values(declared: Setting, piece: str) -> list[Any]:
     first, dots, last = piece.partition("..")
-    if dots and int in _kinds(name):
-        try:
-            numbers = range(int(first), int(last) + 1)
-        except ValueError:
-            numbers = range(0)
-        if not 0 < len(numbers) <= MOST_VALUES:
-            raise ValueError(
-                f"`grid` has the range {piece!r} for {name!r}; it must be like 0..9, with at most "
-                f"{MOST_VALUES} numbers"
-            )
-        return list(numbers)
-    return [_value(name, piece)]
-
-
-def _value(name: str, piece: str) -> Any:
-    kinds = _kinds(name)
-    lower = piece.lower()
-    if lower == "none" and types.NoneType in kinds:
-        return None
-    if bool in kinds and lower in ("true", "false"):
-        return lower == "true"
-    for kind in (int, float):
-        if kind in kinds:
-            try:
-                return kind(piece)
-            except ValueError:
-                continue
-    if str in kinds:
-        return piece
-    wanted = " or ".join("none" if kind is types.NoneType else kind.__name__ for kind in kinds)
-    raise ValueError(f"`grid` has {piece!r} for {name!r}; it must be {wanted}")
-
-
-def _kinds(name: str) -> tuple[type, ...]:
-    kind = _KINDS[name]
-    return get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
+    if not dots or declared.kind is not int:
+        return [parsed(declared, piece)]
+    try:
+        numbers = range(int(first), int(last) + 1)
+    except ValueError:
+        numbers = range(0)
+    if not 0 < len(numbers) <= MOST_VALUES:
+        raise ValueError(
+            f"`grid` has the range {piece!r} for {declared.name!r}; it must be like 0..9, with at "
+            f"most {MOST_VALUES} numbers"
+        )
+    return list(numbers)

@@ -21,11 +21,14 @@ from pathlib import Path
 from typing import Any
 
 from qnnw._common.files import write_atomically
+from qnnw.training.legacy import upgraded
+from qnnw.training.optimizers import OPTIMIZERS
 from qnnw.training.record import RecordError, RunFolder, locked
 
 __all__ = ["Ledger", "SweepFolder", "Trial", "TrialState", "without_place"]
 
-FORMAT = 1
+# 1: release 0.1, whose trials have its settings; see qnnw.training.legacy.
+FORMAT = 2
 # Settings that decide where a trial runs, and none of its numbers.
 PLACE = ("threads", "device", "data_dir")
 
@@ -41,7 +44,7 @@ class Trial:
     axes
         The values of what the grid varies, in the grid's order.
     config
-        All its settings, those of :class:`qnnw.training.config.TrainConfig`.
+        All its settings, as :meth:`qnnw.training.config.TrainConfig.to_dict` gives them.
     """
 
     name: str
@@ -51,7 +54,7 @@ class Trial:
     @property
     def rounds(self) -> int:
         """Periods or epochs of the whole run."""
-        return int(self.config["epochs" if self.config["optimizer"] == "adam" else "periods"])
+        return int(self.config[f"{OPTIMIZERS[self.config['optimizer']].round_name}s"])
 
     def same_numbers(self, other: Trial) -> bool:
         """Whether both give the same result."""
@@ -101,9 +104,9 @@ class SweepFolder:
         self.path = Path(path)
         try:
             content = json.loads(self.spec_path.read_text(encoding="utf-8"))
-            if content["format"] != FORMAT:
+            if content["format"] not in (1, FORMAT):
                 raise ValueError(f"format {content['format']!r}")
-            self.trials = tuple(Trial(**trial) for trial in content["trials"])
+            self.trials = tuple(_trial(**trial) for trial in content["trials"])
             self.about: dict[str, Any] = content["about"]
         except FileNotFoundError:
             raise RecordError(f"{str(self.path)!r} is no sweep: it has no sweep.json") from None
@@ -308,6 +311,14 @@ class Ledger:
             state.status, state.error = "failed", str(line["error"])
         elif event == "again":
             state.status, state.error, state.deaths = "waiting", None, 0
+
+
+def _trial(name: str, axes: dict[str, Any], config: dict[str, Any]) -> Trial:
+    """A trial as it is stored; one of release 0.1 with its settings in today's form."""
+    try:
+        return Trial(name, axes, upgraded(config))
+    except KeyError as error:
+        raise ValueError(f"the settings of the trial {name!r} are of no release: {error}") from None
 
 
 def _write_spec(path: Path, trials: list[Trial], about: dict[str, Any]) -> None:

@@ -11,8 +11,11 @@ import numpy as np
 from qnnw._common.drawing import canvas, style, write_pictures
 from qnnw._common.extras import needs
 from qnnw.sweep.ledger import SweepFolder
-from qnnw.sweep.tables import Group, grouped
+from qnnw.sweep.shown import drawer_of
+from qnnw.sweep.tables import Group, grouped, task_among
+from qnnw.training.legacy import num_trained
 from qnnw.training.record import RecordError
+from qnnw.training.tasks import Measure
 
 with needs("train", "qnnw.sweep.plots"):
     from matplotlib.axes import Axes
@@ -24,9 +27,9 @@ PREFERRED = ("reps", "shots")
 
 
 def plot_sweep(path: str | os.PathLike[str]) -> list[Path]:
-    """Draw a sweep's accuracies, mean and standard deviation over its seeds, as PNG and SVG.
+    """Draw a sweep's main measure, mean and standard deviation over its seeds, as PNG and SVG.
 
-    The horizontal axis is the number of parameters where the grid varies ``reps``, else the
+    The horizontal axis is the number of trained numbers where the grid varies ``reps``, else the
     number of shots, else what it varies first; what else it varies tells the curves apart.
 
     Parameters
@@ -37,8 +40,8 @@ def plot_sweep(path: str | os.PathLike[str]) -> list[Path]:
     Returns
     -------
     list of Path
-        ``sweep.png`` and ``sweep.svg``, a figure of the paper under its own name; none while no
-        trial is finished, or, where training itself is drawn, none has finished a round.
+        ``sweep.png`` and ``sweep.svg``, or a registered figure under its own name; none while there
+        is nothing to draw.
 
     Raises
     ------
@@ -47,10 +50,9 @@ def plot_sweep(path: str | os.PathLike[str]) -> list[Path]:
     """
     folder = SweepFolder(path)
     groups = [group for group in grouped(folder, folder.states()) if group.results]
-    if "figure" in folder.about:
-        from qnnw.paper.plots import draw_figure
-
-        drawn = draw_figure(folder, groups)
+    drawer = drawer_of(folder)
+    if drawer is not None:
+        drawn = drawer(folder, groups)
         name = folder.path / folder.about["figure"]
         return [] if drawn is None else write_pictures(drawn, name, _writer(folder))
     if not groups:
@@ -59,8 +61,10 @@ def plot_sweep(path: str | os.PathLike[str]) -> list[Path]:
     varied = [name for name in folder.varied() if name != "seed"]
     along = next((name for name in PREFERRED if name in varied), varied[0] if varied else None)
     others = [name for name in varied if name != along]
-    _draw_curves(axis, groups, along, others)
-    axis.set_ylabel("Accuracy (%)")
+    measure = task_among(groups).main
+    shown = [group for group in groups if group.has(f"test_{measure.key}")]
+    _draw_curves(axis, shown, along, others, measure)
+    axis.set_ylabel(measure.axis)
     axis.grid(axis="y", linewidth=0.3)
     axis.legend(fontsize="small")
     finished, trials = sum(len(g.results) for g in groups), len(folder.trials)
@@ -69,14 +73,19 @@ def plot_sweep(path: str | os.PathLike[str]) -> list[Path]:
     return write_pictures(figure, folder.path / "sweep", _writer(folder))
 
 
-def errorbar(axis: Axes, groups: list[Group], places: Any, measure: str, **look: Any) -> None:
-    """Mean and standard deviation of an accuracy, in percent."""
-    means = [100 * group.mean(measure) for group in groups]
-    deviations = [100 * (group.deviation(measure) or 0.0) for group in groups]
+def errorbar(
+    axis: Axes, groups: list[Group], places: Any, split: str, measure: Measure, **look: Any
+) -> None:
+    """Mean and standard deviation of a measure on one of the splits, as it is shown."""
+    key = f"{split}_{measure.key}"
+    means = [measure.times * group.mean(key) for group in groups]
+    deviations = [measure.times * (group.deviation(key) or 0.0) for group in groups]
     axis.errorbar(places, means, deviations, capsize=3, **look)
 
 
-def _draw_curves(axis: Axes, groups: list[Group], along: str | None, others: list[str]) -> None:
+def _draw_curves(
+    axis: Axes, groups: list[Group], along: str | None, others: list[str], measure: Measure
+) -> None:
     curves: dict[str, list[Group]] = {}
     for group in groups:
         label = ", ".join(f"{name} {_said(group.place[name], name)}" for name in others)
@@ -86,10 +95,10 @@ def _draw_curves(axis: Axes, groups: list[Group], along: str | None, others: lis
         spots = [places[_key(group, along)] for group in members]
         look = style(number)
         test = f"{label}: test" if label else "Test"
-        errorbar(axis, members, spots, "test_accuracy", label=test, **look)
+        errorbar(axis, members, spots, "test", measure, label=test, **look)
         train = f"{label}: train" if label else "Train"
         look |= {"markerfacecolor": "none", "alpha": 0.6, "linewidth": 0.8}
-        errorbar(axis, members, spots, "train_accuracy", label=train, **look)
+        errorbar(axis, members, spots, "train", measure, label=train, **look)
     _label_places(axis, places, along)
 
 
@@ -97,7 +106,7 @@ def _key(group: Group, along: str | None) -> Any:
     if along is None:
         return None
     if along == "reps":
-        return group.results[0]["num_angles"]
+        return num_trained(group.results[0])
     return group.place[along]
 
 
@@ -114,7 +123,7 @@ def _places(groups: list[Group], along: str | None) -> dict[Any, float]:
 
 
 def _label_places(axis: Axes, places: dict[Any, float], along: str | None) -> None:
-    names = {"reps": "Trained angles", "shots": "Measurement shots", None: ""}
+    names = {"reps": "Trained numbers", "shots": "Measurement shots", None: ""}
     axis.set_xlabel(names.get(along, str(along)))
     spots = list(places.values())
     if min(spots) > 0 and max(spots) > 8 * min(spots):

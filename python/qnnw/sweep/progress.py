@@ -9,6 +9,7 @@ from qnnw._common.extras import needs
 from qnnw._common.words import duration
 from qnnw.sweep.coordinator import SweepListener
 from qnnw.sweep.ledger import SweepFolder, Trial, TrialState
+from qnnw.training.tasks import task_of
 
 with needs("train", "qnnw.sweep.progress"):
     from rich.console import Console
@@ -127,8 +128,5 @@ class _Display(_Lines):
 def _outcome(trial: Trial, state: TrialState) -> str:
     if state.result is None:
         return f"{trial.name}: failed: {state.error}"
-    result = state.result
-    return (
-        f"{trial.name}: test {100 * result['test_accuracy']:.2f} %, train "
-        f"{100 * result['train_accuracy']:.2f} %, loss {result['loss']:.4f}"
-    )
+    words = task_of(state.result).words(state.result)
+    return f"{trial.name}: {words}, loss {state.result['loss']:.4f}"

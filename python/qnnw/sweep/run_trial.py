@@ -43,7 +43,7 @@ def run_trial(
     path
         Its run folder.
     settings
-        Those of :class:`qnnw.training.config.TrainConfig`.
+        As :meth:`qnnw.training.config.TrainConfig.to_dict` gives them.
     on_round
         Hears ``{"round": number}`` after every finished round.
 
@@ -74,9 +74,9 @@ def _result(
 
         def round_finished(self, line: dict[str, Any]) -> None:
             if on_round is not None:
-                on_round({"round": line.get("epoch", line.get("period"))})
+                on_round({"round": line[config.optimizer.round_name]})
 
-    config = TrainConfig(**settings)
+    config = TrainConfig.from_dict(settings)
     until = time.monotonic() + LONGEST_WAIT_SECONDS
     while True:
         try:

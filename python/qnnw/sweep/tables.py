@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from qnnw.sweep.ledger import SweepFolder, Trial, TrialState
+from qnnw.training.legacy import num_trained
+from qnnw.training.tasks import SPLITS, Task, task_of
 
-__all__ = ["Group", "grouped", "measured", "write_tables"]
-
-MEASURES = ("train_accuracy", "test_accuracy", "loss")
+__all__ = ["Group", "grouped", "heads_of", "measured", "task_among", "write_tables"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,10 @@ class Group:
     def values(self, measure: str) -> list[float]:
         """A measure of every finished trial."""
         return [float(result[measure]) for result in self.results]
+
+    def has(self, measure: str) -> bool:
+        """Whether there is a finished trial, and all of them have the measure."""
+        return bool(self.results) and all(measure in result for result in self.results)
 
     def mean(self, measure: str) -> float:
         """Mean over the finished trials, of which there must be one."""
@@ -63,31 +67,40 @@ def grouped(folder: SweepFolder, states: dict[str, TrialState]) -> list[Group]:
 
 def write_tables(folder: SweepFolder, states: dict[str, TrialState]) -> str:
     """Write ``results.csv``, ``table.csv`` and ``table.md``; gives the last one's text."""
-    lines, groups = _trial_lines(folder, states), grouped(folder, states)
-    folder.write("results.csv", _csv(lines))
-    folder.write("table.csv", _csv([_group_line(group) for group in groups]))
-    text = _markdown(groups)
+    groups = grouped(folder, states)
+    task = task_among(groups)
+    folder.write("results.csv", _csv(_trial_lines(folder, states, task)))
+    folder.write("table.csv", _csv([_group_line(group, task) for group in groups]))
+    text = _markdown(groups, task)
     folder.write("table.md", text.encode())
     return text
 
 
-def _trial_lines(folder: SweepFolder, states: dict[str, TrialState]) -> list[dict[str, Any]]:
+def task_among(groups: list[Group]) -> Task:
+    """The task of the first finished trial: a sweep is shown by the measures of one."""
+    return task_of(next((result for group in groups for result in group.results), {}))
+
+
+def _trial_lines(
+    folder: SweepFolder, states: dict[str, TrialState], task: Task
+) -> list[dict[str, Any]]:
     lines = []
     for trial in folder.trials:
         state = states[trial.name]
         result = state.result or {}
-        measures = {name: result.get(name) for name in ("num_angles", *MEASURES, "gamma")}
-        line = {"trial": trial.name, **trial.axes, "status": state.status, **measures}
-        lines.append({**line, "error": state.error})
+        trained = num_trained(result) if result else None
+        measures = {name: result.get(name) for name in (*task.keys(), "loss", "gamma")}
+        line = {"trial": trial.name, **trial.axes, "status": state.status, "num_trained": trained}
+        lines.append({**line, **measures, "error": state.error})
     return lines
 
 
-def _group_line(group: Group) -> dict[str, Any]:
+def _group_line(group: Group, task: Task) -> dict[str, Any]:
     line = {**group.place, "trials": group.trials, "finished": len(group.results)}
-    line["num_angles"] = group.results[0]["num_angles"] if group.results else None
-    for measure in MEASURES:
-        line[f"{measure}_mean"] = group.mean(measure) if group.results else None
-        line[f"{measure}_sd"] = group.deviation(measure) if group.results else None
+    line["num_trained"] = num_trained(group.results[0]) if group.results else None
+    for measure in (*task.keys(), "loss"):
+        line[f"{measure}_mean"] = group.mean(measure) if group.has(measure) else None
+        line[f"{measure}_sd"] = group.deviation(measure) if group.has(measure) else None
     return line
 
 
@@ -99,28 +112,39 @@ def _csv(lines: list[dict[str, Any]]) -> bytes:
     return text.getvalue().encode()
 
 
-def _markdown(groups: list[Group]) -> str:
+def _markdown(groups: list[Group], task: Task) -> str:
     axes = list(groups[0].place) if groups else []
-    heads = [*axes, "angles", "runs", "train %", "test %", "loss"]
+    heads = [*axes, "trained", "runs", *heads_of(task)]
     rows = [heads, ["---"] * len(heads)]
     for group in groups:
         runs = str(len(group.results))
         if len(group.results) < group.trials:
             runs += f" of {group.trials}"
-        angles = str(group.results[0]["num_angles"]) if group.results else ""
-        measures = measured(group)
+        trained = str(num_trained(group.results[0])) if group.results else ""
         place = ["none" if value is None else str(value) for value in group.place.values()]
-        rows.append([*place, angles, runs, *measures])
+        rows.append([*place, trained, runs, *measured(group, task)])
     return "".join("| " + " | ".join(row) + " |\n" for row in rows)
 
 
-def measured(group: Group) -> list[str]:
-    """Training and test accuracy in percent, and the loss: mean ± deviation, in words."""
-    if not group.results:
-        return [""] * len(MEASURES)
+def heads_of(task: Task) -> list[str]:
+    """The columns that :func:`measured` fills."""
+    heads = [
+        f"{split} {measure.unit.strip() or measure.label}"
+        for measure in task.measures
+        for split in SPLITS
+    ]
+    return [*heads, "loss"]
+
+
+def measured(group: Group, task: Task) -> list[str]:
+    """Every measure on both splits, and the loss: mean ± deviation, in words."""
+    looks = [(measure.times, measure.digits) for measure in task.measures for _ in SPLITS]
     cells = []
-    for measure, times, digits in zip(MEASURES, (100, 100, 1), (2, 2, 3), strict=True):
-        text = f"{times * group.mean(measure):.{digits}f}"
-        deviation = group.deviation(measure)
+    for key, (times, digits) in zip((*task.keys(), "loss"), [*looks, (1, 3)], strict=True):
+        if not group.has(key):
+            cells.append("")
+            continue
+        text = f"{times * group.mean(key):.{digits}f}"
+        deviation = group.deviation(key)
         cells.append(text if deviation is None else f"{text} ± {times * deviation:.{digits}f}")
     return cells

@@ -11,7 +11,7 @@ from qnnw.training.config import FORMAT, TrainConfig
 from qnnw.training.optimizers import OPTIMIZERS
 from qnnw.training.settings import settings_of
 
-__all__ = ["upgraded", "upgraded_checkpoint"]
+__all__ = ["num_trained", "upgraded", "upgraded_checkpoint"]
 
 # What release 0.1 took where a record lacks a setting.
 _THEN: dict[str, Any] = {
@@ -41,6 +41,9 @@ def upgraded(settings: dict[str, Any]) -> dict[str, Any]:
     whole = old.pop("preconditioning", "full") == "full" and source != "direct"
     if optimizer == "adam" and whole:
         optimizer = "eigen-adam"
+    # It had only losses for classes, of which this is the task's own.
+    if old["loss"] == "cross-entropy":
+        old["loss"] = None
     own = settings_of(OPTIMIZERS[optimizer])
     names = [*settings_of(TrainConfig), *own]
     values = {**old, "source": source, "optimizer": optimizer, "format": FORMAT}
@@ -83,3 +86,11 @@ def upgraded_checkpoint(
         if name.split(".")[0] not in ("best", "now", "moment") or name.split(".")[1] in groups
     }
     return kept, state
+
+
+def num_trained(result: dict[str, Any]) -> int:
+    """How many numbers a run trained; release 0.1 counted them without gamma."""
+    if "num_trained" in result:
+        return int(result["num_trained"])
+    gamma = result.get("weights_from", "circuit") not in ("subspace", "direct")
+    return int(result["num_angles"]) + gamma

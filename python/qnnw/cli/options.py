@@ -1,0 +1,165 @@
+"""The options of a command, made from the settings as they are declared."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+from qnnw._common.extras import needs
+from qnnw.data import registry
+from qnnw.paper.presets import in_protocol
+from qnnw.training.config import TrainConfig, all_settings
+from qnnw.training.optimizers import OPTIMIZERS
+from qnnw.training.presets import preset
+from qnnw.training.settings import Setting, settings_of
+
+with needs("train", "The qnnw command"):
+    import typer
+
+__all__ = ["Data", "Paper", "dataset_of", "given_settings", "protocol", "with_settings"]
+
+# An option that was given as `none`, beside one that was not given.
+_NONE = object()
+
+Data = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        metavar="SPEC",
+        help="A registered name, a file (.npz, .csv), a folder of images by class, "
+        "torchvision:NAME, or my_file.py:make_data.",
+    ),
+]
+Paper = Annotated[
+    bool, typer.Option("--paper", help="The paper's protocol instead of what measured best.")
+]
+
+
+def with_settings(*without: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command, which takes ``**settings``, an option for every setting.
+
+    What it gets is what was given, by the settings' names.
+
+    Parameters
+    ----------
+    without
+        The settings that the command has options of its own for.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        signature = inspect.signature(command, eval_str=True)
+        own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        declared = [s for name, s in all_settings().items() if name not in ("dataset", *without)]
+        options = [_optimizer(), *(_parameter(setting) for setting in declared)]
+        names = [option.name for option in options]
+
+        @functools.wraps(command)
+        def called(**values: Any) -> None:
+            settings = given_settings({name: values.pop(name) for name in names})
+            command(**values, **settings)
+
+        called.__signature__ = signature.replace(parameters=[*own, *options])  # type: ignore[attr-defined]
+        called.__annotations__ = {p.name: p.annotation for p in (*own, *options)}
+        return called
+
+    return decorate
+
+
+def given_settings(values: dict[str, Any]) -> dict[str, Any]:
+    """The options that were given, as settings; paths as they hold from every folder."""
+    given = {
+        name: None if value is _NONE else value
+        for name, value in values.items()
+        if value is not None
+    }
+    folder = given.get("data_dir")
+    return given if folder is None else {**given, "data_dir": str(Path(folder).resolve())}
+
+
+def dataset_of(name: str | None, data: str | None) -> str | None:
+    """The data set, by its position or by ``--data``."""
+    if name is not None and data is not None:
+        raise ValueError(f"`data` is {data!r} and the dataset {name!r}; give one of them")
+    return data if name is None else name
+
+
+def protocol(dataset: str, optimizer: str | None, paper: bool) -> TrainConfig:
+    """The settings that others are changes of: the best, or the paper's."""
+    return in_protocol(dataset, optimizer) if paper else preset(dataset, optimizer)
+
+
+def _optimizer() -> inspect.Parameter:
+    told = "; ".join(f"{name}: {_summary(kind)}" for name, kind in OPTIMIZERS.items())
+    info = typer.Option("--optimizer", metavar="NAME", help=told, show_default="eigen-adam")
+    return _option("optimizer", str | None, info)
+
+
+def _summary(kind: type) -> str:
+    """The first sentence of a class's docstring, without its reference."""
+    return inspect.cleandoc(kind.__doc__ or "").split("\n")[0].split(";")[0].rstrip(".")
+
+
+def _parameter(declared: Setting) -> inspect.Parameter:
+    flag = "--" + declared.name.replace("_", "-")
+    more: dict[str, Any] = {}
+    if declared.kind is bool:
+        flag += "/--no-" + declared.name.replace("_", "-")
+    elif declared.optional:
+        more = {"parser": _or_none(declared), "metavar": f"{_metavar(declared)}|none"}
+    elif declared.choices is not None:
+        more = {"metavar": _metavar(declared)}
+    info = typer.Option(flag, help=_help(declared), show_default=_default(declared), **more)
+    kind = Any if "parser" in more else declared.kind | None
+    return _option(declared.name, kind, info)
+
+
+def _option(name: str, kind: Any, info: Any) -> inspect.Parameter:
+    annotation: Any = Annotated[kind, info]
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
+    )
+
+
+def _metavar(declared: Setting) -> str:
+    if declared.choices is not None:
+        return "|".join(declared.choices)
+    return {int: "INTEGER", float: "FLOAT", str: "TEXT"}[declared.kind]
+
+
+def _or_none(declared: Setting) -> Callable[[str], Any]:
+    """Takes a word to the setting's value, and ``none`` to none."""
+
+    def value(word: str) -> Any:
+        if word.lower() == "none":
+            return _NONE
+        try:
+            return declared.kind(word)
+        except ValueError:
+            raise typer.BadParameter(f"{word!r} is not {declared.wanted}") from None
+
+    return value
+
+
+def _help(declared: Setting) -> str:
+    """What it does, and whose it is where it is not every optimiser's."""
+    users = [name for name, kind in OPTIMIZERS.items() if declared.name in settings_of(kind)]
+    return f"{', '.join(users)}: {declared.help}" if users else declared.help
+
+
+def _default(declared: Setting) -> str:
+    """The presets' values; a list where they differ."""
+    places = {**{name: name for name in registry.names()}, "others": "any.csv"}
+    values = {
+        name: preset(place).to_dict().get(declared.name, declared.default)
+        for name, place in places.items()
+    }
+    if len({repr(value) for value in values.values()}) > 1:
+        return ", ".join(f"{name} {_word(value)}" for name, value in values.items())
+    return _word(next(iter(values.values())))
+
+
+def _word(value: Any) -> str:
+    return "none" if value is None else str(value)
