@@ -14,7 +14,7 @@ from torch import nn
 
 import qnnw
 from qnnw.data import networks
-from qnnw.nn import QuantumTrain, pretrained, tensorfile
+from qnnw.nn import QuantumTrain, pretrained, stored, tensorfile
 from qnnw.nn.tensorfile import ModelFileError
 
 
@@ -216,7 +216,7 @@ def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
 
 def test_weights_of_another_rounding_are_told(tmp_path, monkeypatch):
     model = trained()
-    monkeypatch.setattr(pretrained, "_weights_digest", lambda _: "another machine's")
+    monkeypatch.setattr(stored, "weights_digest", lambda _: "another machine's")
     pretrained.save_recipe(model, tmp_path / "recipe")
     monkeypatch.undo()
     with pytest.warns(pretrained.RecipeWarning, match="last bits"):

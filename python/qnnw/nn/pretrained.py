@@ -1,111 +1,24 @@
-"""A :class:`qnnw.nn.QuantumTrain` in files: a folder to train on from, or a recipe of a few kB."""
+"""Recipes: a :class:`qnnw.nn.QuantumTrain` as a file of a few kB, and back to a plain network."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from qnnw._common.extras import needs
-from qnnw._common.files import write_atomically
-from qnnw.nn import released
-from qnnw.weights.source import Description, from_description
 
 with needs("train", "qnnw.nn.pretrained"):
-    import torch
-    from torch import Tensor, nn
+    from torch import nn
 
-    from qnnw.nn import tensorfile
+    from qnnw.nn import stored, tensorfile
     from qnnw.nn.quantum_train import QuantumTrain
-    from qnnw.nn.tensorfile import ModelFileError
-    from qnnw.nn.wrapping import prepared
-    from qnnw.weights.targets import Target, find_targets
 
-__all__ = ["RecipeWarning", "load", "load_recipe", "save", "save_recipe"]
-
-FORMAT = 2
-MODEL, CONFIG = "model.safetensors", "config.json"
-# What is none of the numbers keeps its own name behind one of these.
-SOURCE, REST, ROWS = "source.", "module.", "rows."
+__all__ = ["RecipeWarning", "load_recipe", "save_recipe"]
 
 
 class RecipeWarning(UserWarning):
     """The weights that a recipe made here differ in their last bits from those it was made from."""
-
-
-def save(
-    model: QuantumTrain, directory: str | os.PathLike[str], *, include_frozen: bool = False
-) -> None:
-    """Write a model to a folder, to be trained on or merged later.
-
-    ``model.safetensors`` holds the numbers, what else trains, and buffers; its metadata hold the
-    source's seeds and settings and a checksum. Arrays are written only where no seed makes them,
-    frozen parameters only where asked: of these the file keeps a digest. ``config.json`` says the
-    same for a reader. Both are written atomically.
-
-    Parameters
-    ----------
-    model
-        The model.
-    directory
-        Made if it is not there.
-    include_frozen
-        Write the frozen parameters too: the folder is then read into any network of that shape.
-
-    Raises
-    ------
-    TypeError
-        The network's state has something that is no dense tensor; the message names it.
-    OSError
-        It cannot be written.
-    """
-    folder = Path(directory)
-    tensors, description = _describe(model, include_frozen)
-    folder.mkdir(parents=True, exist_ok=True)
-    tensorfile.write(folder / MODEL, tensors, description)
-    text = json.dumps(description, indent=2) + "\n"
-    write_atomically(folder / CONFIG, text.encode())
-
-
-def load(
-    module: nn.Module, directory: str | os.PathLike[str], *, copy: bool | None = None
-) -> QuantumTrain:
-    """Read what :func:`save` wrote, in this release or an earlier one.
-
-    Parameters
-    ----------
-    module
-        A network with the names and shapes of the one that was saved. What the folder holds comes
-        in the place of its values; frozen parameters that the folder does not hold must be those
-        that it was saved with, and are then in common with it.
-    directory
-        The folder.
-    copy
-        ``False``: wrap the module itself, which is changed only if everything fits.
-
-    Raises
-    ------
-    ModelFileError
-        The folder is missing, damaged, of another format, or belongs to another network.
-    """
-    folder = Path(directory)
-    tensors, description = tensorfile.read(folder / MODEL)
-    config = folder / CONFIG
-    if config.exists():
-        try:
-            same = json.loads(config.read_text(encoding="utf-8")) == description
-        except (OSError, ValueError) as error:
-            raise ModelFileError(f"{str(config)!r} is damaged: {error}") from error
-        if not same:
-            raise ModelFileError(
-                f"{str(config)!r} belongs to another state than {MODEL} beside it; without it that "
-                "file is read alone"
-            )
-    return _rebuild(module, tensors, description, folder / MODEL, copy)
 
 
 def save_recipe(model: QuantumTrain, path: str | os.PathLike[str]) -> None:
@@ -126,7 +39,7 @@ def save_recipe(model: QuantumTrain, path: str | os.PathLike[str]) -> None:
     TypeError, OSError
         As for :func:`save`.
     """
-    tensorfile.write(path, *_describe(model, True))
+    tensorfile.write(path, *stored.describe(model, True))
 
 
 def load_recipe(path: str | os.PathLike[str], module: nn.Module) -> nn.Module:
@@ -155,8 +68,8 @@ def load_recipe(path: str | os.PathLike[str], module: nn.Module) -> nn.Module:
         The file is missing, damaged, of another format, or belongs to another network.
     """
     tensors, description = tensorfile.read(path)
-    model = _rebuild(module, tensors, description, Path(path))
-    if _weights_digest(model) != description["weights_sha256"]:
+    model = stored.rebuild(QuantumTrain.from_parts, module, tensors, description, Path(path))
+    if stored.weights_digest(model) != description["weights_sha256"]:
         warnings.warn(
             f"{str(path)!r} was made with another instruction set: some weights differ from the "
             "original in their last bits",
@@ -165,155 +78,3 @@ def load_recipe(path: str | os.PathLike[str], module: nn.Module) -> nn.Module:
         )
     module.load_state_dict(model.merge_and_unload().state_dict())
     return module
-
-
-def _describe(model: QuantumTrain, frozen: bool) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    source = model.source.describe()
-    tensors = {name: number.detach() for name, number in model.numbers.items()}
-    for name, array in source.arrays.items():
-        tensors[SOURCE + name] = torch.from_numpy(array.copy())
-    for number, row in model._maker.kept.items():
-        tensors[f"{ROWS}{number}"] = row
-    state = _checked_state(model.module)
-    frozen_names = set() if frozen else _frozen_names(model.module)
-    left_out = [name for name in state if name in frozen_names]
-    for name, tensor in state.items():
-        if name not in left_out:
-            tensors[REST + name] = tensor
-    description = {
-        "format": FORMAT,
-        "source": source.settings,
-        "targets": [target.describe() for target in model.targets],
-        "draws": int(model.draws),
-        "weights_sha256": _weights_digest(model),
-        "frozen_sha256": _digest([state[name] for name in left_out]) if left_out else None,
-    }
-    return tensors, description
-
-
-def _checked_state(module: nn.Module) -> dict[str, Tensor]:
-    state: dict[str, Any] = module.state_dict()
-    for name, value in state.items():
-        if not isinstance(value, Tensor):
-            raise TypeError(
-                f"the network's state has {name!r} of type {type(value).__name__}; only tensors "
-                "are saved"
-            )
-        if value.layout != torch.strided or value.is_quantized:
-            raise TypeError(f"the network's state has {name!r}, which is no dense plain tensor")
-    return state
-
-
-def _frozen_names(module: nn.Module) -> set[str]:
-    """Parameters that do not train, by all of their names."""
-    parameters = module.named_parameters(remove_duplicate=False)
-    return {name for name, parameter in parameters if not parameter.requires_grad}
-
-
-def _rebuild(
-    module: nn.Module,
-    tensors: Mapping[str, Tensor],
-    description: dict[str, Any],
-    path: Path,
-    copy: bool | None = None,
-) -> QuantumTrain:
-    try:
-        if description.get("format") == released.FORMAT:
-            tensors, description = released.upgraded(dict(tensors), description)
-        if description.get("format") != FORMAT:
-            raise ValueError(
-                f"it has format {description.get('format')!r}; this version of qnnw reads formats "
-                f"{released.FORMAT} and {FORMAT}"
-            )
-        targets = _matching_targets(module, description["targets"])
-        arrays = {name: tensor.numpy() for name, tensor in _named(tensors, SOURCE).items()}
-        source = from_description(Description(description["source"], arrays))
-        rest = _named(tensors, REST)
-        _check_rest(module, rest, targets, description.get("frozen_sha256"))
-        numbers = {name: tensors[name] for name in source.groups}
-        for name, group in source.groups.items():
-            if tuple(numbers[name].shape) != group.start.shape:
-                shape = tuple(numbers[name].shape)
-                raise ValueError(f"it has {name} of shape {shape}, not {group.start.shape}")
-        draws = int(description["draws"])
-        # A file with frozen parameters brings its own; else they are the module's.
-        whole = True if description["frozen_sha256"] is None else None
-        ready = prepared(module, targets, copy=False if copy is False else whole)
-        model = QuantumTrain.from_parts(ready, targets, source)
-        with torch.no_grad():
-            for name, number in model.numbers.items():
-                number.data = numbers[name].clone()
-            model.draws.fill_(draws)
-        model._maker.kept = {int(n): row for n, row in _named(tensors, ROWS).items()}
-        model.module.load_state_dict(rest, strict=False)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        if isinstance(error, ModelFileError):
-            raise
-        raise ModelFileError(f"{str(path)!r} does not fit: {error}") from error
-    return model
-
-
-def _named(tensors: Mapping[str, Tensor], start: str) -> dict[str, Tensor]:
-    return {
-        name.removeprefix(start): tensor
-        for name, tensor in tensors.items()
-        if name.startswith(start)
-    }
-
-
-def _check_rest(
-    module: nn.Module, rest: dict[str, Tensor], targets: tuple[Target, ...], frozen: str | None
-) -> None:
-    """Raise unless the file's other values and the module's make a whole network."""
-    state = _checked_state(module)
-    made = {name for target in targets for name in target.names}
-    wanted = {name: tensor for name, tensor in state.items() if name not in made}
-    unknown = sorted(set(rest) - set(wanted))
-    if unknown:
-        raise ValueError(f"the network has no {unknown[0]!r}")
-    for name, tensor in rest.items():
-        if tensor.shape != wanted[name].shape:
-            raise ValueError(
-                f"{name!r} has shape {tuple(tensor.shape)}, not {tuple(wanted[name].shape)}"
-            )
-    left = [name for name in wanted if name not in rest]
-    if not left and frozen is None:
-        return
-    if frozen is None:
-        raise ValueError(f"the network has {left[0]!r}, the file has not")
-    if _digest([wanted[name] for name in left]) != frozen:
-        raise ValueError(
-            "the network's frozen parameters are not those that it was saved with; load them "
-            "first, or save with include_frozen=True"
-        )
-
-
-def _matching_targets(module: nn.Module, described: list[dict[str, Any]]) -> tuple[Target, ...]:
-    """The module's parameters that were targets, checked against what the file says of them."""
-    known = {name for name, _ in module.named_parameters(remove_duplicate=False)}
-    for entry in described:
-        if not set(entry["names"]) <= known:
-            raise ValueError(f"the network has no parameter {entry['names'][0]!r}")
-    wanted = [entry["names"][0] for entry in described]
-    found = find_targets(module, [name.replace("[", "[[]") for name in wanted])
-    for target, entry in zip(found, described, strict=True):
-        if target.describe() != entry:
-            raise ValueError(
-                f"the network's parameter {target.name!r} is {target.describe()}, the file's is "
-                f"{entry}"
-            )
-    return found
-
-
-def _weights_digest(model: QuantumTrain) -> str:
-    with torch.no_grad():
-        made = model.weights()
-    return _digest([made[target.name] for target in model.targets])
-
-
-def _digest(tensors: list[Tensor]) -> str:
-    sha = hashlib.sha256()
-    for tensor in tensors:
-        host = tensor.detach().cpu().contiguous().reshape(-1)
-        sha.update(host.view(torch.uint8).numpy().tobytes())
-    return sha.hexdigest()

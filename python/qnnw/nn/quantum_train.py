@@ -19,7 +19,7 @@ with needs("train", "qnnw.nn"):
     import torch
     from torch import Tensor, nn
 
-    from qnnw.nn import wrapping
+    from qnnw.nn import stored, wrapping
     from qnnw.nn.copying import copied
     from qnnw.nn.maker import Maker
     from qnnw.weights.targets import Target, find_targets
@@ -300,11 +300,9 @@ class QuantumTrain(nn.Module):
     ) -> None:
         """Write the numbers, seeds and settings to a folder, and what else trains or has a state.
 
-        See :func:`qnnw.nn.pretrained.save`.
+        See :func:`qnnw.nn.stored.save`.
         """
-        from qnnw.nn import pretrained
-
-        pretrained.save(self, directory, include_frozen=include_frozen)
+        stored.save(self, directory, include_frozen=include_frozen)
 
     @classmethod
     def from_pretrained(
@@ -316,11 +314,10 @@ class QuantumTrain(nn.Module):
     ) -> QuantumTrain:
         """The model that :meth:`save_pretrained` wrote, around a network of the same shape.
 
-        See :func:`qnnw.nn.pretrained.load`.
+        See :func:`qnnw.nn.stored.load`.
         """
-        from qnnw.nn import pretrained
-
-        return pretrained.load(module, directory, copy=copy)
+        model: QuantumTrain = stored.load(cls.from_parts, module, directory, copy=copy)
+        return model
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> QuantumTrain:
         # The numbers go to another device, but keep their precision: in half of it a step of the
