@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import subprocess
 import sys
@@ -19,19 +18,20 @@ from qnnw.paper.controls import (
     write_control_table,
 )
 from qnnw.paper.figures import BUDGETS, FIGURES, about, figure_trials
-from qnnw.paper.presets import PRESETS
+from qnnw.paper.presets import PRESETS, compared, in_protocol
 from qnnw.sweep.coordinator import run_sweep
 from qnnw.sweep.engines import Report
 from qnnw.sweep.estimates import estimated_seconds
 from qnnw.sweep.ledger import SweepFolder, Trial
 from qnnw.sweep.plots import plot_sweep
 from qnnw.training.config import TrainConfig
+from qnnw.training.optimizers import OPTIMIZERS
 from qnnw.training.presets import preset
 from qnnw.training.record import RunFolder
 
 
 def configs(*arguments, **named):
-    return [TrainConfig(**trial.config) for trial in figure_trials(*arguments, **named)]
+    return [TrainConfig.from_dict(trial.config) for trial in figure_trials(*arguments, **named)]
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -39,10 +39,23 @@ def test_the_full_budget_is_the_papers(name):
     figure = FIGURES[name]
     paper = PRESETS[figure.dataset]
     for config in configs(name):
-        for setting in ("periods", "angle_evals", "gamma_evals", "optimizer", "train_samples"):
-            assert getattr(config, setting) == getattr(paper, setting)
+        assert config.optimizer == paper.optimizer
+        assert config.train_samples is None
         assert (config.mapping, config.gamma, config.signs) == ("paper", 0.3, "parity")
     assert about(name)["left_out"] == ""
+
+
+def test_another_optimiser_in_the_papers_protocol_has_its_budget():
+    paper = PRESETS["mnist"]
+    fast = in_protocol("mnist", "cobyla-fast")
+    assert fast.optimizer.name == "cobyla-fast"
+    assert fast.optimizer.settings == paper.optimizer.settings
+    assert in_protocol("mnist", "spsa").optimizer.periods == 100
+    assert in_protocol("mnist", "adam").changed(optimizer=paper.optimizer) == paper
+    with pytest.raises(
+        ValueError, match="`dataset` is 'roses'; the paper's settings are"
+    ):
+        in_protocol("roses")
 
 
 def test_what_the_figures_vary_is_what_the_paper_varies():
@@ -58,18 +71,16 @@ def test_what_the_figures_vary_is_what_the_paper_varies():
 
 
 @pytest.mark.parametrize("name", FIGURES)
-@pytest.mark.parametrize("optimizer", ["cobyla", "cobyla-fast", "adam"])
+@pytest.mark.parametrize("optimizer", ["cobyla", "cobyla-fast", "spsa", "eigen-adam", "adam"])
 @pytest.mark.parametrize("budget", BUDGETS)
 def test_what_a_budget_leaves_out_is_said(name, optimizer, budget):
     said = about(name, budget, optimizer)["left_out"]
-    base = preset(FIGURES[name].dataset, optimizer)
+    base = compared(FIGURES[name].dataset, optimizer).optimizer
     for config in configs(name, budget, optimizer=optimizer):
-        rounds = "epochs" if optimizer == "adam" else "periods"
-        assert (f"of {getattr(base, rounds)} {rounds}" in said) == (
-            getattr(config, rounds) != getattr(base, rounds)
-        )
+        rounds = f"of {base.rounds} {base.round_name}s"
+        assert (rounds in said) == (config.optimizer.rounds != base.rounds)
         assert ("training images" in said) == (config.train_samples is not None)
-        assert (f"for {optimizer}" in said) == (config.optimizer != optimizer)
+        assert (f"for {optimizer}" in said) == (config.optimizer.name != optimizer)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +111,7 @@ class Pretended:
     def reports(self, timeout):
         trial = self._due.pop(0)
         size, line = self.leave(trial)
-        sizes = {"num_angles": size.num_parameters, "num_weights": 6690}
+        sizes = {"num_trained": size.num_parameters, "num_weights": 6690}
         ratio = size.num_parameters / 6690
         result = {**line, **sizes, "num_qubits": size.num_qubits, "parameter_ratio": ratio}
         return [Report("finished", trial, {"result": {**result, "gamma": 0.3}})]
@@ -111,10 +122,10 @@ class Pretended:
         size = EfficientSU2(13 if "mnist" in config["dataset"] else 8, config["reps"])
         accuracy = self.accuracy(trial)
         line = {"loss": 1 - accuracy, "train_accuracy": accuracy, "test_accuracy": accuracy}
-        rounds = "epoch" if config["optimizer"] == "adam" else "period"
+        rounds = OPTIMIZERS[config["optimizer"]].round_name
         run = RunFolder.at(self.folder.trial_path(trial), {"config": config})
         history = [{rounds: k + 1, **line} for k in range(5)]
-        run.write_checkpoint({"angles": size.random_angles(0)}, {}, history)
+        run.write_checkpoint({"best.angles": size.random_angles(0)}, {}, history)
         return size, line
 
     def close(self):
@@ -168,24 +179,28 @@ def test_a_figure_runs_from_the_command_line_and_goes_on(tmp_path):
     more = subprocess.run([*command, "--seeds", "3"], capture_output=True, text=True)
     assert more.returncode == 0, more.stderr
     assert "3/3 seed2" in more.stderr
-    assert "| 32 | 3 |" in more.stdout
+    assert "| 33 | 3 |" in more.stdout
 
 
 def test_the_controls_differ_in_nothing_but_the_source_of_weights():
     trials = control_trials()
     assert len(trials) == 3 * (2 * 4 + 2)
-    base = preset("mnist", "adam")
+    base = preset("mnist")
     for trial in trials:
-        config = TrainConfig(**trial.config)
-        free = {"weights_from": "circuit", "entanglement": "linear", "lr": None}
+        config = TrainConfig.from_dict(trial.config)
+        # Of all the network's weights no eigenbasis can be held.
+        assert config.optimizer.name == ("adam" if config.source == "direct" else "eigen-adam")
+        assert (config.optimizer.lr is None) == (config.source != "subspace")
+        free = {"source": "circuit", "entanglement": "linear", "optimizer": base.optimizer}
         same = {"reps": 26, "seed": 0, **free}
-        assert dataclasses.replace(config, **same) == dataclasses.replace(base, **same)
+        assert config.changed(**same) == base.changed(**same)
+        assert config.optimizer.epochs == base.optimizer.epochs
     assert {trial.axes["control"] for trial in trials} == set(CONTROLS)
 
 
 def test_the_controls_table_and_picture(tmp_path):
     folder = SweepFolder.create(
-        tmp_path / "c", control_trials("quick", 2), about_controls("quick", "adam")
+        tmp_path / "c", control_trials("quick", 2), about_controls("quick", "eigen-adam")
     )
     run_sweep(folder, Pretended(folder, lambda trial: 0.9 - 0.1 * trial.axes["seed"]))
     assert (folder.path / "controls.png").stat().st_size > 10_000
@@ -198,9 +213,7 @@ def test_the_controls_table_and_picture(tmp_path):
 @pytest.mark.parametrize("mapping", ["paper", "centered"])
 @pytest.mark.parametrize("entanglement", ["linear", "none"])
 def test_directions_are_counted_as_differences_count_them(mapping, entanglement):
-    config = dataclasses.replace(
-        preset("iris"), reps=3, mapping=mapping, entanglement=entanglement, gamma=0.4
-    )
+    config = preset("iris").changed(reps=3, mapping=mapping, entanglement=entanglement, gamma=0.4)
     ansatz = EfficientSU2(5, 3, config.pairs)
     weight_map = WeightMap(27, config.seed, config.signs, mapping)
     point = np.append(ansatz.random_angles(config.seed), config.gamma)
@@ -217,7 +230,7 @@ def test_directions_are_counted_as_differences_count_them(mapping, entanglement)
 
 
 def test_the_time_is_told_beforehand(tmp_path, monkeypatch):
-    config = dataclasses.asdict(dataclasses.replace(preset("iris"), periods=4))
+    config = in_protocol("iris").changed(periods=4).to_dict()
     trials = [Trial(f"seed{seed}", {"seed": seed}, {**config, "seed": seed}) for seed in range(4)]
     folder = SweepFolder.create(tmp_path / "s", trials, {})
     from qnnw.training.periods import PeriodTrainer

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from qnnw.paper.presets import in_protocol
 from qnnw.sweep.grid import parse_grid, read_grid, trials_of
+from qnnw.training.config import TrainConfig, all_settings
 from qnnw.training.presets import preset
 
 
@@ -20,19 +22,53 @@ def test_a_line_becomes_a_grid():
 
 
 def test_trials_are_all_combinations_in_order():
-    trials = trials_of("iris", parse_grid("reps=1,2 periods=3 seeds=0..1"))
+    trials = trials_of("iris", parse_grid("reps=1,2 epochs=3 seeds=0..1"))
     assert [trial.name for trial in trials] == [
         "reps1-seed0", "reps1-seed1", "reps2-seed0", "reps2-seed1",
     ]  # fmt: skip
     assert trials[2].axes == {"reps": 2, "seed": 0}
-    assert trials[2].config["periods"] == 3
-    assert trials[2].config["angle_evals"] == preset("iris").angle_evals
+    assert trials[2].config["epochs"] == 3
+    assert trials[2].config["batch_size"] == preset("iris").optimizer.batch_size
+    assert TrainConfig.from_dict(trials[2].config) == preset("iris").changed(reps=2, epochs=3)
+    assert trials[2].rounds == 3
+
+
+def test_every_setting_can_be_an_axis():
+    for name, declared in all_settings().items():
+        if name in ("dataset", "optimizer"):
+            continue
+        word = {bool: "true", int: "3", float: "0.5", str: "word"}[declared.kind]
+        (value,) = parse_grid(f"{name}={word}")[name]
+        assert type(value) is declared.kind
 
 
 def test_a_trials_optimiser_brings_its_preset():
     adam, cobyla = trials_of("mnist", parse_grid("optimizer=adam,cobyla"))
-    assert adam.config["mapping"] == preset("mnist", "adam").mapping
-    assert cobyla.config["mapping"] == "paper"
+    assert adam.config == preset("mnist", "adam").to_dict()
+    assert cobyla.config == preset("mnist", "cobyla").to_dict()
+    adam, cobyla = trials_of("mnist", parse_grid("optimizer=adam,cobyla"), base=in_protocol)
+    assert adam.config["mapping"] == cobyla.config["mapping"] == "paper"
+    assert (cobyla.config["periods"], cobyla.rounds, adam.rounds) == (100, 100, 20)
+
+
+def test_a_setting_that_an_optimiser_lacks_is_named():
+    with pytest.raises(ValueError, match="`epochs` is no setting of the optimizer 'cobyla'"):
+        trials_of("iris", parse_grid("optimizer=adam,cobyla epochs=3"))
+    with pytest.raises(ValueError, match="`optimizer` is 'sgd'"):
+        trials_of("iris", parse_grid("optimizer=sgd"))
+
+
+def test_a_setting_is_named_once():
+    with pytest.raises(ValueError, match="`reps` is 3, and the grid has it too"):
+        trials_of("iris", parse_grid("reps=1,2"), {"reps": 3})
+
+
+def test_a_users_files_are_found_from_every_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    one, _ = trials_of("wine.csv", parse_grid("network=a.py:f,b.py:g"), {"label": "kind"})
+    assert one.config["dataset"] == str(tmp_path / "wine.csv")
+    assert one.config["network"] == f"{tmp_path / 'a.py'}:f"
+    assert one.name == "networka.py:f"
 
 
 def test_one_place_is_a_trial_too():
@@ -64,7 +100,7 @@ def test_toml(tmp_path):
         ("reps=1 reps=2", "has 'reps' twice"),
         ("reps=1,1", "has 1 twice for 'reps'"),
         ("reps=x", "has 'x' for 'reps'; it must be int"),
-        ("shots=x", "it must be int or none"),
+        ("shots=x", "it must be int ≥ 1 .*or none"),
         ("seeds=5..2", "has the range '5..2'"),
         ("seeds=0..10000000000", "has the range"),
         ("rotate=maybe", "it must be bool"),
@@ -77,7 +113,7 @@ def test_what_is_no_grid_is_named(text, message):
 
 def test_a_value_out_of_range_is_named():
     with pytest.raises(ValueError, match="`periods` is 0"):
-        trials_of("iris", parse_grid("periods=0,1"))
+        trials_of("iris", parse_grid("periods=0,1"), {"optimizer": "cobyla"})
     with pytest.raises(ValueError, match="`dataset` is 'roses'"):
         trials_of("roses", {})
 
