@@ -10,7 +10,6 @@ of cross-entropy, torch's default initialisation seeded by the split's seed.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import multiprocessing
 import tempfile
 
@@ -21,7 +20,7 @@ from torch.nn import functional
 import qnnw
 from qnnw.data import networks
 from qnnw.data.registry import load
-from qnnw.paper.presets import PRESETS
+from qnnw.paper import PRESETS
 from qnnw.training.runs import start
 
 
@@ -30,7 +29,7 @@ def as_in_the_paper(job: tuple[int, int, dict[str, object]]) -> tuple[float, flo
     reps, seed, changed = job
     qnnw.set_num_threads(1)
     with tempfile.TemporaryDirectory() as out:
-        config = dataclasses.replace(PRESETS["iris"], reps=reps, seed=seed, threads=1, **changed)
+        config = PRESETS["iris"].changed(reps=reps, seed=seed, threads=1, **changed)
         result = start(config, out)
     return result["loss"], result["train_accuracy"], result["test_accuracy"]
 

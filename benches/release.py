@@ -1,6 +1,6 @@
 """A step of an earlier release (0.1), in a process of its own; `benches/step.py --release` asks it.
 
-The release lies in a folder of its own, installed there from its tag by `pip install --target DIR .`.
+The release lies in a folder of its own, installed there by `pip install --target DIR .`.
 Reads lines `KIND THREADS COUNT`, answers each with the seconds of so many steps, as JSON.
 """
 
