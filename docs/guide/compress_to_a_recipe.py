@@ -8,7 +8,7 @@ import qnnw
 from qnnw.data import networks
 from qnnw.nn import pretrained
 
-model = qnnw.nn.QuantumTrain(networks.mnist(), reps=13, mapping="centered", seed=3)  # train it here
+model = qnnw.nn.QuantumTrain(networks.mnist(), reps=13, seed=3)  # train it here
 pretrained.save_recipe(model, "mnist.recipe")
 size = Path("mnist.recipe").stat().st_size
 print(f"{size} bytes for {model.num_all_parameters} weights")

@@ -7,7 +7,7 @@ from torch import nn
 import qnnw
 
 net = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 3))
-model = qnnw.nn.QuantumTrain(net, reps=2, mapping="centered", seed=1).eval()  # train it here
+model = qnnw.nn.QuantumTrain(net, reps=2, seed=1).eval()  # train it here
 inputs = torch.randn(5, 4)
 
 plain = model.merge_and_unload()  # no circuit left
