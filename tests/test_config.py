@@ -163,3 +163,29 @@ def test_the_last_releases_settings_are_upgraded(old, name):
         "paper", "none", 0.3, "cross-entropy",
     )  # fmt: skip
     assert upgraded(config.to_dict()) == config.to_dict()
+
+
+def test_the_best_map_is_everybodys_default():
+    import inspect
+
+    import torch
+
+    from qnnw.nn import QuantumTrain
+    from qnnw.paper import PRESETS
+    from qnnw.sklearn import QuantumTrainClassifier, QuantumTrainRegressor
+    from qnnw.weights.settings import BEST, PAPER
+
+    config = TrainConfig()
+    assert {name: getattr(config, name) for name in BEST} == BEST
+    for kind in (QuantumTrainClassifier, QuantumTrainRegressor):
+        parameters = inspect.signature(kind).parameters
+        assert {name: parameters[name].default for name in BEST} == BEST
+        assert {name: getattr(kind.paper(), name) for name in PAPER} == PAPER
+    network = torch.nn.Linear(4, 3)
+    plain, named = QuantumTrain(network), QuantumTrain(network, **BEST)
+    assert torch.equal(plain.module.weight, named.module.weight)
+    paper, named = QuantumTrain.paper(network), QuantumTrain(network, **PAPER)
+    assert torch.equal(paper.module.weight, named.module.weight)
+    assert not torch.equal(paper.module.weight, plain.module.weight)
+    for preset_of_paper in PRESETS.values():
+        assert {name: getattr(preset_of_paper, name) for name in PAPER} == PAPER

@@ -11,6 +11,7 @@ from typing import Any
 from qnnw._common.extras import needs
 from qnnw._common.seeds import Seed
 from qnnw.circuit.ansatz import Pairs as _Pairs
+from qnnw.weights.settings import PAPER
 from qnnw.weights.source import WeightSource
 
 with needs("train", "qnnw.nn"):
@@ -153,7 +154,7 @@ class QuantumTrain(nn.Module):
         changed
             Other arguments of the class.
         """
-        return cls(module, **{**wrapping.PAPER, **changed})
+        return cls(module, **{**PAPER, **changed})
 
     @classmethod
     def from_parts(
@@ -212,6 +213,8 @@ class QuantumTrain(nn.Module):
 
     def _draw_anew(self) -> None:
         measured = self.source.shots is not None and self.training and torch.is_grad_enabled()
+        if self._maker.given is not None:  # several passes over one measurement
+            return
         if measured and any(number.requires_grad for number in self.numbers.values()):
             self.draws.add_(1)
 

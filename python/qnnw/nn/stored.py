@@ -160,7 +160,7 @@ def rebuild(
     path: Path,
     copy: bool | None = None,
 ) -> Any:
-    """The model that a file describes; a ModelFileError where it does not fit, and nothing changed."""
+    """The model that a file describes; ModelFileError, and nothing changed, if it does not fit."""
     try:
         if description.get("format") == released.FORMAT:
             tensors, description = released.upgraded(dict(tensors), description)

@@ -14,6 +14,7 @@ from qnnw._common.seeds import seed_to_int
 from qnnw.circuit.ansatz import EfficientSU2
 from qnnw.weights.circuit import CircuitSource
 from qnnw.weights.mapping import WeightMap
+from qnnw.weights.settings import BEST
 from qnnw.weights.source import WeightSource
 
 with needs("train", "qnnw.nn"):
@@ -25,15 +26,24 @@ with needs("train", "qnnw.nn"):
     from qnnw.nn.maker import Made, Maker
     from qnnw.weights.targets import Target, matching, per_weight, scale_of
 
-__all__ = ["BEST", "PAPER"]
+__all__ = [
+    "check_module",
+    "check_source",
+    "check_state",
+    "check_untouched",
+    "circuit_source",
+    "fingerprint",
+    "install_targets",
+    "merged",
+    "parameter_names",
+    "prepared",
+]
 
-#: What trains best (docs/results.md).
-BEST: dict[str, Any] = {
-    "reps": 26, "entanglement": "linear", "gamma": 1.2, "signs": "parity", "mapping": "centered",
-    "scale": "fan_in", "seed": 0, "shots": None, "dtype": "float64",
+# What a circuit is where its arguments say nothing.
+_DEFAULTS: dict[str, Any] = {
+    "reps": 26, "entanglement": "linear", "signs": "parity", "seed": 0, "shots": None,
+    "dtype": "float64", **BEST,
 }  # fmt: skip
-#: Where the paper differs (Liu et al. 2024).
-PAPER: dict[str, Any] = {"gamma": 0.3, "mapping": "paper", "scale": "none"}
 
 
 def check_module(module: Any) -> None:
@@ -59,8 +69,8 @@ def check_module(module: Any) -> None:
 
 
 def circuit_source(targets: Sequence[Target], **given: Any) -> CircuitSource:
-    """The circuit and map for these targets; what is not given is :data:`BEST`."""
-    settings = {**BEST, **given}
+    """The circuit and map for these targets; what is not given is what trains best."""
+    settings = {**_DEFAULTS, **given}
     seed = int(seed_to_int(settings["seed"]))
     size = sum(target.numel for target in targets)
     weight_map = WeightMap(size, seed, settings["signs"], settings["mapping"])

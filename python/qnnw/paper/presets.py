@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from qnnw.training.config import TrainConfig, one_of
 from qnnw.training.optimizers import OPTIMIZERS, Cobyla, EigenAdam
 from qnnw.training.presets import paper_preset, preset, register_paper
 from qnnw.training.settings import settings_of
+from qnnw.weights.settings import PAPER
 
 __all__ = ["PRESETS", "compared", "in_protocol"]
-
-# The map of its equations, and the gamma of its text.
-_MAP: dict[str, Any] = {"mapping": "paper", "scale": "none", "gamma": 0.3}
 
 PRESETS: dict[str, TrainConfig] = {
     # Figure 2b: one layer, 32 angles, 21 periods of at most 100 + 10 evaluations.
     "iris": TrainConfig(
-        "iris", Cobyla(periods=21, angle_evals=100, gamma_evals=10), reps=1, **_MAP
+        "iris", Cobyla(periods=21, angle_evals=100, gamma_evals=10), reps=1, **PAPER
     ),
     # Figure 2a: the paper's 728 angles are reps = 27 (its text says 26 layers, which gives 702).
     # What it leaves open was chosen by what trains: with ReLU, or with first steps of 3, the loss
@@ -27,13 +23,13 @@ PRESETS: dict[str, TrainConfig] = {
         Cobyla(periods=100, angle_evals=2000, gamma_evals=200, rhobeg=10.0),
         reps=27,
         activation="identity",
-        **_MAP,
+        **PAPER,
     ),
 }
 # The same protocol for data that the paper does not have.
 _OTHERS = {
     "digits": TrainConfig(
-        "digits", Cobyla(periods=20, angle_evals=500, gamma_evals=20), reps=10, **_MAP
+        "digits", Cobyla(periods=20, angle_evals=500, gamma_evals=20), reps=10, **PAPER
     ),
     "fashion-mnist": PRESETS["mnist"].changed(dataset="fashion-mnist"),
 }

@@ -17,6 +17,7 @@ from qnnw._common.extras import needs
 from qnnw._common.seeds import derived_seed
 from qnnw.optim.derivative_free import Cobyla, FastCobyla, Optimizer, Spsa
 from qnnw.optim.schedules import one_cycle
+from qnnw.weights.settings import BEST, PAPER
 from qnnw.weights.source import WeightSource
 
 with needs("train", "qnnw.sklearn"):
@@ -42,7 +43,6 @@ MakeSource = Callable[[int], WeightSource]
 BY_GRADIENTS = ("eigen-adam", "adam")
 OPTIMIZERS = (*BY_GRADIENTS, "cobyla", "cobyla-fast", "spsa")
 CIRCUIT = ("reps", "entanglement", "gamma", "signs", "mapping", "scale", "shots")
-PAPER = {"mapping": "paper", "scale": "none", "gamma": 0.3}
 
 
 def has_steps(estimator: Any) -> bool:
@@ -75,10 +75,10 @@ class QuantumTrainEstimator(BaseEstimator, ABC):  # type: ignore[misc]
         source: WeightSource | MakeSource | None = None,
         reps: int = 10,
         entanglement: str = "linear",
-        gamma: float = 1.2,
+        gamma: float = BEST["gamma"],
         signs: str = "parity",
-        mapping: str = "centered",
-        scale: str = "fan_in",
+        mapping: str = BEST["mapping"],
+        scale: str = BEST["scale"],
         shots: int | None = None,
         optimizer: str = "eigen-adam",
         learning_rate: float = 0.05,

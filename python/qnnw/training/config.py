@@ -9,6 +9,7 @@ from qnnw._common.checks import one_of
 from qnnw.data import registry
 from qnnw.training.optimizers import OPTIMIZERS, EigenAdam, OptimizerConfig, optimizer_named
 from qnnw.training.settings import Setting, checked, setting, settings_of
+from qnnw.weights.settings import BEST
 
 __all__ = ["FORMAT", "SOURCES", "TrainConfig", "all_settings", "one_of"]
 
@@ -34,9 +35,9 @@ class TrainConfig:
     reps: int = setting(26, "Repetitions of the circuit.", least=0)
     entanglement: str = setting("linear", "Of the circuit; none: no CNOTs.", choices=ENTANGLEMENTS)
     signs: str = setting("parity", "Of the map.", choices=("parity", "random"))
-    mapping: str = setting("centered", "The map.", choices=("paper", "centered"))
-    scale: str = setting("fan_in", "Factor of every tensor.", choices=("none", "fan_in"))
-    gamma: float = setting(1.2, "Where the map's scale starts.", above=0)
+    mapping: str = setting(BEST["mapping"], "The map.", choices=("paper", "centered"))
+    scale: str = setting(BEST["scale"], "Factor of every tensor.", choices=("none", "fan_in"))
+    gamma: float = setting(BEST["gamma"], "Where the map's scale starts.", above=0)
     source: str = setting(
         "circuit", "What makes the weights: the circuit, or a control.", choices=SOURCES
     )

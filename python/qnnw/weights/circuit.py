@@ -16,6 +16,7 @@ from qnnw.weights.derivatives import map_argument, push_weights, turn_gradient
 from qnnw.weights.functional import generate_weights, generate_weights_with_vjp
 from qnnw.weights.mapping import WeightMap
 from qnnw.weights.settings import (
+    BEST,
     ansatz_from,
     ansatz_settings,
     described_map,
@@ -28,6 +29,7 @@ from qnnw.weights.settings import (
 from qnnw.weights.source import SMALLEST, Array, Description, Group, Parameters, Pullback
 
 __all__ = ["CircuitSource", "map_argument", "usable_gamma"]
+
 
 def usable_gamma(values: ArrayLike) -> float:
     """|gamma| of a group of one number, at least 1e-12: the map is even in it."""
@@ -74,7 +76,7 @@ class CircuitSource:
         ansatz: EfficientSU2,
         weight_map: WeightMap,
         *,
-        gamma: float = 1.2,
+        gamma: float = BEST["gamma"],
         scale: ArrayLike | None = None,
         shots: int | None = None,
         seed: Seed = 0,

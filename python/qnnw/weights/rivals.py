@@ -24,6 +24,7 @@ from qnnw.weights.circuit import usable_gamma
 from qnnw.weights.derivatives import map_argument
 from qnnw.weights.mapping import WeightMap, probs_to_weights
 from qnnw.weights.settings import (
+    BEST,
     ansatz_from,
     ansatz_settings,
     described_map,
@@ -106,7 +107,7 @@ class FrozenSource(_Exact):
         probabilities: ArrayLike,
         weight_map: WeightMap,
         *,
-        gamma: float = 1.2,
+        gamma: float = BEST["gamma"],
         scale: ArrayLike | None = None,
     ) -> None:
         self.probabilities: Vector = np.asarray(probabilities, dtype=np.float64)

@@ -13,6 +13,8 @@ from qnnw.circuit.ansatz import EfficientSU2
 from qnnw.weights.mapping import WeightMap
 
 __all__ = [
+    "BEST",
+    "PAPER",
     "ansatz_from",
     "ansatz_settings",
     "described_map",
@@ -22,6 +24,11 @@ __all__ = [
     "positive",
     "scale_from",
 ]
+
+#: The map that trains best (docs/results.md): everybody's default.
+BEST: dict[str, Any] = {"mapping": "centered", "scale": "fan_in", "gamma": 1.2}
+#: The paper's (Liu et al. 2024).
+PAPER: dict[str, Any] = {"mapping": "paper", "scale": "none", "gamma": 0.3}
 
 Arrays = Mapping[str, NDArray[Any]]
 # A scale with more different stretches than this is an array of its own.
