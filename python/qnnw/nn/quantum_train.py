@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from types import FunctionType, MethodType
 from typing import Any
 
+from qnnw._common.checks import flag
 from qnnw._common.extras import needs
 from qnnw._common.seeds import Seed
 from qnnw.circuit.ansatz import Pairs as _Pairs
@@ -120,7 +121,7 @@ class QuantumTrain(nn.Module):
         scale: str | None = None,
         seed: Seed | None = None,
         shots: int | None = None,
-        dtype: str | None = None,
+        dtype: str | torch.dtype | None = None,
         target_parameters: str | Iterable[str] | None = None,
         trainable: str | Iterable[str] | None = None,
         copy: bool | None = None,
@@ -136,6 +137,8 @@ class QuantumTrain(nn.Module):
                 f"`{next(iter(circuit))}` is for the circuit that is made without `source`; give "
                 "one of them"
             )
+        if copy is not None:
+            copy = flag("copy", copy)
         targets = find_targets(module, target_parameters)
         if source is None:
             source = wrapping.circuit_source(targets, **circuit)

@@ -71,7 +71,7 @@ def check_module(module: Any) -> None:
 def circuit_source(targets: Sequence[Target], **given: Any) -> CircuitSource:
     """The circuit and map for these targets; what is not given is what trains best."""
     settings = {**_DEFAULTS, **given}
-    seed = int(seed_to_int(settings["seed"]))
+    seed, dtype = int(seed_to_int(settings["seed"])), settings["dtype"]
     size = sum(target.numel for target in targets)
     weight_map = WeightMap(size, seed, settings["signs"], settings["mapping"])
     ansatz = EfficientSU2(weight_map.num_qubits, settings["reps"], settings["entanglement"])
@@ -82,7 +82,7 @@ def circuit_source(targets: Sequence[Target], **given: Any) -> CircuitSource:
         scale=per_weight(targets, scale_of(targets, settings["scale"])),
         shots=settings["shots"],
         seed=seed,
-        dtype=settings["dtype"],
+        dtype=str(dtype).removeprefix("torch.") if isinstance(dtype, torch.dtype) else dtype,
     )
 
 

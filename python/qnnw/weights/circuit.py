@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from qnnw._common.checks import integer, real
 from qnnw._common.precision import is_single
 from qnnw._common.seeds import Seed, derived_seed, seed_to_int
 from qnnw.circuit.ansatz import EfficientSU2
@@ -23,7 +24,6 @@ from qnnw.weights.settings import (
     map_from,
     packed_scale,
     per_weight,
-    positive,
     scale_from,
 )
 from qnnw.weights.source import SMALLEST, Array, Description, Group, Parameters, Pullback
@@ -61,6 +61,11 @@ class CircuitSource:
     dtype
         Precision of the evolution and of the weights: ``float64`` or ``float32``.
 
+    Attributes
+    ----------
+    shots, seed
+        As given; they may be set.
+
     Raises
     ------
     TypeError, ValueError
@@ -70,6 +75,9 @@ class CircuitSource:
     -----
     Sections II.B to II.D of Liu et al. (2024); ``scale`` is ours.
     """
+
+    shots: int | None
+    seed: int
 
     def __init__(
         self,
@@ -89,13 +97,13 @@ class CircuitSource:
             )
         self.ansatz = ansatz
         self.weight_map = weight_map
-        self.gamma = positive("gamma", gamma)
+        self.gamma = real("gamma", gamma, above=0)
         self.scale = per_weight(scale, weight_map.num_weights)
-        self.seed = int(seed_to_int(seed))
+        self.seed = seed  # type: ignore[assignment]
         self.dtype = np.dtype(np.float32 if is_single(dtype) else np.float64)
         self._scale = None if self.scale is None else self.scale.astype(self.dtype, copy=False)
-        self._version = 0
-        self._shots = _checked_shots(shots)
+        self.shots = shots
+        self._made = True
 
     @property
     def num_weights(self) -> int:
@@ -108,20 +116,22 @@ class CircuitSource:
         angles = self.ansatz.random_angles(self.seed)
         return {"angles": Group(angles), "gamma": Group(np.array([self.gamma]), even=True)}
 
-    @property
-    def shots(self) -> int | None:
-        """Measurements a draw; ``None`` is exact. It may be set."""
-        return self._shots
-
-    @shots.setter
-    def shots(self, shots: int | None) -> None:
-        self._shots = _checked_shots(shots)
-        self._version += 1
+    def __setattr__(self, name: str, value: Any) -> None:
+        """``shots`` and ``seed`` may be set; the rest stays: others have what follows from it."""
+        if name == "shots" and value is not None:
+            value = integer(name, value, 1, 2**40)
+        elif name == "seed":
+            value = int(seed_to_int(value))
+        elif self.__dict__.get("_made"):
+            raise AttributeError(f"`{name}` of a source stays as it is; make another source")
+        self.__dict__[name] = value
+        self.__dict__["_version"] = self.__dict__.get("_version", -1) + 1
 
     @property
     def version(self) -> int:
-        """Grows when ``shots`` is set."""
-        return self._version
+        """Grows when a setting is set."""
+        version: int = self.__dict__["_version"]
+        return version
 
     def weights(self, parameters: Parameters, draw: int = 0) -> Array:
         """The weights, of ``dtype``, shape (M,)."""
@@ -239,13 +249,3 @@ class CircuitSource:
 
 def _sign(gamma: ArrayLike) -> float:
     return math.copysign(1.0, float(np.asarray(gamma).reshape(())))
-
-
-def _checked_shots(shots: int | None) -> int | None:
-    if shots is None:
-        return None
-    if isinstance(shots, bool) or not hasattr(shots, "__index__"):
-        raise TypeError(f"`shots` is of type {type(shots).__name__}; it must be an integer or None")
-    if not 1 <= int(shots) <= 2**40:
-        raise ValueError(f"`shots` is {shots}; it must be from 1 to 2**40")
-    return int(shots)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from qnnw._common.checks import integer, real
 from qnnw._common.extras import needs
 from qnnw._common.seeds import Seed, derived_seed, seed_to_int
 from qnnw.circuit.ansatz import EfficientSU2
@@ -31,7 +32,6 @@ from qnnw.weights.settings import (
     map_from,
     packed_scale,
     per_weight,
-    positive,
     scale_from,
 )
 from qnnw.weights.source import Array, Description, Group, Parameters, Pullback
@@ -111,7 +111,7 @@ class FrozenSource(_Exact):
         scale: ArrayLike | None = None,
     ) -> None:
         self.probabilities: Vector = np.asarray(probabilities, dtype=np.float64)
-        self.weight_map, self.gamma = weight_map, positive("gamma", gamma)
+        self.weight_map, self.gamma = weight_map, real("gamma", gamma, above=0)
         self.scale = per_weight(scale, weight_map.num_weights)
         self._factors = np.ones(weight_map.num_weights) if self.scale is None else self.scale
         self._argument = weight_map.signs * map_argument(self.probabilities, weight_map)
@@ -237,9 +237,8 @@ class SubspaceSource(_Exact):
     """
 
     def __init__(self, layout: Layout, size: int, seed: Seed = 0) -> None:
-        self.layout, self.size, self.seed = _as_layout(layout), int(size), int(seed_to_int(seed))
-        if self.size < 1:
-            raise ValueError(f"`size` is {size}; it must be at least 1")
+        self.layout, self.size = _as_layout(layout), integer("size", size, 1)
+        self.seed = int(seed_to_int(seed))
         rng = _rng(self.seed)
         self._origin = usual_weights(self.layout, rng)
         columns = rng.normal(size=(len(self._origin), self.size))

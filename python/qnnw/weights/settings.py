@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,7 +20,6 @@ __all__ = [
     "map_from",
     "packed_scale",
     "per_weight",
-    "positive",
     "scale_from",
 ]
 
@@ -33,14 +31,6 @@ PAPER: dict[str, Any] = {"mapping": "paper", "scale": "none", "gamma": 0.3}
 Arrays = Mapping[str, NDArray[Any]]
 # A scale with more different stretches than this is an array of its own.
 MOST_STRETCHES = 4096
-
-
-def positive(name: str, value: float) -> float:
-    """The number itself, positive and finite; a ``ValueError`` names another."""
-    number = float(value)
-    if not (math.isfinite(number) and number > 0):
-        raise ValueError(f"`{name}` is {value}; it must be positive and finite")
-    return number
 
 
 def per_weight(scale: ArrayLike | None, num_weights: int) -> NDArray[np.float64] | None:
