@@ -8,12 +8,24 @@ import signal
 import subprocess
 import sys
 import time
+from typing import Annotated, Any
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
-SHORT = ["--periods", "2", "--angle-evals", "20", "--gamma-evals", "3"]
+import user_files
+from qnnw.cli import app
+from qnnw.cli.options import protocol, with_settings
+from qnnw.paper.presets import PRESETS
+from qnnw.training.config import all_settings
+from qnnw.training.optimizers import OPTIMIZERS
+from qnnw.training.presets import preset
+from qnnw.training.settings import settings_of
+
+SHORT = ["--paper", "--periods", "2", "--angle-evals", "20", "--gamma-evals", "3"]
 RESULT_KEYS = {
-    "dataset", "num_weights", "num_qubits", "reps", "num_angles", "parameter_ratio", "seed",
+    "dataset", "num_weights", "num_qubits", "reps", "num_trained", "parameter_ratio", "seed",
     "shots", "train_accuracy", "test_accuracy", "loss", "gamma", "evaluations", "seconds",
     "run_dir",
 }  # fmt: skip
@@ -44,7 +56,9 @@ def test_train_prints_the_result_and_plain_lines(trained):
     assert result["seed"] == 3
     assert result["shots"] is None
     lines = finished.stderr.splitlines()
-    assert lines[0].startswith("iris: 131 weights from 8 qubits, reps 1, 32 angles (24.4 %)")
+    assert lines[0].startswith(
+        "iris: 131 weights, source circuit (8 qubits, reps 1): 32 angles and 1 gamma (25.2 %)"
+    )
     assert any("20 evaluations are fewer than the 34 that COBYLA needs" in line for line in lines)
     assert sum(line.startswith("period ") for line in lines) == 2
     assert "\x1b" not in finished.stderr + finished.stdout
@@ -82,6 +96,115 @@ def test_every_option_is_taken(tmp_path):
     assert result["train_samples"] == 60
 
 
+def test_the_options_are_the_settings():
+    """Every setting is an option of both commands, with its help, and there are no others."""
+    commands = typer.main.get_command(app).commands
+    own = {
+        "train": {"name", "data", "paper", "out", "as_json", "quiet"},
+        "sweep": {"name", "data", "paper", "out", "as_json", "quiet", "grid", "extend", "workers",
+                  "engine", "address", "retries", "retry_failed"},
+    }  # fmt: skip
+    settings = all_settings()
+    for name, others in own.items():
+        options = {option.name: option for option in commands[name].params}
+        assert set(options) - {"help"} == others | (set(settings) - {"dataset"}) | {"optimizer"}
+        for setting, declared in settings.items():
+            if setting in ("dataset", "optimizer") or (name, setting) == ("sweep", "threads"):
+                continue
+            assert declared.help in options[setting].help
+            assert options[setting].default is None
+    rotate = next(option for option in commands["train"].params if option.name == "rotate")
+    assert (rotate.opts, rotate.secondary_opts) == (["--rotate"], ["--no-rotate"])
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_every_setting_of_an_optimiser_arrives(optimizer, tmp_path):
+    """As it was given, whatever its kind; `none` where it may be."""
+    given = {"optimizer": optimizer, "seed": 3, "gamma": 0.5, "source": "frozen", "threads": None}
+    given |= dict.fromkeys(("reps", "train_samples", "validation_samples"), 3)
+    given |= {"label": "kind", "task": "classification", "loss": "binary", "device": "cpu"}
+    given |= {"network": "a.py:f", "shots": None, "signs": "random", "mapping": "paper"}
+    given |= {"scale": "none", "entanglement": "none", "activation": "tanh"}
+    for name, declared in settings_of(OPTIMIZERS[optimizer]).items():
+        given[name] = {int: 3, float: 0.25, bool: False}[declared.kind]
+    if "lr" in given:
+        given["lr"] = None  # instead of the preset's
+    words = []
+    for name, value in given.items():
+        flag = name.replace("_", "-")
+        words += [f"--no-{flag}"] if value is False else [f"--{flag}", str(value).lower()
+                  if value is None else str(value)]  # fmt: skip
+    seen = {}
+
+    @with_settings()
+    def command(name: Annotated[str, typer.Argument()], **settings: Any) -> None:
+        seen.update(settings)
+
+    app = typer.Typer()
+    app.command()(command)
+    outcome = CliRunner().invoke(app, ["iris", *words, "--data-dir", str(tmp_path)])
+    assert outcome.exit_code == 0, outcome.output
+    assert seen == {**given, "data_dir": str(tmp_path)}
+    changed = {name: value for name, value in seen.items() if name != "optimizer"}
+    config = protocol("iris", optimizer, paper=False).changed(**changed)
+    assert given.items() <= config.to_dict().items()
+
+
+def test_the_papers_protocol_takes_other_settings_and_optimisers():
+    assert protocol("iris", None, paper=True) == PRESETS["iris"]
+    assert protocol("mnist", None, paper=False) == preset("mnist")
+    fast = protocol("mnist", "cobyla-fast", paper=True)
+    assert fast.optimizer.settings == PRESETS["mnist"].optimizer.settings
+    assert fast.mapping == "paper"
+
+
+def test_a_users_network_and_data_from_the_command_line_to_onnx(tmp_path):
+    """Trained, resumed in another folder, evaluated, exported, swept and drawn."""
+    user_files.wine_csv(tmp_path)
+    user_files.networks_py(tmp_path)
+    mine = ["--network", "my_networks.py:normed", "--data", "wine.csv", "--label", "kind"]
+    finished = qnnw("train", *mine, "--epochs", 3, "--json", "--quiet", cwd=tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    result = json.loads(finished.stdout.splitlines()[-1])
+    (run,) = (tmp_path / "runs").iterdir()
+    config = json.loads((run / "config.json").read_text())["config"]
+    assert config["dataset"] == str(tmp_path / "wine.csv")
+    assert config["network"] == f"{tmp_path / 'my_networks.py'}:normed"
+    shown = qnnw("resume", run)
+    assert f"{result['num_trained']} / {result['num_weights']}" in shown.stdout
+    evaluated = qnnw("eval", run)
+    assert f"test: accuracy {100 * result['test_accuracy']:.2f} % of" in evaluated.stdout
+    exported = qnnw("export", run, "--to", "onnx")
+    assert exported.returncode == 0, exported.stderr
+    swept = qnnw(
+        "sweep", *mine, "--grid", "reps=1,2", "--epochs", 2, "--out", "s", "--quiet", cwd=tmp_path
+    )
+    assert swept.returncode == 0, swept.stderr
+    assert "| reps | trained | runs | train % | test % | loss |" in swept.stdout
+    assert qnnw("plot", tmp_path / "s").returncode == 0
+
+
+def test_regression_is_told_by_its_own_measures(tmp_path):
+    data = user_files.diabetes_csv(tmp_path)
+    finished = qnnw("train", data, "--epochs", 2, "--out", tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    assert "test R²" in finished.stdout
+    assert "training RMSE" in finished.stdout
+    (run,) = (path for path in tmp_path.iterdir() if path.is_dir())
+    assert "test: R² " in qnnw("eval", run).stdout
+
+
+@pytest.mark.parametrize("command", ["train", "sweep", "paper", "resume", "plot"])
+def test_help_needs_no_torch(command):
+    script = (
+        "import sys; sys.argv[1:] = [sys.argv[1], '--help']\n"
+        "from qnnw.__main__ import main\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code\n"
+        "sys.exit('torch' in sys.modules or 'matplotlib' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", script, command]).returncode == 0
+
+
 def test_resume_and_eval(trained):
     _, result = trained
     resumed = qnnw("resume", result["run_dir"], "--json")
@@ -93,7 +216,8 @@ def test_resume_and_eval(trained):
 
 
 def test_ctrl_c_says_how_to_go_on(tmp_path):
-    command = [sys.executable, "-m", "qnnw", "train", "iris", "--out", str(tmp_path), "--json"]
+    command = [sys.executable, "-m", "qnnw", "train", "iris", "--paper",
+               "--out", str(tmp_path), "--json"]  # fmt: skip
     with subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -109,7 +233,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
     resumed = qnnw("resume", run, "--json")
     assert resumed.returncode == 0
     assert "resumed after period" in resumed.stderr
-    whole = qnnw("train", "iris", "--out", tmp_path / "whole", "--json", "--quiet")
+    whole = qnnw("train", "iris", "--paper", "--out", tmp_path / "whole", "--json", "--quiet")
     left, right = (json.loads(r.stdout.splitlines()[-1]) for r in (resumed, whole))
     for name in ("loss", "gamma", "train_accuracy", "test_accuracy", "evaluations"):
         assert left[name] == right[name]
@@ -121,6 +245,18 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
         (["train", "cifar"], 2, "cifar"),
         (["train", "iris", "--reps", "-1"], 2, "error: `reps` is -1"),
         (["train", "iris", "--optimizer", "sgd"], 2, "error: `optimizer` is 'sgd'"),
+        (["train"], 2, "error: `data` is missing"),
+        (["train", "iris", "--data", "x.csv"], 2, "error: `data` is 'x.csv' and the dataset 'iris"),
+        (["train", "x.csv", "--paper"], 2, "error: `dataset` is 'x.csv'; the paper's settings are"),
+        (
+            ["train", "iris", "--optimizer", "cobyla", "--epochs", "3"],
+            2,
+            "error: `epochs` is no setting of the optimizer 'cobyla'; it has periods, ",
+        ),
+        (["train", "iris", "--no-rotate"], 2, "error: `rotate` is no setting of the optimizer 'ei"),
+        (["train", "iris", "--preconditioning", "full"], 2, "No such option"),
+        (["train", "iris", "--shots", "few"], 2, "'few' is not int"),
+        (["train", "iris", "--source", "haar", "--shots", "9"], 2, "error: `shots` is 9; weights"),
         (["train", "digits", "--epochs", "0"], 2, "error: `epochs` is 0"),
         (["train", "iris", "--shots", "0"], 2, "error: `shots` is 0"),
         (["train", "iris", "--threads", "0"], 2, "error: `threads` is 0"),
@@ -149,7 +285,7 @@ def test_training_by_gradients_and_export(tmp_path):
     )  # fmt: skip
     assert finished.returncode == 0, finished.stderr
     result = json.loads(finished.stdout.splitlines()[-1])
-    assert result["optimizer"] == "adam"
+    assert result["optimizer"] == "eigen-adam"
     assert (result["epochs"], result["steps"]) == (3, 3 * 18)
     assert (result["test_samples"], result["validation_samples"]) == (200, 200)
     assert {"circuit_seconds_per_step", "network_seconds_per_step"} <= set(result)
@@ -176,7 +312,7 @@ def test_mnist_says_what_the_papers_protocol_would_take(tmp_path, mnist_dir):
         "--reps", 1, "--out", tmp_path,
     )  # fmt: skip
     assert finished.returncode == 0, finished.stderr
-    assert "(the paper's own protocol is --optimizer cobyla: 220000 evaluations" in finished.stderr
+    assert "(the paper's own protocol is --paper: 220000 evaluations of all" in finished.stderr
 
 
 def test_info():

@@ -55,9 +55,10 @@ def train_command(
         from qnnw.training.runs import start
 
         prepare_process(config.threads)
+        result = start(config, out, listener)
         if not quiet:
             _say_papers(config)
-        return start(config, out, listener)
+        return result
 
     _show_result(_listened(work, quiet), as_json)
 
