@@ -219,7 +219,7 @@ class EpochTrainer(Trainer):
             for name, numbers in self._numbers.items()
             for key, moment in self._optimizer.state[numbers].items()
         }
-        state = {"steps": self.steps, "lr_factor": self.lr_factor}
+        state = {"steps": self.steps, "lr_factor": self.lr_factor, "moments": list(moments)}
         return {**arrays, **moments, **packed_buffers("now", self._gradient.buffers())}, state
 
     def _restore_state(self, arrays: dict[str, NDArray[Any]], state: dict[str, Any]) -> None:
@@ -231,7 +231,7 @@ class EpochTrainer(Trainer):
         self._optimizer = self._new_optimizer()
         for name, numbers in self._numbers.items():
             start = f"moment.{name}."
-            for place in (place for place in arrays if place.startswith(start)):
+            for place in (place for place in state["moments"] if place.startswith(start)):
                 moment = torch.from_numpy(arrays[place].copy())
                 self._optimizer.state[numbers][place.removeprefix(start)] = moment
         self._gradient.set_buffers(unpacked_buffers("now", arrays))

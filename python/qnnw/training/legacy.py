@@ -85,7 +85,12 @@ def upgraded_checkpoint(
         for name, array in renamed.items()
         if name.split(".")[0] not in ("best", "now", "moment") or name.split(".")[1] in groups
     }
-    return kept, state
+    moments = {"moments": [name for name in kept if name.startswith("moment.")]}
+    if len(moments["moments"]) < len(state.get("moments", ())) and set(groups) != {"gamma"}:
+        gone = [name for name in state["moments"] if name not in arrays]
+        if gone:
+            raise KeyError(gone[0])
+    return kept, {**state, **moments}
 
 
 def num_trained(result: dict[str, Any]) -> int:
