@@ -52,9 +52,7 @@ def test_another_optimiser_in_the_papers_protocol_has_its_budget():
     assert fast.optimizer.settings == paper.optimizer.settings
     assert in_protocol("mnist", "spsa").optimizer.periods == 100
     assert in_protocol("mnist", "adam").changed(optimizer=paper.optimizer) == paper
-    with pytest.raises(
-        ValueError, match="`dataset` is 'roses'; the paper's settings are"
-    ):
+    with pytest.raises(ValueError, match="`dataset` is 'roses'; the paper's settings are"):
         in_protocol("roses")
 
 
