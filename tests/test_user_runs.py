@@ -45,6 +45,17 @@ def test_stops_change_nothing(tmp_path, make, own):
     check_that_stops_change_nothing(config, tmp_path / "runs", [7, 11])
 
 
+@pytest.mark.parametrize("optimizer", ["cobyla", "spsa"])
+def test_stops_change_nothing_by_values_alone(tmp_path, optimizer):
+    """A network with statistics, which nothing but gradients would move."""
+    spec = f"{networks_py(tmp_path)}:normed"
+    config = preset(wine_csv(tmp_path), optimizer).changed(
+        network=spec, reps=2, periods=3, angle_evals=20, gamma_evals=4
+    )
+    (tmp_path / "runs").mkdir()
+    check_that_stops_change_nothing(config, tmp_path / "runs", [7, 30])
+
+
 def test_kills_change_nothing(tmp_path):
     spec = f"{networks_py(tmp_path)}:normed"
     config = settings(wine_csv(tmp_path), network=spec, epochs=60, reps=2)

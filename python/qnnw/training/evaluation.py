@@ -137,7 +137,7 @@ class Evaluator:
         self, weights: NDArray[Any], buffers: Buffers | None = None
     ) -> dict[str, torch.Tensor]:
         """The plain network's state with these weights and buffers, on the CPU."""
-        set_buffers(self._plain, self._buffers if buffers is None else buffers)
+        set_buffers(self._plain, buffers or self._buffers)
         for parameter, part in self._parts(self._plain_parameters, weights):
             parameter.data = part.clone()
         return {name: tensor.detach().clone() for name, tensor in self._plain.state_dict().items()}
