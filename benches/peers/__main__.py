@@ -49,10 +49,9 @@ import argparse
 import json
 import os
 import platform
-import statistics
 import sys
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -60,6 +59,7 @@ from typing import Any
 from common import Job
 from pool import PEERS, Pool
 from table import tables
+from timing import Timing
 from worker import serve
 
 QUBITS = {"forward": [8, 10, 13, 16, 20, 22, 24], "gradient": [8, 13, 16, 20], "sampling": [13]}
@@ -68,32 +68,6 @@ SHOTS = [8192, 2**20]
 
 # Seconds a call: two rounds only; no rounds after the first call.
 SLOW, VERY_SLOW = 0.5, 5.0
-
-
-@dataclass
-class Timing:
-    """One way of one peer with one number of threads."""
-
-    peer: str
-    threads: int
-    name: str
-    documented: bool
-    times: list[float] = field(default_factory=list)
-    error: str = ""
-
-    @property
-    def best(self) -> float:
-        """The minimum, in seconds."""
-        return min(self.times)
-
-    def record(self) -> dict[str, Any]:
-        """For the JSON file."""
-        result = asdict(self)
-        times = result.pop("times")
-        if times:
-            middle = statistics.median(times)
-            result |= {"minimum": min(times), "median": middle, "calls": len(times)}
-        return result
 
 
 def jobs(options: argparse.Namespace) -> list[Job]:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from common import Job
-
-if TYPE_CHECKING:
-    from __main__ import Timing
+from timing import Timing
 
 NONE = "-"
 
-Row = tuple[Job, "list[Timing]"]
+Row = tuple[Job, list[Timing]]
 
 
 def tables(rows: list[Row], cores: int) -> str:

@@ -1,11 +1,8 @@
-"""Train classical neural networks through a quantum circuit.
+"""Train classical neural networks through a quantum circuit (Liu et al. 2024).
 
-A network's M weights are read off the 2^N measurement probabilities of an EfficientSU2 circuit of
-N = ceil(log2 M) qubits; only the circuit's angles and the scale gamma are trained (Liu et al. 2024,
-"Training classical neural networks by quantum machine learning").
-
-Importing this package needs NumPy and SciPy only. Networks, datasets, training and the command
-line are in submodules that need ``pip install 'qnnw[train]'``.
+A network's M weights are read off the 2^N probabilities of a circuit of N = ceil(log2 M) qubits;
+only its angles and a scale are trained. ``import qnnw`` needs NumPy and SciPy only; what is imported
+when it is first used needs ``pip install 'qnnw[train]'``.
 """
 
 from __future__ import annotations
@@ -16,13 +13,8 @@ from qnnw._common.extras import MissingExtraError
 from qnnw._common.lazy import lazily
 from qnnw._common.runtime import build_info, get_num_threads, set_num_threads
 from qnnw.circuit import EfficientSU2, sample_counts
-from qnnw.weights import (
-    WeightMap,
-    generate_weights,
-    generate_weights_vjp,
-    generate_weights_with_vjp,
-    probs_to_weights,
-)
+from qnnw.weights import WeightMap, generate_weights, probs_to_weights
+from qnnw.weights.functional import generate_weights_vjp, generate_weights_with_vjp
 
 if TYPE_CHECKING:
     from qnnw import nn as nn
@@ -33,20 +25,10 @@ if TYPE_CHECKING:
 __version__: str = build_info()["version"]
 
 __all__ = [
-    "EfficientSU2",
-    "MissingExtraError",
-    "WeightMap",
-    "__version__",
-    "build_info",
-    "generate_weights",
-    "generate_weights_vjp",
-    "generate_weights_with_vjp",
-    "get_num_threads",
-    "probs_to_weights",
-    "sample_counts",
-    "set_num_threads",
-]
+    "EfficientSU2", "MissingExtraError", "WeightMap", "__version__", "build_info",
+    "generate_weights", "generate_weights_vjp", "generate_weights_with_vjp", "get_num_threads",
+    "probs_to_weights", "sample_counts", "set_num_threads",
+]  # fmt: skip
 
-# What needs torch or scikit-learn is imported when it is first used, and not by a star.
 _LAZY = {"nn": None, "sklearn": None, "load_recipe": "nn.pretrained", "train": "training.runs"}
 __getattr__, __dir__ = lazily(__name__, _LAZY, tuple(__all__))
