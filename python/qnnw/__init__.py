@@ -1,8 +1,8 @@
 """Train classical neural networks through a quantum circuit (Liu et al. 2024).
 
 A network's M weights are read off the 2^N probabilities of a circuit of N = ceil(log2 M) qubits;
-only its angles and a scale are trained. ``import qnnw`` needs NumPy and SciPy only; what is imported
-when it is first used needs ``pip install 'qnnw[train]'``.
+only its angles and a scale are trained. ``import qnnw`` needs NumPy and SciPy only; what is
+imported when it is first used needs ``pip install 'qnnw[train]'``.
 """
 
 from __future__ import annotations
