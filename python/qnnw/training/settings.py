@@ -79,7 +79,12 @@ class Setting:
             kinds = ", ".join(self.choices)
         else:
             words = {"least": "≥", "most": "≤", "above": ">", "below": "<"}
-            ends = [f"{words[end]} {at:g}" for end, at in self.range.items() if at is not None]
+            whole = self.kind is int
+            ends = [
+                f"{words[end]} {int(at) if whole else at}"
+                for end, at in self.range.items()
+                if at is not None
+            ]
             kinds = " ".join([self.kind.__name__, *ends])
         return f"{kinds} or none" if self.optional else kinds
 
