@@ -102,7 +102,11 @@ def test_fisher_is_symmetric_and_positive_semidefinite(num_qubits, reps):
     assert blocks[-1][num_qubits:, num_qubits:].any()
 
 
-@pytest.mark.parametrize("bad", ["diagonal", "", "Layer", None, 3])
-def test_unknown_blocks_are_refused(bad):
-    with pytest.raises(ValueError, match="`block` is"):
+@pytest.mark.parametrize(
+    ("bad", "error"),
+    [(word, ValueError) for word in ("diagonal", "", "Layer")]
+    + [(None, TypeError), (3, TypeError)],
+)
+def test_unknown_blocks_are_refused(bad, error):
+    with pytest.raises(error, match="`block` is"):
         qnnw.EfficientSU2(2, 1).fisher(np.zeros(8), block=bad)
