@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 from scipy.optimize import OptimizeResult, minimize
 
+import qnnw
 from qnnw.optim.cobyla import _Simplex
 from qnnw.optim.derivative_free import Cobyla, FastCobyla, NonFiniteLossError, minimize_cobyla
-from qnnw.training.presets import preset
-from qnnw.training.runs import start
 
 
 def ellipsoid(point):
@@ -55,10 +53,11 @@ FUNCTIONS = {
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_it_reaches_what_scipys_reaches(name):
-    """Over five starts the median of the final values, from the best either has found."""
+    """Over some starts the median of the final values, from the best either has found."""
     function, size = FUNCTIONS[name]
     ours, theirs = [], []
-    for seed in range(5):
+    # On the kink both end anywhere, each SciPy elsewhere: a median of five says nothing there.
+    for seed in range(25 if name == "largest" else 5):
         start = np.random.default_rng(seed).uniform(-1, 1, size)
         found = minimize_cobyla(function, start, max_evaluations=2000, rhobeg=0.5)
         options = {"rhobeg": 0.5, "maxiter": 2000}
@@ -174,15 +173,53 @@ def test_a_value_that_is_not_finite_stops_it():
         minimize_cobyla(lambda _: next(values), np.zeros(4))
 
 
-def test_iris_is_learned_as_well_as_by_scipys(tmp_path):
-    """Final losses over five seeds: the means differ by less than the spread."""
-    losses = {
-        optimizer: [
-            start(dataclasses.replace(preset("iris", optimizer), seed=seed), tmp_path)["loss"]
-            for seed in range(5)
-        ]
-        for optimizer in ("cobyla", "cobyla-fast")
-    }
-    spread = np.std(losses["cobyla"] + losses["cobyla-fast"])
-    assert abs(np.mean(losses["cobyla"]) - np.mean(losses["cobyla-fast"])) < 1.5 * spread
-    assert max(losses["cobyla-fast"]) < 0.6
+def iris_loss(seed):
+    """Iris's 131 weights from 32 angles, its activation and loss in NumPy; and where to start."""
+    inputs, labels = load_iris()
+    ansatz = qnnw.EfficientSU2(8, reps=1)
+    weight_map = qnnw.WeightMap(131, seed=seed)
+
+    def loss(angles):
+        weights = qnnw.probs_to_weights(ansatz.probabilities(angles), weight_map, gamma=0.3)
+        hidden = np.maximum(inputs @ weights[:64].reshape(16, 4).T + weights[64:80], 0)
+        logits = hidden @ weights[80:128].reshape(3, 16).T + weights[128:]
+        logits -= logits.max(axis=1, keepdims=True)
+        own = logits[np.arange(len(labels)), labels]
+        return float((np.log(np.exp(logits).sum(axis=1)) - own).mean())
+
+    return loss, ansatz.random_angles(seed=seed)
+
+
+def load_iris():
+    """Its standardised features and its labels."""
+    datasets = pytest.importorskip("sklearn.datasets")
+    inputs, labels = datasets.load_iris(return_X_y=True)
+    return (inputs - inputs.mean(axis=0)) / inputs.std(axis=0), labels
+
+
+def at_most_worse(losses, others):
+    """The upper end, at 97.5 %, of how much larger the first losses are, in pairs, on average."""
+    differences = np.subtract(losses, others)
+    deviation = differences.std(ddof=1) / np.sqrt(len(differences))
+    return differences.mean() + stats.t.ppf(0.975, len(differences) - 1) * deviation
+
+
+@pytest.mark.slow
+def test_iris_is_learned_as_well_as_by_scipys():
+    """After the same evaluations from the same starts the loss is not 0.005 larger.
+
+    The margin is one that the comparison can see: with half the evaluations the same method does
+    not keep it.
+    """
+    theirs, ours, halved = [], [], []
+    for seed in range(40):
+        loss, first = iris_loss(seed)
+        for found, kind, evaluations in (
+            (theirs, Cobyla, 300),
+            (ours, FastCobyla, 300),
+            (halved, FastCobyla, 150),
+        ):
+            method = kind(rhobeg=2.0, rotation=seed)
+            found.append(method.minimize(loss, first, evaluations).value)
+    assert at_most_worse(ours, theirs) < 0.005
+    assert at_most_worse(halved, theirs) > 0.005
