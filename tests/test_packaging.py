@@ -65,7 +65,7 @@ def test_importing_loads_nothing_else():
         ("training.epochs", "torch"),
         ("training.export", "torch"),
         ("training.trainer", "safetensors"),
-        ("training.runs", "matplotlib"),
+        ("training.runs", "torch"),
         ("training.plots", "matplotlib"),
         ("cli", "typer"),
     ],
@@ -74,6 +74,11 @@ def test_a_missing_extra_is_named(module, missing):
     finished = run_without({missing}, f"import qnnw.{module}")
     assert f"needs the package '{missing}'" in finished.stderr
     assert "python -m pip install 'qnnw[train]'" in finished.stderr
+
+
+def test_a_run_needs_no_pictures():
+    finished = run_without({"matplotlib"}, "import qnnw.training.runs; print('there')")
+    assert finished.stdout == "there\n", finished.stderr
 
 
 @pytest.mark.parametrize("missing", ["torch", "typer", "rich"])
@@ -114,8 +119,7 @@ def test_onnx_names_its_extra(tmp_path):
 from qnnw.training.runs import start
 from qnnw.training.export import export_run
 from qnnw.training.presets import preset
-import dataclasses
-config = dataclasses.replace(preset("iris", "adam"), epochs=1)
+config = preset("iris", "adam").changed(epochs=1)
 export_run(start(config, {str(tmp_path)!r})["run_dir"], "onnx")
 """
     finished = run_without({"onnxscript"}, script)
@@ -143,6 +147,7 @@ def second_python():
     return None
 
 
+@pytest.mark.slow
 def test_the_wheel_is_manylinux_and_abi3_and_works_on_a_second_python(tmp_path):
     build = subprocess.run(
         [sys.executable, "-m", "maturin", "build", "--release", "--locked", "--out", str(tmp_path)],

@@ -74,7 +74,11 @@ impl WeightMap {
         assert_eq!(probabilities_cotangent.len(), probabilities.len());
         assert_eq!(cotangent.len(), self.num_weights());
         let formula = self.formula(gamma);
-        // Every basis feeds exactly one weight, so no two tasks write the same entry.
+        // The tasks write every entry but the one that feeds no weight, where a centred one is alone.
+        if self.num_weights() == 1 {
+            probabilities_cotangent.fill(R::default());
+        }
+        // No basis feeds two weights, so no two tasks write the same entry.
         let pulled = Pointer::new(probabilities_cotangent.as_mut_ptr());
         // One sum per task, added in order: the total does not depend on the number of threads.
         let mut sums = vec![0.0; cotangent.len().div_ceil(TASK_AMPLITUDES)];
