@@ -185,7 +185,7 @@ def test_a_kind_of_ones_own_is_registered(monkeypatch):
     ("build", "error", "text"),
     [
         (lambda: circuit(20, 3, shots=0), ValueError, "`shots` is 0"),
-        (lambda: circuit(20, 3, shots=2.5), TypeError, "`shots` is of type float"),
+        (lambda: circuit(20, 3, shots=2.5), TypeError, "`shots` is 2.5 of type float"),
         (lambda: circuit(20, 3, dtype="int8"), TypeError, "`dtype`"),
         (
             lambda: CircuitSource(qnnw.EfficientSU2(3, 1), qnnw.WeightMap(20)),

@@ -118,8 +118,8 @@ class CircuitSource:
 
     def __setattr__(self, name: str, value: Any) -> None:
         """``shots`` and ``seed`` may be set; the rest stays: others have what follows from it."""
-        if name == "shots" and value is not None:
-            value = integer(name, value, 1, 2**40)
+        if name == "shots":
+            value = None if value is None else integer(name, value, 1, 2**40)
         elif name == "seed":
             value = int(seed_to_int(value))
         elif self.__dict__.get("_made"):
