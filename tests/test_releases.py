@@ -56,7 +56,7 @@ def test_saved_models_recipes_and_states_are_read(folder):
     assert again.gamma.shape == (1,)
 
 
-RUNS = Path(__file__).parent / "releases" / "0.1.0" / "runs"
+RUNS = Path(__file__).parent / "releases" / "0.1.0" / "cut_off"
 
 
 @pytest.mark.parametrize("name", ["cobyla", "shots", "adam", "diagonal", "subspace", "haar"])
