@@ -223,3 +223,27 @@ def test_iris_is_learned_as_well_as_by_scipys():
             found.append(method.minimize(loss, first, evaluations).value)
     assert at_most_worse(ours, theirs) < 0.005
     assert at_most_worse(halved, theirs) > 0.005
+
+
+@pytest.mark.slow
+def test_whole_iris_runs_are_learned_as_with_scipys(tmp_path):
+    """Final losses of whole runs over five seeds: the means are near, and none fails."""
+    pytest.importorskip("torch")
+    from qnnw.paper import PRESETS
+    from qnnw.training.optimizers import Cobyla as ScipyRun
+    from qnnw.training.optimizers import CobylaFast
+    from qnnw.training.runs import start
+
+    paper = PRESETS["iris"]
+    losses = [
+        [
+            start(paper.changed(optimizer=kind(**paper.optimizer.settings), seed=seed), tmp_path)[
+                "loss"
+            ]
+            for seed in range(5)
+        ]
+        for kind in (ScipyRun, CobylaFast)
+    ]
+    theirs, ours = losses
+    assert abs(np.mean(theirs) - np.mean(ours)) < 1.5 * np.std(theirs + ours)
+    assert max(ours) < 0.6
