@@ -14,7 +14,6 @@ from qnnw.training.tasks import TASKS
 
 with needs("train", "The qnnw command"):
     import typer
-    from rich.console import Console
     from rich.table import Table
 
 __all__ = ["eval_command", "export_command", "info_command"]
@@ -69,6 +68,7 @@ def info_command(as_json: Json = False) -> None:
     with errors():
         import torch
 
+        from qnnw.training.progress import plain_console
         from qnnw.training.runs import versions
 
         info: dict[str, Any] = {
@@ -83,4 +83,4 @@ def info_command(as_json: Json = False) -> None:
     for name, value in {**info, **info.pop("versions")}.items():
         if not isinstance(value, dict):
             table.add_row(name, str(value))
-    Console().print(table)
+    plain_console().print(table)

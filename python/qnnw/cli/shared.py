@@ -12,6 +12,7 @@ from qnnw._common.allocator import keep_freed_memory
 from qnnw._common.errors import UserError
 from qnnw._common.extras import needs
 from qnnw._common.runtime import set_num_threads
+from qnnw._common.signals import INTERRUPTED, stop_asked, stoppable
 
 with needs("train", "The qnnw command"):
     import typer
@@ -27,7 +28,6 @@ __all__ = [
     "prepare_process",
 ]
 
-INTERRUPTED = 130
 FAILED = 1
 MISUSED = 2
 
@@ -63,15 +63,17 @@ def errors(remedy: Callable[[], str | None] = _nothing) -> Iterator[None]:
 
     ``remedy`` says how an interrupted command goes on.
     """
-    try:
-        yield
-    except KeyboardInterrupt:
-        how = remedy()
-        print("interrupted" if how is None else f"interrupted; {how}", file=sys.stderr)
-        raise typer.Exit(INTERRUPTED) from None
-    except (UserError, MemoryError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise typer.Exit(FAILED) from error
-    except (ValueError, TypeError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise typer.Exit(MISUSED) from error
+    with stoppable():
+        try:
+            yield
+        except (KeyboardInterrupt, Exception) as error:
+            # An interrupted import may end in any exception.
+            if isinstance(error, KeyboardInterrupt) or stop_asked():
+                how = remedy()
+                print("interrupted" if how is None else f"interrupted; {how}", file=sys.stderr)
+                raise typer.Exit(INTERRUPTED) from None
+            if not isinstance(error, UserError | MemoryError | OSError | ValueError | TypeError):
+                raise
+            print(f"error: {str(error) or type(error).__name__}", file=sys.stderr)
+            misused = isinstance(error, ValueError | TypeError) and not isinstance(error, UserError)
+            raise typer.Exit(MISUSED if misused else FAILED) from error

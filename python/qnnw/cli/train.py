@@ -19,7 +19,6 @@ from qnnw.training.tasks import SPLITS, task_of
 
 with needs("train", "The qnnw command"):
     import typer
-    from rich.console import Console
     from rich.table import Table
 
 if TYPE_CHECKING:
@@ -129,7 +128,11 @@ def _show_result(result: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print(json.dumps(result))
         return
+    from qnnw.training.progress import plain_console
+
     table = Table(title=f"{result['dataset']}, seed {result['seed']}", show_header=False)
+    table.add_column()
+    table.add_column(overflow="fold")
     share = f"{100 * result['parameter_ratio']:.2f} %"
     rows = {
         **_measures(result),
@@ -141,7 +144,7 @@ def _show_result(result: dict[str, Any], as_json: bool) -> None:
     }
     for name, value in rows.items():
         table.add_row(name, value)
-    Console().print(table)
+    plain_console().print(table)
 
 
 def _measures(result: dict[str, Any]) -> dict[str, str]:

@@ -14,10 +14,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from qnnw._common.signals import stop_asked
 from qnnw.sweep.ledger import Trial
 from qnnw.sweep.run_trial import THREAD_LIMITS
 
 __all__ = ["Engine", "LocalEngine", "Report"]
+
+# Not with -m, which puts the current folder before everything: what lies there may be called as a
+# module that Python or a library has.
+WORKER = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+sys.path[:] = sys.argv[2:]
+from qnnw.sweep.worker import main
+main(int(sys.argv[1]))
+"""
 
 
 @dataclass(frozen=True)
@@ -102,15 +113,12 @@ class LocalEngine:
         worker = idle[0] if idle else self._spawn()
         worker.trial = trial
         config = {**trial.config, "threads": self._threads}
-        request = json.dumps({"path": str(path), "config": config})
-        assert worker.process.stdin is not None
-        # If it has just died, its reader reports that.
-        with contextlib.suppress(OSError):
-            worker.process.stdin.write(request + "\n")
-            worker.process.stdin.flush()
+        _tell(worker, {"path": str(path), "config": config})
 
     def reports(self, timeout: float) -> list[Report]:
         """See :meth:`Engine.reports`."""
+        if stop_asked():
+            self._finish_rounds()
         found: list[Report] = []
         try:
             heard = self._heard.get(timeout=timeout)
@@ -137,11 +145,22 @@ class LocalEngine:
         """The processes."""
         return [worker.process.pid for worker in self._workers]
 
+    def _finish_rounds(self) -> None:
+        """Wait until every process has written its round down, and stop.
+
+        A trial that they finish meanwhile is found in its folder, as after a kill.
+        """
+        for worker in self._workers:
+            _tell(worker, {"stop": True})
+        for worker in self._workers:
+            worker.process.wait()
+        raise KeyboardInterrupt
+
     def _spawn(self) -> _Worker:
         limits = dict.fromkeys(THREAD_LIMITS, str(self._threads))
         with self._log.open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "qnnw.sweep.worker", str(self._threads)],
+                [sys.executable, "-c", WORKER, str(self._threads), *_module_path()],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -179,6 +198,20 @@ class LocalEngine:
             return Report("round", trial, message)
         worker.trial = None
         return Report("finished" if "result" in message else "failed", trial, message)
+
+
+def _module_path() -> list[str]:
+    """Where this process finds modules; the current folder, if that is among it, comes last."""
+    own, here = [path or os.curdir for path in sys.path], Path.cwd()
+    return sorted(own, key=lambda path: Path(path).resolve() == here)
+
+
+def _tell(worker: _Worker, message: dict[str, Any]) -> None:
+    assert worker.process.stdin is not None
+    # If it has just died, its reader reports that.
+    with contextlib.suppress(OSError):
+        worker.process.stdin.write(json.dumps(message) + "\n")
+        worker.process.stdin.flush()
 
 
 def _close_pipes(process: subprocess.Popen[str]) -> None:

@@ -6,13 +6,14 @@ import sys
 import time
 
 from qnnw._common.extras import needs
+from qnnw._common.signals import finish_first
 from qnnw._common.words import duration
 from qnnw.sweep.coordinator import SweepListener
 from qnnw.sweep.ledger import SweepFolder, Trial, TrialState
+from qnnw.training.progress import plain_console
 from qnnw.training.tasks import task_of
 
 with needs("train", "qnnw.sweep.progress"):
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 __all__ = ["sweep_listener"]
@@ -22,12 +23,26 @@ QUIET_SECONDS = 60.0
 
 def sweep_listener(quiet: bool) -> SweepListener:
     """The listener that fits standard error."""
-    if quiet:
-        return SweepListener()
+    if quiet or sys.stderr is None:
+        return _Stoppable()
     return _Display() if sys.stderr.isatty() else _Lines()
 
 
-class _Lines(SweepListener):
+class _Stoppable(SweepListener):
+    """Says nothing; within a command, the first signal waits for the rounds that are under way."""
+
+    def started(self, folder: SweepFolder, states: dict[str, TrialState], capacity: int) -> None:
+        """The trials begin."""
+        super().started(folder, states, capacity)
+        finish_first("the rounds that are under way")
+
+    def stopped(self) -> None:
+        """None is under way any more."""
+        finish_first(None)
+        super().stopped()
+
+
+class _Lines(_Stoppable):
     """A line for every trial that ends, and for a round where nothing was said for a while."""
 
     def say(self, line: str) -> None:
@@ -37,6 +52,7 @@ class _Lines(SweepListener):
 
     def started(self, folder: SweepFolder, states: dict[str, TrialState], capacity: int) -> None:
         """Say what is left."""
+        super().started(folder, states, capacity)
         self._begun = self._said = time.monotonic()
         self._total = len(folder.trials)
         waiting = [trial for trial in folder.trials if states[trial.name].status == "waiting"]
@@ -86,15 +102,15 @@ class _Display(_Lines):
             TextColumn("runs"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[text]}"),
-            console=Console(stderr=True),
+            TextColumn("{task.fields[text]}", markup=False),
+            console=plain_console(stderr=True),
             transient=True,
         )
         self._rounds: dict[str, str] = {}
 
     def say(self, line: str) -> None:
         """Print one line above the bar."""
-        self._progress.console.print(line, highlight=False, markup=False)
+        self._progress.console.print(line, soft_wrap=True)
 
     def started(self, folder: SweepFolder, states: dict[str, TrialState], capacity: int) -> None:
         """Start the display."""
@@ -118,6 +134,7 @@ class _Display(_Lines):
     def stopped(self) -> None:
         """Take the display down."""
         self._progress.stop()
+        super().stopped()
 
     def _show(self) -> None:
         running = ", ".join(f"{name}: round {number}" for name, number in self._rounds.items())

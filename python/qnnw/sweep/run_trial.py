@@ -67,14 +67,15 @@ def _result(
 ) -> dict[str, Any]:
     from qnnw.training.config import TrainConfig
     from qnnw.training.runs import train_at
-    from qnnw.training.trainer import Reporter
+    from qnnw.training.stopping import Stoppable
 
-    class Rounds(Reporter):
+    class Rounds(Stoppable):
         """Passes on how far the trial is."""
 
         def round_finished(self, line: dict[str, Any]) -> None:
             if on_round is not None:
                 on_round({"round": line[config.optimizer.round_name]})
+            super().round_finished(line)
 
     config = TrainConfig.from_dict(settings)
     until = time.monotonic() + LONGEST_WAIT_SECONDS

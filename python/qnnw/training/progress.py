@@ -5,17 +5,21 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from qnnw._common.extras import needs
 from qnnw._common.words import duration
-from qnnw.training.trainer import Reporter, Trainer, num_qubits
+from qnnw.training.stopping import Stoppable
+from qnnw.training.trainer import Trainer, num_qubits
+
+if TYPE_CHECKING:
+    from qnnw.training.trainer import Reporter
 
 with needs("train", "qnnw.training.progress"):
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-__all__ = ["Display", "Lines", "reporter"]
+__all__ = ["Display", "Lines", "plain_console", "reporter"]
 
 LONG_SECONDS = 60.0
 REFRESH_SECONDS = 0.1
@@ -23,12 +27,17 @@ REFRESH_SECONDS = 0.1
 
 def reporter(quiet: bool) -> Reporter:
     """The reporter that fits standard error."""
-    if quiet:
-        return Reporter()
+    if quiet or sys.stderr is None:
+        return Stoppable()
     return Display() if sys.stderr.isatty() else Lines()
 
 
-class Lines(Reporter):
+def plain_console(stderr: bool = False) -> Console:
+    """A console to which a path or a message is text, whatever brackets and colons it has."""
+    return Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+
+
+class Lines(Stoppable):
     """Plain lines on standard error."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
@@ -41,7 +50,6 @@ class Lines(Reporter):
     def started(self, trainer: Trainer, run_dir: Path) -> None:
         """Describe the run."""
         super().started(trainer, run_dir)
-        self._trainer = trainer
         for line in [*describe(trainer), f"run folder: {run_dir}"]:
             self.say(line)
 
@@ -49,10 +57,12 @@ class Lines(Reporter):
         """Say how long it will take, if that is long."""
         if seconds >= LONG_SECONDS:
             self.say(f"estimated time: {duration(seconds)}")
+        super().estimated(seconds)
 
     def round_finished(self, line: dict[str, Any]) -> None:
         """Print the round's line."""
         self.say(summary(line, self._trainer))
+        super().round_finished(line)
 
 
 class Display(Lines):
@@ -60,20 +70,19 @@ class Display(Lines):
 
     def __init__(self) -> None:
         super().__init__()
-        self._console = Console(stderr=True)
         self._progress = Progress(
             TextColumn("{task.fields[name]} {task.fields[number]}/{task.fields[rounds]}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[text]}"),
-            console=self._console,
+            TextColumn("{task.fields[text]}", markup=False),
+            console=plain_console(stderr=True),
             auto_refresh=False,
             transient=True,
         )
 
     def say(self, line: str) -> None:
         """Print one line above the progress bar."""
-        self._progress.console.print(line, highlight=False, markup=False)
+        self._progress.console.print(line, soft_wrap=True)
 
     def started(self, trainer: Trainer, run_dir: Path) -> None:
         """Describe the run and start the display."""
@@ -112,11 +121,12 @@ class Display(Lines):
     def stopped(self) -> None:
         """Take the display down."""
         self._progress.stop()
+        super().stopped()
 
     def round_finished(self, line: dict[str, Any]) -> None:
         """Print the round's line and remember its measures."""
-        super().round_finished(line)
         self._measures = "  " + self._trainer.task.words(line)
+        super().round_finished(line)
 
 
 def describe(trainer: Trainer) -> list[str]:
