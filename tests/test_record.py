@@ -11,7 +11,15 @@ from qnnw.training.record import RecordError, RunFolder
 
 ARRAYS = {"angles": np.arange(4.0), "signs": np.array([1, -1], dtype=np.int8)}
 STATE = {"gamma": 0.1 + 0.2, "draw": 7}
-HISTORY = [{"period": 1, "loss": 1.5}, {"period": 2, "loss": 1.25}]
+HISTORY = [
+    {"period": 1, "loss": 1.5, "seconds": 0.5},
+    {"period": 2, "loss": 1.25, "seconds": 0.25},
+]
+RESULT = {
+    "dataset": "iris", "optimizer": "spsa", "num_weights": 131, "num_trained": 33,
+    "parameter_ratio": 0.25, "seed": 3, "train_accuracy": 0.5, "test_accuracy": 0.5, "loss": 1.0,
+    "evaluations": 7, "seconds": 0.75, "run_dir": "runs/run", "gamma": None,
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -20,7 +28,7 @@ def folder(tmp_path):
 
 
 def test_round_trip(folder):
-    assert folder.read_config() == {"format": 1, "config": {"seed": 3}}
+    assert folder.read_config() == {"format": 2, "config": {"seed": 3}}
     assert folder.read_checkpoint() is None
     assert folder.read_history() == []
     assert folder.read_result() is None
@@ -32,8 +40,8 @@ def test_round_trip(folder):
     for name, array in ARRAYS.items():
         assert arrays[name].dtype == array.dtype
         assert np.array_equal(arrays[name], array)
-    folder.write_result({"loss": 1.0})
-    assert folder.read_result() == {"loss": 1.0}
+    folder.write_result(RESULT)
+    assert folder.read_result() == RESULT
     assert sorted(path.name for path in folder.path.iterdir()) == [
         "checkpoint.npz",
         "config.json",

@@ -11,6 +11,7 @@ import safetensors.torch
 import torch
 
 import qnnw
+from qnnw._common.documents import sealed
 from qnnw.data import networks
 from qnnw.data.registry import load
 from qnnw.optim.derivative_free import NonFiniteLossError
@@ -191,9 +192,9 @@ def test_a_damaged_checkpoint_is_refused(tmp_path):
 
 def test_other_data_are_refused(tmp_path):
     folder = cut_run(tmp_path)
-    config = json.loads(folder.config_path.read_text())
+    config = folder.read_config()
     config["data"]["train_inputs"] = "0" * 64
-    folder.config_path.write_text(json.dumps(config))
+    folder.config_path.write_bytes(sealed(config))
     with pytest.raises(RecordError, match="the data differ"):
         resume(folder.path)
 

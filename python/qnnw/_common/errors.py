@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["UserError"]
+__all__ = ["FileError", "UserError"]
 
 
 class UserError(Exception):
     """Something outside the program is missing, damaged, in use or out of range."""
+
+
+class FileError(UserError, RuntimeError):
+    """A file that qnnw wrote is missing, damaged, of another format, or of something else."""

@@ -6,10 +6,12 @@ from collections import deque
 from typing import Any
 
 from qnnw._common.extras import MissingExtraError
+from qnnw._common.files import write_atomically
 from qnnw.sweep.engines import Engine, Report
 from qnnw.sweep.ledger import Ledger, SweepFolder, Trial, TrialState, without_place
 from qnnw.sweep.tables import write_tables
-from qnnw.training.record import RecordError, RunFolder
+from qnnw.training.legacy import upgraded
+from qnnw.training.record import RecordError, RunFolder, decisive
 
 __all__ = ["SweepListener", "run_sweep"]
 
@@ -140,10 +142,13 @@ class _Coordinator:
 
     def _stored_result(self, trial: Trial) -> dict[str, Any] | None:
         try:
-            result = RunFolder(self.folder.trial_path(trial)).read_result()
-        except RecordError:  # not begun, or damaged: the trial itself will say so
+            folder = RunFolder(self.folder.trial_path(trial))
+            result = folder.read_result()
+            same = decisive(upgraded(folder.read_config()["config"])) == decisive(trial.config)
+        except (RecordError, KeyError):  # not begun, or damaged: the trial itself will say so
             return None
-        return None if result is None else without_place(result)
+        # A run of other settings is nobody's result: the trial itself will say that, too.
+        return without_place(result) if result is not None and same else None
 
     def _hear(self, report: Report) -> None:
         trial = report.trial
@@ -160,7 +165,7 @@ class _Coordinator:
             path = self.folder.trial_path(trial)
             if report.content.get("trace"):
                 path.mkdir(parents=True, exist_ok=True)
-                (path / "error.txt").write_text(report.content["trace"], encoding="utf-8")
+                write_atomically(path / "error.txt", report.content["trace"].encode())
             state = self.ledger.add("failed", trial, error=report.content["error"])
         self.listener.ended(trial, state)
 

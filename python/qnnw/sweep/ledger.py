@@ -12,25 +12,42 @@
 
 from __future__ import annotations
 
-import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from qnnw._common.files import write_atomically
+from qnnw._common.documents import (
+    Schema,
+    hold,
+    is_torn,
+    parsed,
+    parsed_together,
+    plain_bytes,
+    read_document,
+    sealed,
+)
+from qnnw._common.files import append_line, write_atomically
 from qnnw.training.legacy import upgraded
 from qnnw.training.optimizers import OPTIMIZERS
-from qnnw.training.record import RecordError, RunFolder, locked
+from qnnw.training.record import RecordError, RunFolder, check_result, decisive, locked
 
 __all__ = ["Ledger", "SweepFolder", "Trial", "TrialState", "without_place"]
 
-# 1: release 0.1, whose trials have its settings; see qnnw.training.legacy.
+# 1: release 0.1, whose trials have its settings, see qnnw.training.legacy, and nothing a checksum.
 FORMAT = 2
-# Settings that decide where a trial runs, and none of its numbers.
-PLACE = ("threads", "device", "data_dir")
+_NO_NAME = re.compile(r"[/\\\0]")
+_SPEC: Schema = {"format": int, "about": dict, "trials": list}
+_TRIAL: Schema = {"name": str, "axes": dict, "config": dict}
+_EVENTS: dict[str, Schema] = {
+    "died": {"event": str, "trial": str, "rounds": int, "reason": str},
+    "finished": {"event": str, "trial": str, "result": dict},
+    "failed": {"event": str, "trial": str, "error": str},
+    "again": {"event": str, "trial": str},
+}
 
 
 @dataclass(frozen=True)
@@ -58,7 +75,7 @@ class Trial:
 
     def same_numbers(self, other: Trial) -> bool:
         """Whether both give the same result."""
-        return _decisive(self.config) == _decisive(other.config)
+        return decisive(self.config) == decisive(other.config)
 
 
 @dataclass
@@ -103,15 +120,16 @@ class SweepFolder:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         try:
-            content = json.loads(self.spec_path.read_text(encoding="utf-8"))
-            if content["format"] not in (1, FORMAT):
-                raise ValueError(f"format {content['format']!r}")
-            self.trials = tuple(_trial(**trial) for trial in content["trials"])
-            self.about: dict[str, Any] = content["about"]
+            content = read_document(self.spec_path, {1: _SPEC, FORMAT: _SPEC}, RecordError)
+            self.trials = tuple(map(_trial, content["trials"]))
+            if len({trial.name for trial in self.trials}) < len(self.trials):
+                raise ValueError("it has two trials of one name")
         except FileNotFoundError:
             raise RecordError(f"{str(self.path)!r} is no sweep: it has no sweep.json") from None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except ValueError as error:
             raise RecordError(f"{str(self.spec_path)!r} is damaged: {error}") from error
+        self.format: int = content["format"]
+        self.about: dict[str, Any] = content["about"]
 
     @classmethod
     def create(
@@ -160,13 +178,22 @@ class SweepFolder:
         return self.path / "sweep.json"
 
     def trial_path(self, trial: Trial) -> Path:
-        """The trial's run folder."""
-        return self.path / "trials" / trial.name
+        """The trial's run folder.
+
+        Raises
+        ------
+        qnnw.training.record.RecordError
+            A link leads out of the sweep.
+        """
+        path = self.path / "trials" / trial.name
+        if not path.resolve().is_relative_to(self.path.resolve()):
+            raise RecordError(f"{str(path)!r} is a link that leads out of the sweep's folder")
+        return path
 
     def finished_rounds(self, trial: Trial) -> int:
         """Periods or epochs that the trial has behind it."""
         try:
-            return len(RunFolder(self.trial_path(trial)).read_history())
+            return RunFolder(self.trial_path(trial)).finished_rounds()
         except RecordError:  # not begun, or damaged: the trial itself will say so
             return 0
 
@@ -216,6 +243,7 @@ class SweepFolder:
                 raise there._other_grid(differences, "only trials that are new can be added")
             kept = {trial.name: trial for trial in there.trials}
             wanted = [kept.pop(trial.name, trial) for trial in trials]
+            Ledger(there).seal()
             _write_spec(self.spec_path, [*wanted, *kept.values()], about)
             return SweepFolder(self.path)
 
@@ -267,34 +295,44 @@ class Ledger:
     def add(self, event: str, trial: Trial, **more: Any) -> TrialState:
         """Append an event, safe on the disk when this returns; gives the trial's new state."""
         line = {"event": event, "trial": trial.name, **more}
-        text = json.dumps(line, allow_nan=False) + "\n"
-        with self.path.open("ab") as file:
-            # A line that a kill tore off is ended, not continued.
-            if file.tell() and not self._ends_whole():
-                file.write(b"\n")
-            file.write(text.encode())
-            file.flush()
-            os.fsync(file.fileno())
+        append_line(self.path, sealed(line))
         self._apply(line)
         return self.states[trial.name]
 
-    def _ends_whole(self) -> bool:
-        with self.path.open("rb") as file:
-            file.seek(-1, os.SEEK_END)
-            return file.read(1) == b"\n"
+    def seal(self) -> None:
+        """Give the lines of release 0.1 a checksum."""
+        if self.path.exists():
+            write_atomically(self.path, b"".join(map(sealed, self._lines())))
 
     def _lines(self) -> Iterator[dict[str, Any]]:
+        """The events; those of release 0.1, which have no checksum, come first."""
         try:
-            content = self.path.read_bytes()
+            content = plain_bytes(self.path, RecordError)
         except FileNotFoundError:
             return
-        for line in content.splitlines():
+        lines = content.split(b"\n")
+        if is_torn(lines[-1]):  # or nothing; the trial's own folder tells it again
+            lines.pop()
+        together = parsed_together(lines)
+        since = self.folder.format
+        for number, line in enumerate(lines, 1):
             try:
-                event = json.loads(line)
-            except ValueError:  # torn: what it told is found again in the trial's own folder
-                continue
-            if isinstance(event, dict):
-                yield event
+                event, whole = (together[number - 1], True) if together else parsed(line)
+                since = FORMAT if whole else since
+                if since > 1 and not whole:
+                    raise ValueError("it has no checksum")
+                schema = _EVENTS.get(str(event.get("event")))
+                if schema is None:
+                    raise ValueError(f"it has the event {event.get('event')!r}")
+                hold(event, schema)
+                if "result" in event and not whole:
+                    check_result(event["result"])
+            except ValueError as error:
+                if since == 1 and not line.endswith(b"}"):  # torn, and ended by the next
+                    continue
+                where = f"{str(self.path)!r} is damaged in line {number}"
+                raise RecordError(f"{where}: {error}") from error
+            yield event
 
     def _apply(self, line: dict[str, Any]) -> None:
         state = self.states.get(str(line.get("trial")))
@@ -313,19 +351,26 @@ class Ledger:
             state.status, state.error, state.deaths = "waiting", None, 0
 
 
-def _trial(name: str, axes: dict[str, Any], config: dict[str, Any]) -> Trial:
+def _trial(stored: Any) -> Trial:
     """A trial as it is stored; one of release 0.1 with its settings in today's form."""
+    if not isinstance(stored, dict):
+        raise ValueError("a trial is no object")
+    hold(stored, _TRIAL, "a trial")
+    name = stored["name"]
+    # It is a folder's name: one that leads elsewhere is nobody's.
+    if not name or name in (".", "..") or _NO_NAME.search(name):
+        raise ValueError(f"the trial {name!r} is no folder's name")
     try:
-        return Trial(name, axes, upgraded(config))
-    except KeyError as error:
+        config = upgraded(stored["config"])
+        OPTIMIZERS[config["optimizer"]]
+        return Trial(name, stored["axes"], config)
+    except (KeyError, TypeError) as error:
         raise ValueError(f"the settings of the trial {name!r} are of no release: {error}") from None
 
 
 def _write_spec(path: Path, trials: list[Trial], about: dict[str, Any]) -> None:
     listed = [{"name": t.name, "axes": t.axes, "config": t.config} for t in trials]
-    content = {"format": FORMAT, "about": about, "trials": listed}
-    text = json.dumps(content, indent=1, allow_nan=False) + "\n"
-    write_atomically(path, text.encode())
+    write_atomically(path, sealed({"format": FORMAT, "about": about, "trials": listed}))
 
 
 def without_place(result: dict[str, Any]) -> dict[str, Any]:
@@ -333,14 +378,10 @@ def without_place(result: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in result.items() if name != "run_dir"}
 
 
-def _decisive(config: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in config.items() if name not in PLACE}
-
-
 def _difference(there: Trial, asked: Trial) -> str:
     names = [
         name
-        for name, value in _decisive(asked.config).items()
+        for name, value in decisive(asked.config).items()
         if there.config.get(name, value) != value
     ]
     return f"{asked.name}: {', '.join(names) or 'settings'}"

@@ -227,7 +227,7 @@ class EpochTrainer(Trainer):
             values = arrays[f"now.{name}"]
             if values.shape != tuple(numbers.shape):
                 raise ValueError(f"{name} have shape {values.shape}")
-            numbers.copy_(torch.from_numpy(values))
+            numbers.copy_(torch.from_numpy(values.copy()))
         self._optimizer = self._new_optimizer()
         for name, numbers in self._numbers.items():
             start = f"moment.{name}."

@@ -12,26 +12,57 @@
 
 from __future__ import annotations
 
-import io
+import errno
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qnnw._common.errors import UserError
-from qnnw._common.files import write_atomically
+from qnnw._common.archives import packed_arrays, read_arrays
+from qnnw._common.documents import (
+    Schema,
+    digest_of,
+    hold,
+    parsed,
+    plain_bytes,
+    plain_file,
+    read_document,
+    sealed,
+)
+from qnnw._common.errors import FileError
+from qnnw._common.files import sweep_up, write_atomically
+from qnnw.training.tasks import task_of
 
-__all__ = ["InUseError", "RecordError", "RunFolder", "locked"]
+__all__ = ["PLACE", "InUseError", "RecordError", "RunFolder", "decisive", "locked"]
 
-FORMAT = 1
+#: Settings that decide where a run works, and none of its numbers.
+PLACE = ("threads", "device", "data_dir")
+# 1: release 0.1, without checksums.
+FORMAT = 2
+_CONFIG: Schema = {
+    "format": int, "config": dict, "data?": dict, "dataset?": dict, "network?": str,
+    "versions?": dict, "created?": str,
+}  # fmt: skip
+# What a result has besides is its task's and its optimiser's: numbers and words.
+_WORDS = (str, float, bool, type(None))
+_RESULT: Schema = {
+    "dataset": str, "optimizer": str, "num_weights": int, "parameter_ratio": float, "seed": int,
+    "loss": float, "seconds": float, "run_dir": str, "*": _WORDS,
+}  # fmt: skip
+_OF_THE_FILE = ("format", "settings_sha256")
+_CHECKPOINT: Schema = {"format": int, "state": dict, "history": list, "settings_sha256?": str}
+_LINE: Schema = {"loss": float, "seconds": float, "*": _WORDS}
+_BUSY = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
 
 
-class RecordError(UserError, RuntimeError):
+class RecordError(FileError):
     """A run's folder is missing, damaged, in use, or of another format."""
 
 
@@ -76,7 +107,7 @@ class RunFolder:
                 number += 1
             except OSError as error:
                 raise RecordError(f"{str(path)!r} cannot be made: {error}") from error
-        write_atomically(path / "config.json", _json({"format": FORMAT, **config}, indent=2))
+        write_atomically(path / "config.json", sealed({"format": FORMAT, **config}, indent=2))
         return cls(path)
 
     @classmethod
@@ -88,7 +119,7 @@ class RunFolder:
         except OSError as error:
             raise RecordError(f"{str(path)!r} cannot be made: {error}") from error
         if not (path / "config.json").is_file():
-            write_atomically(path / "config.json", _json({"format": FORMAT, **config}, indent=2))
+            write_atomically(path / "config.json", sealed({"format": FORMAT, **config}, indent=2))
         return cls(path)
 
     @property
@@ -123,22 +154,38 @@ class RunFolder:
 
     def read_config(self) -> dict[str, Any]:
         """Everything needed to run it again."""
-        config = self._read_json(self.config_path)
-        if config.get("format") != FORMAT:
-            raise RecordError(
-                f"{str(self.config_path)!r} has format {config.get('format')!r}; this version of "
-                f"qnnw reads format {FORMAT}"
-            )
+        try:
+            config = read_document(self.config_path, {1: _CONFIG, FORMAT: _CONFIG}, RecordError)
+        except FileNotFoundError:
+            raise RecordError(f"{str(self.path)!r} is no run: it has no config.json") from None
         return config
+
+    @cached_property
+    def settings_digest(self) -> str:
+        """SHA-256 of what decides the run's numbers: its other files say that they are of it."""
+        config = self.read_config()
+        network = config.get("network")
+        return digest_of(decisive(config["config"]), config.get("data"), network)
+
+    def check_belongs(self, path: Path, about: Mapping[str, Any]) -> None:
+        """Raise RecordError where a file says that it is of another run.
+
+        Files of release 0.1 say nothing.
+        """
+        if about.get("settings_sha256", self.settings_digest) != self.settings_digest:
+            raise RecordError(
+                f"{str(path)!r} does not belong to {str(self.config_path)!r}: it is of a run with "
+                "other settings, data or network"
+            )
 
     def write_checkpoint(
         self, arrays: dict[str, NDArray[Any]], state: dict[str, Any], history: list[dict[str, Any]]
     ) -> None:
         """Write the state after a period, then the history that follows from it."""
-        packed = io.BytesIO()
-        text = _json({"format": FORMAT, "state": state, "history": history})
-        np.savez(packed, allow_pickle=False, json=np.frombuffer(text, dtype=np.uint8), **arrays)
-        write_atomically(self.checkpoint_path, packed.getvalue())
+        about = {"format": 1, "state": state, "history": history}
+        text = _json({**about, "settings_sha256": self.settings_digest})
+        packed = packed_arrays({"json": np.frombuffer(text, dtype=np.uint8), **arrays})
+        write_atomically(self.checkpoint_path, packed)
         write_atomically(self.history_path, b"".join(_json(line) for line in history))
 
     def read_checkpoint(
@@ -146,27 +193,43 @@ class RunFolder:
     ) -> tuple[dict[str, NDArray[Any]], dict[str, Any], list[dict[str, Any]]] | None:
         """Arrays, state and history after the last finished period; ``None`` before the first."""
         try:
-            content = io.BytesIO(self.checkpoint_path.read_bytes())
-            with np.load(content, allow_pickle=False) as packed:
-                arrays = dict(packed)
-            text = json.loads(arrays.pop("json").tobytes())
-            if text["format"] != FORMAT:
-                raise ValueError(f"format {text['format']!r}")
-            return arrays, text["state"], text["history"]
+            with plain_file(self.checkpoint_path, RecordError) as file:
+                arrays = read_arrays(file)
+            about, _ = parsed(arrays.pop("json").tobytes())
+            hold(about, _CHECKPOINT)
+            if about["format"] != 1:
+                raise ValueError(f"it has format {about['format']}; this version of qnnw reads 1")
+            for line in about["history"]:
+                hold(line, _LINE, "a line of its history")
         except FileNotFoundError:
             return None
-        except Exception as error:  # damaged bytes make the readers of zip and npy raise anything
+        except (KeyError, ValueError, OSError, MemoryError) as error:
             raise RecordError(f"{str(self.checkpoint_path)!r} is damaged: {error}") from error
+        self.check_belongs(self.checkpoint_path, about)
+        return arrays, about["state"], about["history"]
 
     def read_history(self) -> list[dict[str, Any]]:
-        """The lines of ``history.jsonl``, one per finished period."""
+        """A line per finished period: the checkpoint's, or ``history.jsonl`` where that is gone."""
+        checkpoint = self.read_checkpoint()
+        if checkpoint is not None:
+            return checkpoint[2]
         try:
-            lines = self.history_path.read_text(encoding="utf-8").splitlines()
-            return [json.loads(line) for line in lines]
+            content = plain_bytes(self.history_path, RecordError)
+            lines = [parsed(line)[0] for line in content.splitlines()]
+            for line in lines:
+                hold(line, _LINE, "a line")
         except FileNotFoundError:
             return []
-        except (OSError, ValueError) as error:
+        except ValueError as error:
             raise RecordError(f"{str(self.history_path)!r} is damaged: {error}") from error
+        return lines
+
+    def finished_rounds(self) -> int:
+        """How many lines ``history.jsonl`` has, whatever they say."""
+        try:
+            return plain_bytes(self.history_path, RecordError).count(b"\n")
+        except FileNotFoundError:
+            return 0
 
     def write_bytes(self, path: Path, content: bytes) -> None:
         """Write one of the folder's files."""
@@ -174,11 +237,21 @@ class RunFolder:
 
     def write_result(self, result: dict[str, Any]) -> None:
         """Write ``result.json``: the run is finished."""
-        write_atomically(self.result_path, _json(result, indent=2))
+        about = {"format": FORMAT, "settings_sha256": self.settings_digest}
+        write_atomically(self.result_path, sealed({**about, **result}, indent=2))
 
     def read_result(self) -> dict[str, Any] | None:
         """The result, or ``None`` while the run is not finished."""
-        return self._read_json(self.result_path) if self.result_path.is_file() else None
+        schemas = {1: _RESULT, FORMAT: {**_RESULT, "format": int, "settings_sha256": str}}
+        try:
+            found = read_document(self.result_path, schemas, RecordError)
+            check_result(found)
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            raise RecordError(f"{str(self.result_path)!r} is damaged: {error}") from error
+        self.check_belongs(self.result_path, found)
+        return {name: value for name, value in found.items() if name not in _OF_THE_FILE}
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -192,19 +265,12 @@ class RunFolder:
         with locked(self.path):
             yield
 
-    def _read_json(self, path: Path) -> dict[str, Any]:
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise RecordError(f"{str(path)!r} is damaged: {error}") from error
-        if not isinstance(content, dict):
-            raise RecordError(f"{str(path)!r} is damaged: it holds no object")
-        return content
-
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold a folder for this process; a killed process lets go of it.
+    """Hold a folder for this process; a killed process lets go of it, and what it left is removed.
+
+    A file system that has no locks goes without, and says so.
 
     Raises
     ------
@@ -213,16 +279,45 @@ def locked(folder: Path) -> Iterator[None]:
     """
     try:
         import fcntl
-    except ImportError:  # a system without advisory locks goes without
+    except ImportError:  # a system without advisory locks
         yield
         return
-    with (folder / ".lock").open("a") as handle:
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        handle = os.open(folder / ".lock", flags, 0o666)
+    except OSError as error:
+        raise RecordError(f"{str(folder)!r} cannot be locked: {error.strerror}") from error
+    try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InUseError(f"another process works on {str(folder)!r}") from None
+        except OSError as error:
+            if error.errno in _BUSY:
+                raise InUseError(f"another process works on {str(folder)!r}") from None
+            warnings.warn(
+                f"{str(folder)!r} is on a file system without locks ({error.strerror}): keep other "
+                "processes off it",
+                stacklevel=4,
+            )
+        with suppress(OSError):
+            sweep_up(folder)
         yield
+    finally:
+        os.close(handle)
 
 
-def _json(content: dict[str, Any], indent: int | None = None) -> bytes:
-    return (json.dumps(content, indent=indent, allow_nan=False) + "\n").encode()
+def decisive(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that decide a run's numbers: all but :data:`PLACE`."""
+    return {name: value for name, value in settings.items() if name not in PLACE}
+
+
+def check_result(found: Mapping[str, Any]) -> None:
+    """Raise ValueError where a run's result lacks what its tables show."""
+    parts = ("circuit", "network", "rest")
+    work = [f"{part}_seconds_per_step" for part in parts] if "steps" in found else ["evaluations"]
+    trained = "num_trained" if "num_trained" in found else "num_angles"  # of release 0.1
+    needed = (*task_of(found).keys(), *work, trained)
+    hold(found, {"*": object, **dict.fromkeys(needed, float)})
+
+
+def _json(content: dict[str, Any]) -> bytes:
+    return (json.dumps(content, allow_nan=False) + "\n").encode()

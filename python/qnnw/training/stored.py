@@ -16,7 +16,7 @@ with needs("train", "qnnw.training.stored"):
     from qnnw.data.datasets import Dataset
     from qnnw.nn import tensorfile
 
-__all__ = ["config_of", "given_again", "load_model"]
+__all__ = ["config_of", "given_again", "load_model", "read_model"]
 
 
 def config_of(folder: RunFolder, **changed: Any) -> TrainConfig:
@@ -51,11 +51,33 @@ def load_model(
     about = about_of(folder, config, given) if dataset is None else dataset
     network = network_of(config, about, given)
     try:
-        tensors, _ = tensorfile.read(folder.model_path)
-        network.load_state_dict(tensors)
+        network.load_state_dict(read_model(folder, config))
     except RuntimeError as error:
+        if isinstance(error, RecordError):
+            raise
         raise RecordError(f"{str(folder.model_path)!r} cannot be loaded: {error}") from error
     return network
+
+
+def read_model(folder: RunFolder, config: TrainConfig) -> dict[str, torch.Tensor]:
+    """The tensors of the run's ``model.safetensors``.
+
+    Raises
+    ------
+    qnnw.training.record.RecordError
+        It is of another run.
+    qnnw.nn.tensorfile.ModelFileError
+        There is none yet, or it is damaged.
+    """
+    tensors, about = tensorfile.read(folder.model_path)
+    for name in ("dataset", "activation"):
+        if about.get(name) != getattr(config, name):
+            raise RecordError(
+                f"{str(folder.model_path)!r} is of {name} {about.get(name)!r}; the run's is "
+                f"{getattr(config, name)!r}"
+            )
+    folder.check_belongs(folder.model_path, about)
+    return tensors
 
 
 def given_again(

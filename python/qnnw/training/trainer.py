@@ -205,7 +205,11 @@ class Trainer(ABC):
         }
         state = {"draw": self.best.draw, "loss": self.best.loss}
         more_arrays, more_state = self._state()
-        model = {"dataset": self.config.dataset, "activation": self.config.activation}
+        model = {
+            "dataset": self.config.dataset,
+            "activation": self.config.activation,
+            "settings_sha256": folder.settings_digest,
+        }
         folder.write_bytes(folder.model_path, tensorfile.pack(self.state_dict(), model))
         folder.write_checkpoint({**arrays, **more_arrays}, {**state, **more_state}, self.history)
 
