@@ -45,7 +45,7 @@ fn evolution<R: Kept>(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group(format!("reps {REPS}, {}", precision::<R>()));
     for qubits in QUBITS {
         let circuit = circuit(qubits);
-        let angles = circuit.random_angles(0);
+        let angles = circuit.random_angles(0).unwrap();
         let mut probabilities = vec![R::default(); circuit.dimension()];
         group.bench_function(BenchmarkId::new("probabilities", qubits), |bencher| {
             bencher.iter(|| {
@@ -69,10 +69,10 @@ fn half_angles(criterion: &mut Criterion) {
     let level = Level::current().unwrap();
     let mut group = criterion.benchmark_group("half angles");
     for qubits in QUBITS {
-        let angles = circuit(qubits).random_angles(0);
+        let angles = circuit(qubits).random_angles(0).unwrap();
         let mut half = HalfAngles::default();
         group.bench_function(BenchmarkId::from_parameter(angles.len()), |bencher| {
-            bencher.iter(|| half.fill(level, black_box(&angles)));
+            bencher.iter(|| half.fill(level, black_box(&angles)).unwrap());
         });
     }
 }
@@ -83,7 +83,7 @@ fn weights<R: Kept>(criterion: &mut Criterion) {
     let level = Level::current().unwrap();
     let map = weight_map();
     let circuit = circuit(map.num_qubits());
-    let angles = circuit.random_angles(0);
+    let angles = circuit.random_angles(0).unwrap();
     let mut probabilities = vec![R::default(); circuit.dimension()];
     evolve::probabilities(&circuit, &angles, &mut probabilities, &cancel).unwrap();
     let mut out = vec![R::default(); map.num_weights()];
@@ -132,8 +132,13 @@ fn shots(criterion: &mut Criterion) {
     let cancel = Cancel::default();
     let circuit = circuit(13);
     let mut probabilities = vec![0.0; circuit.dimension()];
-    evolve::probabilities(&circuit, &circuit.random_angles(0), &mut probabilities, &cancel)
-        .unwrap();
+    evolve::probabilities(
+        &circuit,
+        &circuit.random_angles(0).unwrap(),
+        &mut probabilities,
+        &cancel,
+    )
+    .unwrap();
     let mut counts = vec![0; circuit.dimension()];
     let mut group = criterion.benchmark_group("sample_counts, 8192 bins");
     for per_bin in [1, 13, 1000] {

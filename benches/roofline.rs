@@ -150,7 +150,7 @@ fn machine<R: Kept>(name: &str, level: Level, qubits: usize) {
     });
     let peak = (LINKS * CHAINS * 2) as f64 * lanes / seconds;
     let circuit = Circuit::from(EfficientSu2::new(qubits, REPS, Entanglement::Linear).unwrap());
-    let angles = circuit.random_angles(0);
+    let angles = circuit.random_angles(0).unwrap();
     let cancel = Cancel::default();
     let mut out = vec![R::default(); circuit.dimension()];
     let cotangent = vec![R::from_f64(0.5); circuit.dimension()];
@@ -189,16 +189,17 @@ struct Layers<R> {
 
 impl<R: Kept> Layers<R> {
     fn new(circuit: &Circuit, angles: &[f64], level: Level) -> Self {
-        let plan = circuit.plan::<R>(level);
+        let plan = circuit.plan::<R>(level).unwrap();
         let mut halves = HalfAngles::default();
-        halves.fill(level, angles);
+        halves.fill(level, angles).unwrap();
         let one = LayerAngles::new(&halves, 1, circuit.num_qubits());
         let (mut layer, mut inverse) = (Layer::default(), Layer::default());
-        layer.fill(plan.layout, plan.last_bits, one, 0, level);
+        layer.fill(plan.layout, plan.last_bits, one, 0, level).unwrap();
         inverse.fill_inverse_rotations(plan.layout, one, 0);
-        inverse.fill_inverse_phases(plan.layout, one, [0, 0], 1.0, level);
+        inverse.fill_inverse_phases(plan.layout, one, [0, 0], 1.0, level).unwrap();
         let length = plan.layout.length();
-        Self { level, layer, inverse, from: Buffer::new(length), to: Buffer::new(length) }
+        let [from, to] = [0, 1].map(|_| Buffer::new(length).unwrap());
+        Self { level, layer, inverse, from, to }
     }
 
     /// Numbers of ordinary size: repeated rotations without their scale would overflow.
@@ -221,7 +222,7 @@ impl<R: Kept> Layers<R> {
     }
 
     fn sweep(&mut self, circuit: &Circuit, pass: &Pass, first: bool, finish: Finish, layer: bool) {
-        let plan = circuit.plan::<R>(self.level);
+        let plan = circuit.plan::<R>(self.level).unwrap();
         let source =
             Source { state: Pointer::new(self.from.as_mut_ptr()), gather: plan.forward(0) };
         self.level.run(Sweep {
@@ -241,7 +242,7 @@ impl<R: Kept> Layers<R> {
     }
 
     fn report_forward(&mut self, circuit: &Circuit, peak: f64) {
-        let passes = circuit.plan::<R>(self.level).schedule.passes.clone();
+        let passes = circuit.plan::<R>(self.level).unwrap().schedule.passes.clone();
         let amplitudes = circuit.dimension() as f64;
         let mut total = 0.0;
         for (number, pass) in passes.iter().enumerate() {
@@ -281,7 +282,7 @@ impl<R: Kept> Layers<R> {
     }
 
     fn report_backward(&mut self, circuit: &Circuit) {
-        let plan = circuit.plan::<R>(self.level);
+        let plan = circuit.plan::<R>(self.level).unwrap();
         let schedule = plan.schedule.passes.clone();
         let seconds = self.time(|this| {
             for (number, pass) in schedule.iter().enumerate() {

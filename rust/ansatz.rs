@@ -5,6 +5,7 @@
 //! layer by layer: RY of qubits 0 … N-1, then RZ of qubits 0 … N-1, as in Qiskit.
 
 use crate::error::{Error, Result};
+use crate::memory;
 use crate::rng::{Domain, Stream};
 
 /// Largest number of qubits: basis indices are kept in 32 bits.
@@ -207,10 +208,11 @@ impl EfficientSu2 {
         &self.entanglers
     }
 
-    /// Fills `angles` with numbers uniform on [0, 2 pi).
-    pub fn random_angles(&self, seed: u64) -> Vec<f64> {
+    /// Angles uniform on [0, 2 pi).
+    pub fn random_angles(&self, seed: u64) -> Result<Vec<f64>> {
         let mut stream = Stream::new(seed, Domain::Angles, 0, 0);
-        (0..self.num_parameters()).map(|_| stream.uniform() * std::f64::consts::TAU).collect()
+        let angles = (0..self.num_parameters()).map(|_| stream.uniform() * std::f64::consts::TAU);
+        memory::collected(angles)
     }
 }
 

@@ -3,10 +3,12 @@
 //! Memory comes back to a small cache when a buffer is dropped: the next call of the same size finds
 //! its pages mapped, which would cost more than the work on a small state.
 
-use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::alloc::{Layout, alloc, dealloc};
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::sync::Mutex;
+
+use crate::error::{Error, Gib, Result};
 
 /// Alignment of small buffers: a page, so that a line never crosses one.
 const PAGE: usize = 4 << 10;
@@ -34,32 +36,33 @@ impl<R: Copy> Buffer<R> {
     }
 
     /// A buffer of `length` numbers that nobody has written yet.
-    pub fn new(length: usize) -> Self {
+    pub fn new(length: usize) -> Result<Self> {
         if length == 0 {
-            return Self::empty();
+            return Ok(Self::empty());
         }
-        let layout = Self::layout(length);
+        let refused = || Error::Refused(Gib(length as u128 * size_of::<R>() as u128));
+        let layout = Self::layout(length).ok_or_else(refused)?;
         if let Some(pointer) = cached(layout.size()) {
-            return Self { pointer: pointer.cast(), length, numbers: PhantomData };
+            return Ok(Self { pointer: pointer.cast(), length, numbers: PhantomData });
         }
         // SAFETY: the layout has a size above 0.
-        let pointer = unsafe { alloc(layout) }.cast::<R>();
-        let Some(pointer) = NonNull::new(pointer) else { handle_alloc_error(layout) };
+        let pointer = NonNull::new(unsafe { alloc(layout) }.cast::<R>()).ok_or_else(refused)?;
         advise_huge_pages(pointer.as_ptr().cast(), layout.size());
-        Self { pointer, length, numbers: PhantomData }
+        Ok(Self { pointer, length, numbers: PhantomData })
     }
 
-    fn layout(length: usize) -> Layout {
-        let bytes = length * size_of::<R>();
+    fn layout(length: usize) -> Option<Layout> {
+        let bytes = length.checked_mul(size_of::<R>())?;
         let align = if bytes >= HUGE_PAGE { HUGE_PAGE } else { PAGE };
-        Layout::from_size_align(bytes, align).expect("a state vector within the address space")
+        Layout::from_size_align(bytes, align).ok()
     }
 
     /// Makes room for at least `length` numbers; what was written is lost where it grows.
-    pub fn reserve(&mut self, length: usize) {
+    pub fn reserve(&mut self, length: usize) -> Result<()> {
         if self.length < length {
-            *self = Self::new(length);
+            *self = Self::new(length)?;
         }
+        Ok(())
     }
 
     /// Number of numbers.
@@ -120,7 +123,8 @@ fn cached(bytes: usize) -> Option<NonNull<u8>> {
 fn keep(bytes: usize, pointer: NonNull<u8>) -> bool {
     let Ok(mut cache) = CACHE.try_lock() else { return false };
     let total: usize = cache.0.iter().map(|&(size, _)| size).sum();
-    if cache.0.len() >= CACHE_BUFFERS || total + bytes > CACHE_BYTES {
+    let full = cache.0.len() >= CACHE_BUFFERS || total + bytes > CACHE_BYTES;
+    if full || cache.0.try_reserve(1).is_err() {
         return false;
     }
     cache.0.push((bytes, pointer));

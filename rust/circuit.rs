@@ -1,8 +1,10 @@
 //! The circuit with all that can be prepared before the angles are known.
 
-use std::sync::OnceLock;
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::ansatz::{EfficientSu2, linear_image};
+use crate::error::Result;
 use crate::gather::Gather;
 use crate::layout::Layout;
 use crate::schedule::Schedule;
@@ -24,24 +26,19 @@ pub struct Plan {
 }
 
 impl Plan {
-    fn new<R: Real>(ansatz: &EfficientSu2, level: Level) -> Self {
+    fn new<R: Real>(ansatz: &EfficientSu2, level: Level) -> Result<Self> {
         let layout = Layout::new::<R>(ansatz.num_qubits(), level);
-        let schedule = Schedule::new(layout);
-        let entanglers = ansatz.entanglers();
-        Self {
+        let schedule = Schedule::new(layout)?;
+        let entanglers = ansatz.entanglers().iter();
+        let gather = |columns: &Vec<u32>| Gather::new::<R>(&schedule, columns, level);
+        Ok(Self {
             layout,
             last_bits: schedule.last_bits().len(),
-            forward: entanglers
-                .iter()
-                .map(|e| Gather::new::<R>(&schedule, &e.sources, level))
-                .collect(),
-            backward: entanglers
-                .iter()
-                .map(|e| Gather::new::<R>(&schedule, &e.targets, level))
-                .collect(),
-            products: Schedule::for_two_states(layout),
+            forward: entanglers.clone().map(|e| gather(&e.sources)).collect::<Result<_>>()?,
+            backward: entanglers.map(|e| gather(&e.targets)).collect::<Result<_>>()?,
+            products: Schedule::for_two_states(layout)?,
             schedule,
-        }
+        })
     }
 
     /// Reads the state before the CNOTs of a block.
@@ -55,11 +52,52 @@ impl Plan {
     }
 }
 
+/// A value that is made when first used. Nobody waits for whoever makes it, who may not live on this
+/// side of a fork: two that come at once make two, and one is dropped.
+#[derive(Debug)]
+struct Made<T>(AtomicPtr<T>);
+
+impl<T> Made<T> {
+    fn get(&self, make: impl FnOnce() -> Result<T>) -> Result<&T> {
+        let mut made = self.0.load(Ordering::Acquire);
+        if made.is_null() {
+            let mine = Box::into_raw(Box::new(make()?));
+            let order = (Ordering::AcqRel, Ordering::Acquire);
+            made = match self.0.compare_exchange(null_mut(), mine, order.0, order.1) {
+                Ok(_) => mine,
+                Err(theirs) => {
+                    // SAFETY: it was made above and given to nobody.
+                    drop(unsafe { Box::from_raw(mine) });
+                    theirs
+                }
+            };
+        }
+        // SAFETY: what is not null came out of a box, and stays until this is dropped.
+        Ok(unsafe { &*made })
+    }
+}
+
+impl<T> Default for Made<T> {
+    fn default() -> Self {
+        Self(AtomicPtr::new(null_mut()))
+    }
+}
+
+impl<T> Drop for Made<T> {
+    fn drop(&mut self) {
+        let made = *self.0.get_mut();
+        if !made.is_null() {
+            // SAFETY: it came out of a box, and nobody has a reference any more.
+            drop(unsafe { Box::from_raw(made) });
+        }
+    }
+}
+
 /// An EfficientSU2 circuit and its plans, made when first used.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Circuit {
     ansatz: EfficientSu2,
-    plans: [OnceLock<Box<Plan>>; 6],
+    plans: [Made<Plan>; 6],
 }
 
 impl From<EfficientSu2> for Circuit {
@@ -84,9 +122,9 @@ impl Circuit {
     }
 
     /// The plan of a precision at a level.
-    pub fn plan<R: Real>(&self, level: Level) -> &Plan {
+    pub fn plan<R: Real>(&self, level: Level) -> Result<&Plan> {
         let precision = usize::from(size_of::<R>() == 8);
         let slot = 2 * level.number() + precision;
-        self.plans[slot].get_or_init(|| Box::new(Plan::new::<R>(&self.ansatz, level)))
+        self.plans[slot].get(|| Plan::new::<R>(&self.ansatz, level))
     }
 }

@@ -25,6 +25,18 @@ pub enum Error {
         /// Memory that is free now, in GiB.
         free_gib: Gib,
     },
+    /// Memory that the estimate let pass, and the system did not.
+    #[error("the system refused {0:.2} GiB of memory")]
+    Refused(Gib),
+    /// Threads that the system did not start.
+    #[error(
+        "the system refused to start {0} more thread(s); ask for fewer with `qnnw.set_num_threads`, \
+         or raise its limit on processes (`ulimit -u`)"
+    )]
+    Threads(usize),
+    /// A signal handler forked while a call was under way, and the child came back into it.
+    #[error("the call is under way in the process that forked; make it again in this one")]
+    Forked,
     /// The caller asked to stop.
     #[error("interrupted")]
     Interrupted,

@@ -70,18 +70,23 @@ pub fn probabilities<R: Kept>(
     })
 }
 
-/// An error if a batch does not fit in memory, its result of `result_bytes` per set included.
-pub fn require_memory<R: Real>(
+/// Bytes of a state vector.
+pub fn state_bytes<R: Real>(circuit: &Circuit) -> u128 {
+    circuit.dimension() as u128 * 2 * size_of::<R>() as u128
+}
+
+/// An error if a batch does not fit in memory: `set_bytes` stay of every set, its result among them,
+/// and `work_bytes` are held for each set that is worked on at the moment.
+pub fn require_memory(
     circuit: &Circuit,
     sets: usize,
-    result_bytes: u128,
-    states: u128,
+    set_bytes: u128,
+    work_bytes: u128,
 ) -> Result<()> {
-    let dimension = circuit.dimension();
-    let side_by_side = if dimension < TEAM_AMPLITUDES { parallel::num_threads() } else { 1 };
-    let state = dimension as u128 * 2 * size_of::<R>() as u128;
-    let workspaces = side_by_side.min(sets) as u128 * states * state;
-    memory::require(workspaces + sets as u128 * result_bytes, || {
+    let small = circuit.dimension() < TEAM_AMPLITUDES;
+    let side_by_side = if small { parallel::num_threads() } else { 1 };
+    let work = side_by_side.min(sets) as u128 * work_bytes;
+    memory::require(work + sets as u128 * set_bytes, || {
         let batch = if sets == 1 { String::new() } else { format!(" for {sets} sets of angles") };
         format!("the state vector of {} qubits{batch}", circuit.num_qubits())
     })
@@ -105,7 +110,7 @@ pub fn for_each_set<R: Kept, T: Send>(
     }
     let row = out.len() / sets;
     let level = Level::current()?;
-    let layout = circuit.plan::<R>(level).layout;
+    let layout = circuit.plan::<R>(level)?.layout;
     let rows = angles.chunks_exact(circuit.num_parameters()).zip(out.chunks_exact_mut(row));
     let one = |set: usize, angles: &[f64], out: &mut [T], team: Team| {
         cancel.check()?;
@@ -121,7 +126,7 @@ pub fn for_each_set<R: Kept, T: Send>(
             }
             return Ok(());
         }
-        let rows: Vec<_> = rows.enumerate().collect();
+        let rows = memory::collected(rows.enumerate())?;
         team.for_each(rows, |(set, (angles, out))| one(set, angles, out, Team::Solo))
     })
 }
@@ -136,14 +141,14 @@ pub fn evolve<R: Real>(
     run: Run<'_>,
     keep: Option<Keep<R>>,
 ) -> Result<usize> {
-    let plan = circuit.plan::<R>(run.level);
-    workspace.angles.fill(run.level, angles);
+    let plan = circuit.plan::<R>(run.level)?;
+    workspace.angles.fill(run.level, angles)?;
     start(circuit, plan, workspace, run, keep)?;
     let mut turns = 0;
     for layer in 1..=circuit.reps() {
         let layer_angles = LayerAngles::new(&workspace.angles, layer, circuit.num_qubits());
         let frame = circuit.moved(layer - 1, workspace.layer.frame);
-        workspace.layer.fill(plan.layout, plan.last_bits, layer_angles, frame, run.level);
+        workspace.layer.fill(plan.layout, plan.last_bits, layer_angles, frame, run.level)?;
         turns += workspace.layer.quarter_turns;
         let finish = if layer < circuit.reps() { Finish::Phases } else { Finish::Rotations };
         let kept = keep.map(|keep| Pointer::new(keep.layer(layer)));
@@ -198,9 +203,9 @@ fn start<R: Real>(
     let layer_angles = LayerAngles::new(&workspace.angles, 0, circuit.num_qubits());
     if circuit.reps() == 0 {
         // The last layer's phases change no probability; the state vector gets them as it is written.
-        workspace.layer.fill_no_phases(plan.layout, plan.last_bits, run.level);
+        workspace.layer.fill_no_phases(plan.layout, plan.last_bits, run.level)?;
     } else {
-        workspace.layer.fill_phases(plan.layout, plan.last_bits, layer_angles, run.level);
+        workspace.layer.fill_phases(plan.layout, plan.last_bits, layer_angles, run.level)?;
     }
     let product = ProductState::new(plan.layout, layer_angles);
     let state = Pointer::new(workspace.state.as_mut_ptr());
@@ -216,7 +221,7 @@ fn start<R: Real>(
         });
     })?;
     if circuit.reps() == 0 {
-        workspace.layer.fill_phases(plan.layout, plan.last_bits, layer_angles, run.level);
+        workspace.layer.fill_phases(plan.layout, plan.last_bits, layer_angles, run.level)?;
     }
     Ok(())
 }
@@ -228,7 +233,7 @@ pub fn measure<R: Real>(
     out: &mut [R],
     run: Run<'_>,
 ) -> Result<()> {
-    let layout = circuit.plan::<R>(run.level).layout;
+    let layout = circuit.plan::<R>(run.level)?.layout;
     let state = Pointer::new(workspace.state.as_ptr().cast_mut());
     write_probabilities(layout, state, workspace.layer.scale, workspace.layer.frame, out, run)
 }
@@ -282,7 +287,7 @@ fn write_statevector<R: Real>(
     run: Run<'_>,
 ) -> Result<()> {
     assert_eq!(out.len(), circuit.dimension());
-    let layout = circuit.plan::<R>(run.level).layout;
+    let layout = circuit.plan::<R>(run.level)?.layout;
     let layer = &workspace.layer;
     let state = Pointer::new(workspace.state.as_ptr().cast_mut());
     let global = Complex::new(0.0, 1.0).powu((turns % 4) as u32);
@@ -340,7 +345,7 @@ pub fn with_probabilities<R: Real, T>(
     work: impl FnOnce(&mut [R]) -> Result<T>,
 ) -> Result<T> {
     evolve(circuit, angles, workspace, run, None)?;
-    let layout = circuit.plan::<R>(run.level).layout;
+    let layout = circuit.plan::<R>(run.level)?.layout;
     let state = Pointer::new(workspace.state.as_mut_ptr());
     let (scale, frame) = (workspace.layer.scale, workspace.layer.frame);
     let out = workspace.scratch.as_mut_ptr();
@@ -368,14 +373,15 @@ mod tests {
     ) -> (Vec<Complex<f64>>, Vec<f64>) {
         let cancel = Cancel::default();
         let run = Run { level, team: Team::Solo, cancel: &cancel };
-        let layout = circuit.plan::<R>(level).layout;
+        let layout = circuit.plan::<R>(level).unwrap().layout;
         let mut state = vec![Complex::new(R::default(), R::default()); circuit.dimension()];
         let mut probabilities = vec![R::default(); circuit.dimension()];
         with_workspace::<R, _>(layout, |workspace| {
-            let turns = evolve(circuit, angles, workspace, run, None).unwrap();
-            write_statevector(circuit, workspace, turns, &mut state, run).unwrap();
-            measure(circuit, workspace, &mut probabilities, run).unwrap();
-        });
+            let turns = evolve(circuit, angles, workspace, run, None)?;
+            write_statevector(circuit, workspace, turns, &mut state, run)?;
+            measure(circuit, workspace, &mut probabilities, run)
+        })
+        .unwrap();
         let double = |value: &Complex<R>| Complex::new(value.re.to_f64(), value.im.to_f64());
         (state.iter().map(double).collect(), probabilities.into_iter().map(R::to_f64).collect())
     }

@@ -5,7 +5,9 @@
 //! line come from one old line, in another order, unless a lane qubit controls a line qubit.
 
 use crate::ansatz::linear_image;
+use crate::error::Result;
 use crate::layout::Layout;
+use crate::memory;
 use crate::schedule::{Lines, Schedule};
 use crate::simd::{Kernel, Lanes, Level, Real};
 
@@ -63,7 +65,7 @@ pub struct Gather {
 
 impl Gather {
     /// The tables of the map with these columns.
-    pub fn new<R: Real>(schedule: &Schedule, columns: &[u32], level: Level) -> Self {
+    pub fn new<R: Real>(schedule: &Schedule, columns: &[u32], level: Level) -> Result<Self> {
         let layout = schedule.layout;
         let low_bits = schedule.first_stage_bits();
         // Qubits beyond N are left alone.
@@ -78,11 +80,12 @@ impl Gather {
                 control: (source >> layout.line_bits) as u32,
             }
         };
-        let table = |lines: &Lines| lines.numbers.iter().map(|&line| packed(line)).collect();
+        let table =
+            |lines: &Lines| memory::collected(lines.numbers.iter().map(|&line| packed(line)));
         let pass = &schedule.passes[0];
         let stage = &pass.stages[0];
-        let (tiles, blocks): (Vec<_>, Vec<_>) = (table(&pass.tiles), table(&stage.blocks));
-        let lines: Vec<_> = (0..1 << low_bits).map(packed).collect();
+        let (tiles, blocks) = (table(&pass.tiles)?, table(&stage.blocks)?);
+        let lines = memory::collected((0..1 << low_bits).map(packed))?;
         let group = &lines[..1 << stage.steps[0].bits.len()];
         let uniform = group.iter().all(|line| (line.row, line.control) == (0, 0))
             && tiles.iter().chain(&blocks).all(|start| start.low == 0);
@@ -95,17 +98,17 @@ impl Gather {
                 source.control as usize == (lane ^ (lane << 1)) & (lane_sources.len() - 1)
             });
         let sources = distinct(&lane_sources);
-        Self {
+        Ok(Self {
             ladder,
-            lows: lines.iter().map(|line| line.low).collect(),
+            lows: memory::collected(lines.iter().map(|line| line.low))?,
             tiles,
             blocks,
             lines,
             uniform: uniform && sources.len() == 1,
-            rows: rows.collect(),
+            rows: memory::collected(rows)?,
             permutations: permutations::<R>(layout, &lane_sources, level),
             sources,
-        }
+        })
     }
 }
 

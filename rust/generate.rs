@@ -4,6 +4,7 @@ use crate::circuit::Circuit;
 use crate::error::{Error, Result};
 use crate::evolve::{self, Run};
 use crate::gradient::Tape;
+use crate::memory;
 use crate::parallel::Cancel;
 use crate::sampling;
 use crate::simd::Real;
@@ -66,8 +67,8 @@ pub fn measure_frequencies<R: Real>(
     row: u64,
     cancel: &Cancel,
 ) -> Result<()> {
-    let exact: Vec<f64> = probabilities.iter().map(|p| p.to_f64()).collect();
-    let mut counts = vec![0; probabilities.len()];
+    let exact = memory::collected(probabilities.iter().map(|p| p.to_f64()))?;
+    let mut counts = memory::filled(probabilities.len(), 0)?;
     sampling::sample_counts(&exact, shots, seed, row, &mut counts, cancel)?;
     for (probability, &count) in probabilities.iter_mut().zip(&counts) {
         *probability = R::from_f64(count as f64 / shots as f64);
@@ -116,7 +117,7 @@ pub fn generate_weights_vjp<R: Kept>(
     check_qubits(circuit, map)?;
     let weights = map.num_weights();
     evolve::for_each_set(circuit, angles, gradients, cancel, |set, space, angles, gradient, run| {
-        let mut probabilities = vec![R::default(); circuit.dimension()];
+        let mut probabilities = memory::filled(circuit.dimension(), R::default())?;
         let mut tape = record(circuit, angles, space, &mut probabilities, run)?;
         let cotangent = &cotangents[set * weights..][..weights];
         let gamma = gammas[set % gammas.len()];
@@ -137,7 +138,7 @@ pub fn weights_back<R: Real>(
     run: Run<'_>,
 ) -> Result<()> {
     let (angles, gamma_gradient) = gradient.split_at_mut(circuit.num_parameters());
-    let mut back = vec![R::default(); probabilities.len()];
+    let mut back = memory::filled(probabilities.len(), R::default())?;
     let by_gamma = map.vjp(run.level, probabilities, gamma, cotangent, &mut back, run.cancel)?;
     gamma_gradient[0] = R::from_f64(by_gamma);
     tape.backward(circuit, &back, angles, run)

@@ -11,6 +11,7 @@ use crate::kernels::read::Source;
 use crate::kernels::sweep::Finish;
 use crate::kernels::unphase::Unphase;
 use crate::layer::{Layer, LayerAngles};
+use crate::memory;
 use crate::parallel::Pointer;
 use crate::simd::math::HalfAngles;
 use crate::simd::{Level, Real};
@@ -47,9 +48,10 @@ fn keeps<R: Real>(circuit: &Circuit, plan: &Plan) -> bool {
     circuit.num_qubits() <= KEPT_QUBITS && bytes <= KEPT_BYTES
 }
 
-/// State vectors that forward and backward hold at once.
-pub fn states_needed<R: Real>(circuit: &Circuit, level: Level) -> u128 {
-    if keeps::<R>(circuit, circuit.plan::<R>(level)) { circuit.reps() as u128 + 4 } else { 4 }
+/// State vectors that a tape holds, and those that whoever works on one holds beside it.
+pub fn states_needed<R: Real>(circuit: &Circuit, level: Level) -> Result<[u128; 2]> {
+    let keeps = keeps::<R>(circuit, circuit.plan::<R>(level)?);
+    Ok(if keeps { [circuit.reps() as u128 + 1, 4] } else { [1, 3] })
 }
 
 impl<R: Real> Tape<R> {
@@ -61,10 +63,11 @@ impl<R: Real> Tape<R> {
         workspace: &mut Workspace<R>,
         run: Run<'_>,
     ) -> Result<Self> {
-        let plan = circuit.plan::<R>(run.level);
+        let plan = circuit.plan::<R>(run.level)?;
         let stride = plan.layout.length().next_multiple_of(64);
-        let mut kept =
+        let kept =
             keeps::<R>(circuit, plan).then(|| Buffer::<R>::new(stride * (circuit.reps() + 1)));
+        let mut kept = kept.transpose()?;
         let keep =
             kept.as_mut().map(|states| Keep { states: Pointer::new(states.as_mut_ptr()), stride });
         evolve::evolve(circuit, angles, workspace, run, keep)?;
@@ -80,7 +83,7 @@ impl<R: Real> Tape<R> {
         let angles = std::mem::take(&mut workspace.angles);
         Ok(Self {
             level: run.level,
-            frames: frames(circuit, &angles),
+            frames: frames(circuit, &angles)?,
             scale: workspace.layer.scale,
             angles,
             states,
@@ -89,7 +92,7 @@ impl<R: Real> Tape<R> {
 
     /// Writes the probabilities.
     pub fn measure(&self, circuit: &Circuit, out: &mut [R], run: Run<'_>) -> Result<()> {
-        let layout = circuit.plan::<R>(self.level).layout;
+        let layout = circuit.plan::<R>(self.level)?.layout;
         let (scale, frame) = self.last_scale();
         let state = Pointer::new(self.state(circuit.reps()).cast_mut());
         let run = Run { level: self.level, ..run };
@@ -118,13 +121,13 @@ impl<R: Real> Tape<R> {
         assert_eq!(gradient.len(), circuit.num_parameters());
         assert_eq!(self.angles.cos.len(), circuit.num_parameters(), "another circuit's tape");
         let run = Run { level: self.level, ..run };
-        let plan = circuit.plan::<R>(self.level);
+        let plan = circuit.plan::<R>(self.level)?;
         let length = plan.layout.length();
-        let mut adjoint = Buffer::<R>::new(length);
-        let mut scratch = Buffer::<R>::new(length);
+        let mut adjoint = Buffer::<R>::new(length)?;
+        let mut scratch = Buffer::<R>::new(length)?;
         // Where the states are not kept, the last one is taken back along with the adjoint.
         let mut state_scratch =
-            if self.reusable() { Buffer::empty() } else { Buffer::<R>::new(length) };
+            if self.reusable() { Buffer::empty() } else { Buffer::<R>::new(length)? };
         let mut layer = Layer::<R>::default();
         self.start(circuit, plan, cotangent, &mut adjoint, run)?;
         // What the state at hand lacks to be a unit vector.
@@ -136,7 +139,7 @@ impl<R: Real> Tape<R> {
             if index == 0 {
                 break;
             }
-            self.fill_inverse(circuit, plan, index, &mut layer, run.level);
+            self.fill_inverse(circuit, plan, index, &mut layer, run.level)?;
             back(plan, index, &layer, &mut adjoint, &mut scratch, run)?;
             missing = match &mut self.states {
                 States::Kept { .. } => self.kept_scale(index - 1),
@@ -158,11 +161,11 @@ impl<R: Real> Tape<R> {
         index: usize,
         layer: &mut Layer<R>,
         level: Level,
-    ) {
+    ) -> Result<()> {
         let angles = |index| LayerAngles::new(&self.angles, index, circuit.num_qubits());
         layer.fill_inverse_rotations(plan.layout, angles(index), self.frames[index][0]);
         let (frames, scale) = (self.frames[index - 1], layer.scale);
-        layer.fill_inverse_phases(plan.layout, angles(index - 1), frames, scale, level);
+        layer.fill_inverse_phases(plan.layout, angles(index - 1), frames, scale, level)
     }
 
     /// The state of a layer before its phases.
@@ -236,10 +239,11 @@ impl<R: Real> Tape<R> {
 }
 
 /// The frames before and after every layer.
-fn frames(circuit: &Circuit, angles: &HalfAngles) -> Vec<[usize; 2]> {
+fn frames(circuit: &Circuit, angles: &HalfAngles) -> Result<Vec<[usize; 2]>> {
     let qubits = circuit.num_qubits();
     let mut frame = 0;
-    let mut frames = vec![[0, 0]];
+    let mut frames = memory::filled(1, [0, 0])?;
+    memory::reserve(&mut frames, circuit.reps())?;
     for layer in 1..=circuit.reps() {
         let before = circuit.moved(layer - 1, frame);
         let turns = &angles.quarter_turns[2 * qubits * layer..][..qubits];
@@ -249,7 +253,7 @@ fn frames(circuit: &Circuit, angles: &HalfAngles) -> Vec<[usize; 2]> {
             .fold(before, |frame, (qubit, &turns)| frame ^ (usize::from(turns & 1) << qubit));
         frames.push([before, frame]);
     }
-    frames
+    Ok(frames)
 }
 
 /// Takes a state back from between RY and RZ of layer `index` to the same point of the layer
@@ -285,7 +289,7 @@ fn products<R: Real>(
     let mut total = Sums::default();
     for (index, pass) in plan.products.passes.iter().enumerate() {
         let chunks = pass.tiles.len().div_ceil(CHUNK);
-        let mut sums = vec![Sums::default(); chunks];
+        let mut sums = memory::filled(chunks, Sums::default())?;
         let pointer = Pointer::new(sums.as_mut_ptr());
         run.each_range(chunks, |chunks| {
             run.level.run(Products {
@@ -326,13 +330,13 @@ mod tests {
     ) -> Vec<f64> {
         let cancel = Cancel::default();
         let run = Run { level, team: Team::Solo, cancel: &cancel };
-        let layout = circuit.plan::<R>(level).layout;
+        let layout = circuit.plan::<R>(level).unwrap().layout;
         let cotangent: Vec<R> = cotangent.iter().map(|&value| R::from_f64(value)).collect();
         let mut gradient = vec![R::default(); angles.len()];
         with_workspace::<R, _>(layout, |workspace| {
-            let mut tape = Tape::record(circuit, angles, workspace, run).unwrap();
+            let mut tape = Tape::record(circuit, angles, workspace, run)?;
             if !keep {
-                let mut last = Buffer::<R>::new(layout.length());
+                let mut last = Buffer::<R>::new(layout.length())?;
                 // SAFETY: both have room for a state.
                 unsafe {
                     let from = tape.state(circuit.reps());
@@ -340,8 +344,9 @@ mod tests {
                 }
                 tape.states = States::Last(last);
             }
-            tape.backward(circuit, &cotangent, &mut gradient, run).unwrap();
-        });
+            tape.backward(circuit, &cotangent, &mut gradient, run)
+        })
+        .unwrap();
         gradient.into_iter().map(R::to_f64).collect()
     }
 

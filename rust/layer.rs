@@ -7,7 +7,9 @@
 //! stored at y ^ frame. A flip turns the signs of a qubit's later angles, and CNOTs move the frame as
 //! they move a basis index. What is left over is a global phase, a power of i.
 
+use crate::error::Result;
 use crate::layout::Layout;
+use crate::memory;
 use crate::simd::math::HalfAngles;
 use crate::simd::{Kernel, Lanes, Level, Real};
 
@@ -131,11 +133,11 @@ impl<R: Real> Layer<R> {
         angles: LayerAngles<'_>,
         frame: usize,
         level: Level,
-    ) {
+    ) -> Result<()> {
         self.fill_rotations(layout, angles, frame);
         let frames = [self.frame_before, self.frame];
         let half_phase = |qubit: usize| stored_phase(angles, frames, qubit);
-        self.phases.fill(layout, last_bits, self.scale, half_phase, level);
+        self.phases.fill(layout, last_bits, self.scale, half_phase, level)
     }
 
     /// Takes on the phases of the first layer, whose rotations are in the product state.
@@ -145,17 +147,17 @@ impl<R: Real> Layer<R> {
         last_bits: usize,
         angles: LayerAngles<'_>,
         level: Level,
-    ) {
+    ) -> Result<()> {
         self.scale = 1.0;
         (self.frame_before, self.frame, self.quarter_turns) = (0, 0, 0);
-        self.phases.fill(layout, last_bits, 1.0, |qubit| angles.rz(qubit), level);
+        self.phases.fill(layout, last_bits, 1.0, |qubit| angles.rz(qubit), level)
     }
 
     /// Takes on no phases at all: those of a circuit that ends with its first layer.
-    pub fn fill_no_phases(&mut self, layout: Layout, last_bits: usize, level: Level) {
+    pub fn fill_no_phases(&mut self, layout: Layout, last_bits: usize, level: Level) -> Result<()> {
         self.scale = 1.0;
         (self.frame_before, self.frame, self.quarter_turns) = (0, 0, 0);
-        self.phases.fill(layout, last_bits, 1.0, |_| (1.0, 0.0), level);
+        self.phases.fill(layout, last_bits, 1.0, |_| (1.0, 0.0), level)
     }
 
     fn fill_rotations(&mut self, layout: Layout, angles: LayerAngles<'_>, frame: usize) {
@@ -206,12 +208,12 @@ impl<R: Real> Layer<R> {
         frames: [usize; 2],
         scale: f64,
         level: Level,
-    ) {
+    ) -> Result<()> {
         let half_phase = |qubit: usize| {
             let (cos, sin) = stored_phase(angles, frames, qubit);
             (cos, -sin)
         };
-        self.phases.fill(layout, 0, scale, half_phase, level);
+        self.phases.fill(layout, 0, scale, half_phase, level)
     }
 }
 
@@ -231,7 +233,7 @@ impl<R: Real> Phases<R> {
         scale: f64,
         half_phase: impl Fn(usize) -> (f64, f64),
         level: Level,
-    ) {
+    ) -> Result<()> {
         let below = layout.line_bits - last_bits;
         self.low_bits = below.min(LOW_BITS);
         // The phase of all zeros among the low bits, and what a one multiplies it by.
@@ -257,14 +259,18 @@ impl<R: Real> Phases<R> {
         self.middle.clear();
         self.middle.push(single([1.0, 0.0]));
         if below > self.low_bits {
-            let mut middle = vec![[1.0, 0.0]];
-            for bit in self.low_bits..below {
-                let (cos, sin) = half_phase(bit);
-                let ones: Vec<_> = middle.iter().map(|&p| product(p, [cos, sin])).collect();
-                middle.iter_mut().for_each(|p| *p = product(*p, [cos, -sin]));
-                middle.extend(ones);
+            let length = 1 << (below - self.low_bits);
+            let mut middle = memory::filled(length, [1.0, 0.0])?;
+            for (bit, half) in (self.low_bits..below).enumerate() {
+                let (cos, sin) = half_phase(half);
+                let (zeros, ones) = middle[..2 << bit].split_at_mut(1 << bit);
+                for (zero, one) in zeros.iter_mut().zip(ones) {
+                    *one = product(*zero, [cos, sin]);
+                    *zero = product(*zero, [cos, -sin]);
+                }
             }
             self.middle.clear();
+            memory::reserve(&mut self.middle, length)?;
             self.middle.extend(middle.into_iter().map(single));
         }
 
@@ -277,6 +283,7 @@ impl<R: Real> Phases<R> {
             }
         }
         self.high = high.map(single);
+        Ok(())
     }
 
     /// The phase of a line and lane, scale included.

@@ -1,11 +1,13 @@
 //! The only file that knows rayon's policy: how many threads, when they pay, how work stops.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, RwLock};
+use std::ptr::null_mut;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
+use crate::memory;
 
 /// State vectors of at least this many amplitudes are worth a team of threads.
 pub const TEAM_AMPLITUDES: usize = 1 << 14;
@@ -14,23 +16,61 @@ pub const TASK_AMPLITUDES: usize = 1 << 12;
 /// Largest number of threads that can be asked for.
 pub const MAX_THREADS: usize = 1024;
 
+/// Address space that a thread asks for: its stack and its heap.
+const THREAD_BYTES: u128 = 8 << 20;
+
 struct Pool {
     threads: usize,
-    /// A forked child inherits the pool but none of its threads.
-    process: u32,
-    pool: Option<Arc<rayon::ThreadPool>>,
+    pool: rayon::ThreadPool,
 }
 
-static POOL: RwLock<Pool> = RwLock::new(Pool { threads: 0, process: 0, pool: None });
+/// Number of threads that was asked for; 0 where none was.
+static THREADS: AtomicUsize = AtomicUsize::new(0);
+/// The pool in use, as [`Arc::into_raw`] leaves it: null for none, [`BUSY`] while a thread looks at
+/// it. A forked child inherits the pool but none of its threads, and perhaps a look that never ends:
+/// it starts with null, whatever was there.
+static POOL: AtomicPtr<Pool> = AtomicPtr::new(null_mut());
+const BUSY: *mut Pool = std::ptr::without_provenance_mut(1);
+/// How often this process came out of a fork, its parents' counted.
+static FORKS: AtomicU64 = AtomicU64::new(0);
+
+/// Has forked children start anew, and makes once what must not be cut in the middle by a fork.
+///
+/// Called by whoever is about to make a pool; the binding calls it when it is loaded.
+pub fn watch_forks() -> Result<()> {
+    static WATCHED: AtomicBool = AtomicBool::new(false);
+    if WATCHED.load(Ordering::Acquire) {
+        return Ok(());
+    }
+    // What rayon's queues share, behind a once-cell that only its threads would reach.
+    crossbeam_epoch::default_collector();
+    #[cfg(unix)]
+    {
+        extern "C" fn child() {
+            FORKS.fetch_add(1, Ordering::Relaxed);
+            // Left where it is: dropping it would wait for threads that do not exist here.
+            POOL.store(null_mut(), Ordering::Release);
+        }
+        // SAFETY: the handler does what a forked child may do; doing it twice does no harm.
+        if unsafe { libc::pthread_atfork(None, None, Some(child)) } != 0 {
+            return Err(Error::Threads(1));
+        }
+    }
+    WATCHED.store(true, Ordering::Release);
+    Ok(())
+}
+
+/// A number that a forked child has another one of.
+pub fn forks() -> u64 {
+    FORKS.load(Ordering::Relaxed)
+}
 
 /// Number of threads that parallel work uses.
 pub fn num_threads() -> usize {
-    let threads = POOL.read().unwrap_or_else(|poison| poison.into_inner()).threads;
-    if threads > 0 { threads } else { default_threads() }
-}
-
-fn default_threads() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
+    match THREADS.load(Ordering::Relaxed) {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    }
 }
 
 /// Sets the number of threads for all later work.
@@ -42,38 +82,54 @@ pub fn set_num_threads(threads: usize) -> Result<()> {
             format!("it must be from 1 to {MAX_THREADS}"),
         ));
     }
-    let mut state = POOL.write().unwrap_or_else(|poison| poison.into_inner());
-    if state.threads != threads {
-        state.threads = threads;
-        state.pool = None;
-    }
+    THREADS.store(threads, Ordering::Relaxed);
     Ok(())
 }
 
-fn pool() -> Arc<rayon::ThreadPool> {
-    let process = std::process::id();
-    {
-        let state = POOL.read().unwrap_or_else(|poison| poison.into_inner());
-        if let (Some(pool), true) = (&state.pool, state.process == process) {
-            return Arc::clone(pool);
+/// Looks at the pool in use. Others spin meanwhile, so `look` moves pointers and nothing else.
+fn with_pool<T>(look: impl FnOnce(&mut Option<Arc<Pool>>) -> T) -> T {
+    let pointer = loop {
+        let pointer = POOL.swap(BUSY, Ordering::Acquire);
+        if pointer != BUSY {
+            break pointer;
         }
+        std::thread::yield_now();
+    };
+    // SAFETY: what is neither null nor `BUSY` was left by `into_raw` below, and taken out once.
+    let mut pool = (!pointer.is_null()).then(|| unsafe { Arc::from_raw(pointer) });
+    let found = look(&mut pool);
+    let pointer = pool.map_or(null_mut(), |pool| Arc::into_raw(pool).cast_mut());
+    POOL.store(pointer, Ordering::Release);
+    found
+}
+
+/// The pool of as many threads as are asked for now.
+fn pool() -> Result<Arc<Pool>> {
+    let threads = num_threads();
+    let fits = |pool: &Option<Arc<Pool>>| pool.clone().filter(|pool| pool.threads == threads);
+    if let Some(pool) = with_pool(|pool| fits(pool)) {
+        return Ok(pool);
     }
-    let mut state = POOL.write().unwrap_or_else(|poison| poison.into_inner());
-    if state.process != process {
-        // Dropping a parent's pool would wait for threads that do not exist here.
-        std::mem::forget(state.pool.take());
-        state.process = process;
-    }
-    let threads = if state.threads > 0 { state.threads } else { default_threads() };
-    let pool = state.pool.get_or_insert_with(|| {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .thread_name(|index| format!("qnnw-{index}"))
-            .build()
-            .expect("the system refused to start threads");
-        Arc::new(pool)
+    watch_forks()?;
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .thread_name(|index| format!("qnnw-{index}"))
+        .build()
+        .map_err(|_| refused(threads))?;
+    let pool = Arc::new(Pool { threads, pool });
+    // Another thread may have made one meanwhile; what nobody uses ends outside the look.
+    let (pool, _unused) = with_pool(|slot| match fits(slot) {
+        Some(theirs) => (theirs, Some(pool)),
+        None => (Arc::clone(&pool), slot.replace(pool)),
     });
-    Arc::clone(pool)
+    Ok(pool)
+}
+
+/// Why threads were not started: for want of memory, or of threads.
+pub fn refused(threads: usize) -> Error {
+    let bytes = threads as u128 * THREAD_BYTES;
+    let stacks = || format!("the stack and heap of {threads} more thread(s)");
+    memory::require_at_once(bytes, stacks).err().unwrap_or(Error::Threads(threads))
 }
 
 /// Whether a piece of work runs on one thread or on the team.
@@ -103,13 +159,16 @@ impl Team {
 ///
 /// Nothing that runs here may depend on the number of threads: tasks are cut by size alone, and
 /// nothing is summed across tasks in an order that could change.
-pub fn with_team<T: Send>(amplitudes: usize, work: impl FnOnce(Team) -> T + Send) -> T {
+pub fn with_team<T: Send>(
+    amplitudes: usize,
+    work: impl FnOnce(Team) -> Result<T> + Send,
+) -> Result<T> {
     if amplitudes < TEAM_AMPLITUDES || num_threads() == 1 {
         work(Team::Solo)
     } else if rayon::current_thread_index().is_some() {
         work(Team::Pool)
     } else {
-        pool().install(|| work(Team::Pool))
+        pool()?.pool.install(|| work(Team::Pool))
     }
 }
 

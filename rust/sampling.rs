@@ -7,6 +7,7 @@
 
 use crate::binomial;
 use crate::error::{Error, Result};
+use crate::memory;
 use crate::parallel::{self, Cancel};
 use crate::rng::{Domain, Stream};
 
@@ -63,8 +64,9 @@ pub fn sample_counts(
     parallel::with_team(probabilities.len(), |team| {
         let blocks = probabilities.len().div_ceil(BLOCK);
         let leaves = blocks.next_power_of_two();
-        let mut sums = vec![0.0; 2 * leaves];
-        let tasks: Vec<_> = sums[leaves..].iter_mut().zip(probabilities.chunks(BLOCK)).collect();
+        let mut sums = memory::filled(2 * leaves, 0.0)?;
+        let blocks = sums[leaves..].iter_mut().zip(probabilities.chunks(BLOCK));
+        let tasks = memory::collected(blocks)?;
         team.for_each(tasks, |(sum, bins)| {
             *sum = Tree::new(bins).sums[1];
             cancel.check()
@@ -72,14 +74,10 @@ pub fn sample_counts(
         for node in (1..leaves).rev() {
             sums[node] = sums[2 * node] + sums[2 * node + 1];
         }
-        let shares = share_out(&sums, shots, seed, row);
-        let tasks: Vec<_> = probabilities
-            .chunks(BLOCK)
-            .zip(counts.chunks_mut(BLOCK))
-            .zip(shares)
-            .enumerate()
-            .collect();
-        team.for_each(tasks, |(block, ((bins, counts), shots))| {
+        let shares = share_out(&sums, shots, seed, row)?;
+        let bins = probabilities.chunks(BLOCK).zip(counts.chunks_mut(BLOCK));
+        let tasks = memory::collected(bins.zip(&shares[leaves..]).enumerate())?;
+        team.for_each(tasks, |(block, ((bins, counts), &shots))| {
             counts.fill(0);
             if shots > 0 {
                 let stream = Stream::new(seed, Domain::Sampling, row, BLOCK_STREAMS | block as u64);
@@ -90,10 +88,10 @@ pub fn sample_counts(
     })
 }
 
-/// The shots of every block, from the tree of the blocks' sums.
-fn share_out(sums: &[f64], shots: u64, seed: u64, row: u64) -> Vec<u64> {
+/// The shots of every node of the tree of the blocks' sums, those of the blocks last.
+fn share_out(sums: &[f64], shots: u64, seed: u64, row: u64) -> Result<Vec<u64>> {
     let leaves = sums.len() / 2;
-    let mut shares = vec![0; sums.len()];
+    let mut shares = memory::filled(sums.len(), 0)?;
     shares[1] = shots;
     for node in 1..leaves {
         let mut stream = Stream::new(seed, Domain::Sampling, row, node as u64);
@@ -101,7 +99,7 @@ fn share_out(sums: &[f64], shots: u64, seed: u64, row: u64) -> Vec<u64> {
         shares[2 * node] = binomial::split(&mut stream, shares[node], left, right);
         shares[2 * node + 1] = shares[node] - shares[2 * node];
     }
-    shares.split_off(leaves)
+    Ok(shares)
 }
 
 /// Sums of a block's bins as a heap: node k has the children 2k and 2k+1.

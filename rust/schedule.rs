@@ -3,7 +3,9 @@
 use std::ops::Range;
 
 use crate::blocking::{self, STEP_BITS};
+use crate::error::Result;
 use crate::layout::Layout;
+use crate::memory;
 
 /// Lines that start tiles, blocks or runs: line numbers and places.
 #[derive(Debug, Clone, Default)]
@@ -16,15 +18,17 @@ pub struct Lines {
 
 impl Lines {
     /// All combinations of the given bits, the first bit running fastest.
-    fn span(layout: Layout, bits: impl Iterator<Item = usize>) -> Self {
+    fn span(layout: Layout, bits: impl Iterator<Item = usize>) -> Result<Self> {
         let mut numbers = vec![0];
         for bit in bits {
-            for index in 0..numbers.len() {
+            let length = numbers.len();
+            memory::reserve(&mut numbers, length)?;
+            for index in 0..length {
                 numbers.push(numbers[index] | 1 << bit);
             }
         }
-        let places = numbers.iter().map(|&line| layout.place(line)).collect();
-        Self { numbers, places }
+        let places = memory::collected(numbers.iter().map(|&line| layout.place(line)))?;
+        Ok(Self { numbers, places })
     }
 
     /// Number of lines.
@@ -85,22 +89,22 @@ pub struct Schedule {
 
 impl Schedule {
     /// The schedule of a layout.
-    pub fn new(layout: Layout) -> Self {
+    pub fn new(layout: Layout) -> Result<Self> {
         Self::with_tiles(layout, layout.tile_bits, STEP_BITS)
     }
 
     /// The schedule of a layout for work on two states at once.
-    pub fn for_two_states(layout: Layout) -> Self {
+    pub fn for_two_states(layout: Layout) -> Result<Self> {
         // Two states in a step of three bits are more vectors than AVX2 has registers.
         Self::with_tiles(layout, layout.tile_bits, 2)
     }
 
-    fn with_tiles(layout: Layout, tile_bits: usize, step_bits: usize) -> Self {
+    fn with_tiles(layout: Layout, tile_bits: usize, step_bits: usize) -> Result<Self> {
         let passes = blocking::passes(layout.line_bits, tile_bits);
-        let mut passes: Vec<_> =
-            passes.iter().map(|bits| Pass::new(layout, tile_bits, step_bits, bits)).collect();
+        let passes = passes.iter().map(|bits| Pass::new(layout, tile_bits, step_bits, bits));
+        let mut passes: Vec<_> = passes.collect::<Result<_>>()?;
         *lane_step(&mut passes) = true;
-        Self { layout, passes }
+        Ok(Self { layout, passes })
     }
 
     /// The first step's block: all lines that differ in these low bits alone.
@@ -129,11 +133,16 @@ fn lane_step(passes: &mut [Pass]) -> &mut bool {
 }
 
 impl Pass {
-    fn new(layout: Layout, tile_bits: usize, step_bits: usize, bits: &Range<usize>) -> Self {
+    fn new(
+        layout: Layout,
+        tile_bits: usize,
+        step_bits: usize,
+        bits: &Range<usize>,
+    ) -> Result<Self> {
         let line_bits = layout.line_bits;
         let columns = blocking::columns(bits, tile_bits);
         let tile = |bit: &usize| *bit < columns || bits.contains(bit);
-        let tiles = Lines::span(layout, (0..line_bits).filter(|bit| !tile(bit)));
+        let tiles = Lines::span(layout, (0..line_bits).filter(|bit| !tile(bit)))?;
         let mut stages = vec![];
         for active in blocking::stages(bits, tile_bits) {
             // A stage of distant rows takes neighbouring lines along too, as many as fit.
@@ -148,29 +157,29 @@ impl Pass {
                 .into_iter()
                 .flat_map(|bits| blocking::steps(&bits, step_bits));
             stages.push(Stage {
-                blocks: Lines::span(layout, blocks),
-                steps: steps.map(|bits| Step::new(layout, bits, &block)).collect(),
+                blocks: Lines::span(layout, blocks)?,
+                steps: steps.map(|bits| Step::new(layout, bits, &block)).collect::<Result<_>>()?,
             });
         }
-        Self { tiles, stages }
+        Ok(Self { tiles, stages })
     }
 }
 
 impl Step {
-    fn new(layout: Layout, bits: Range<usize>, block: &[usize]) -> Self {
+    fn new(layout: Layout, bits: Range<usize>, block: &[usize]) -> Result<Self> {
         let others: Vec<_> = block.iter().copied().filter(|bit| !bits.contains(bit)).collect();
         // Others that follow each other from the lowest on make a run.
         let lowest = if bits.start == 0 { bits.end } else { 0 };
         let in_run =
             others.iter().enumerate().take_while(|&(index, &bit)| bit == lowest + index).count();
-        Self {
+        Ok(Self {
             lanes: false,
             stride: layout.strides[bits.start],
-            runs: Lines::span(layout, others[in_run..].iter().copied()),
+            runs: Lines::span(layout, others[in_run..].iter().copied())?,
             run: 1 << in_run,
             advance: layout.line_length() << lowest,
             bits,
-        }
+        })
     }
 }
 
@@ -203,7 +212,7 @@ mod tests {
                 let lines = (0..1 << layout.line_bits).map(|line| layout.place(line));
                 let lines: Vec<_> = lines.collect();
                 let mut bits = vec![];
-                for pass in &Schedule::new(layout).passes {
+                for pass in &Schedule::new(layout).unwrap().passes {
                     for stage in &pass.stages {
                         for step in &stage.steps {
                             bits.extend(step.bits.clone());

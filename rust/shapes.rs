@@ -93,10 +93,11 @@ fn forward<R: Kept>(circuit: &Circuit, angles: &[f64], level: Level, team: Team)
     let cancel = Cancel::default();
     let run = Run { level, team, cancel: &cancel };
     let mut probabilities = unwritten(circuit.dimension());
-    with_workspace::<R, _>(circuit.plan::<R>(level).layout, |workspace| {
-        evolve::evolve(circuit, angles, workspace, run, None).unwrap();
-        evolve::measure(circuit, workspace, &mut probabilities, run).unwrap();
-    });
+    with_workspace::<R, _>(circuit.plan::<R>(level).unwrap().layout, |workspace| {
+        evolve::evolve(circuit, angles, workspace, run, None)?;
+        evolve::measure(circuit, workspace, &mut probabilities, run)
+    })
+    .unwrap();
     probabilities
 }
 
@@ -112,11 +113,11 @@ fn both_ways<R: Kept>(
     let run = Run { level, team, cancel: &cancel };
     let mut probabilities = unwritten(circuit.dimension());
     let mut gradient = unwritten(circuit.num_parameters());
-    with_workspace::<R, _>(circuit.plan::<R>(level).layout, |workspace| {
-        let mut tape =
-            generate::record(circuit, angles, workspace, &mut probabilities, run).unwrap();
-        tape.backward(circuit, cotangent, &mut gradient, run).unwrap();
-    });
+    with_workspace::<R, _>(circuit.plan::<R>(level).unwrap().layout, |workspace| {
+        let mut tape = generate::record(circuit, angles, workspace, &mut probabilities, run)?;
+        tape.backward(circuit, cotangent, &mut gradient, run)
+    })
+    .unwrap();
     (probabilities, gradient)
 }
 

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 
 use crate::buffer::Buffer;
+use crate::error::Result;
 use crate::layer::Layer;
 use crate::layout::Layout;
 use crate::simd::Real;
@@ -37,9 +38,9 @@ const KEPT_LENGTH: usize = 1 << 17;
 
 impl<R: Real> Workspace<R> {
     /// Makes room for states of this layout.
-    fn reserve(&mut self, layout: Layout) {
-        self.state.reserve(layout.length());
-        self.scratch.reserve(layout.length());
+    fn reserve(&mut self, layout: Layout) -> Result<()> {
+        self.state.reserve(layout.length())?;
+        self.scratch.reserve(layout.length())
     }
 
     /// Makes the scratch space the state.
@@ -88,10 +89,13 @@ kept!(f32);
 kept!(f64);
 
 /// Runs `work` with a workspace for states of a layout, this thread's own where it is small.
-pub fn with_workspace<R: Kept, T>(layout: Layout, work: impl FnOnce(&mut Workspace<R>) -> T) -> T {
+pub fn with_workspace<R: Kept, T>(
+    layout: Layout,
+    work: impl FnOnce(&mut Workspace<R>) -> Result<T>,
+) -> Result<T> {
     // Taken out while in use, so that a task which steals work on this thread finds none, not ours.
     let mut workspace = R::take();
-    workspace.reserve(layout);
+    workspace.reserve(layout)?;
     let result = work(&mut workspace);
     if layout.length() <= KEPT_LENGTH {
         R::leave(workspace);

@@ -1,18 +1,21 @@
 //! The two classes: the circuit's shape and the weight map.
 
-use numpy::{Element, PyArray1, PyArrayDyn, PyArrayMethods, PyUntypedArrayMethods};
+use numpy::{Element, PyArrayDyn, PyArrayMethods, PyUntypedArrayMethods};
 use pyo3::prelude::*;
+use pyo3::types::PyString;
 
 use super::convert::{
-    Precision, batch, check_finite, floats, integers, shape, size, string, unsigned,
+    Precision, batch, because, check_finite, floats, integers, shape, size, string, type_error,
+    unsigned, zeros,
 };
 use super::interrupt::run;
 use crate::ansatz::{EfficientSu2, Entanglement};
 use crate::circuit::Circuit;
 use crate::error::{Error, Result};
-use crate::evolve;
+use crate::evolve::{self, state_bytes};
 use crate::generate;
 use crate::gradient::states_needed;
+use crate::memory;
 use crate::parallel::Cancel;
 use crate::simd::Level;
 use crate::weights::{Mapping, Signs, WeightMap};
@@ -38,7 +41,7 @@ impl PyEfficientSu2 {
                  2*num_qubits*(reps+1)"
             )
         })?;
-        let values = array.as_slice()?.to_vec();
+        let values = memory::collected(array.as_slice()?.iter().copied())?;
         check_finite(&values, "angles")?;
         Ok(Angles { values, batch })
     }
@@ -58,8 +61,9 @@ impl PyEfficientSu2 {
         let py = angles.py();
         let Angles { values, batch } = self.angles(angles)?;
         let result_bytes = self.0.dimension() as u128 * size_of::<T>() as u128;
-        evolve::require_memory::<R>(&self.0, batch.unwrap_or(1), result_bytes, 2)?;
-        let out = PyArrayDyn::<T>::zeros(py, shape(batch, self.0.dimension()), false);
+        let states = 2 * state_bytes::<R>(&self.0);
+        evolve::require_memory(&self.0, batch.unwrap_or(1), result_bytes, states)?;
+        let out = zeros::<T>(py, &shape(batch, self.0.dimension()))?;
         let mut borrow = out.readwrite();
         let slice = borrow.as_slice_mut()?;
         run(py, self.steps(batch), move |cancel| work(&self.0, &values, slice, cancel))?;
@@ -79,9 +83,10 @@ impl PyEfficientSu2 {
         check_cotangent(cotangent.shape(), &shape(batch, bases))?;
         let cotangents = cotangent.as_slice()?;
         check_finite(cotangents, "cotangent")?;
-        let states = states_needed::<R>(&self.0, Level::current()?);
-        evolve::require_memory::<R>(&self.0, batch.unwrap_or(1), 0, states)?;
-        let out = PyArrayDyn::<R>::zeros(py, shape(batch, self.0.num_parameters()), false);
+        let [kept, beside] = states_needed::<R>(&self.0, Level::current()?)?;
+        let states = (kept + beside) * state_bytes::<R>(&self.0);
+        evolve::require_memory(&self.0, batch.unwrap_or(1), 0, states)?;
+        let out = zeros::<R>(py, &shape(batch, self.0.num_parameters()))?;
         let mut borrow = out.readwrite();
         let slice = borrow.as_slice_mut()?;
         run(py, 3 * self.steps(batch), move |cancel| {
@@ -101,9 +106,14 @@ impl PyEfficientSu2 {
         entanglement: &Bound<'_, PyAny>,
     ) -> PyResult<Self> {
         let (num_qubits, reps) = (size(num_qubits, "num_qubits")?, size(reps, "reps")?);
-        let entanglement = match entanglement.extract::<Vec<(u32, u32)>>() {
-            Ok(pairs) => Entanglement::Pairs(pairs),
-            Err(_) => Entanglement::from_name(&string(entanglement, "entanglement")?)?,
+        let entanglement = if entanglement.is_instance_of::<PyString>() {
+            Entanglement::from_name(&string(entanglement, "entanglement")?)?
+        } else {
+            Entanglement::Pairs(entanglement.extract().map_err(|cause| {
+                let need = "it must be a name or a list of (control, target) pairs";
+                let error = type_error("entanglement", entanglement, need);
+                because(entanglement.py(), cause, error)
+            })?)
         };
         Ok(Self(EfficientSu2::new(num_qubits, reps, entanglement)?.into()))
     }
@@ -124,8 +134,7 @@ impl PyEfficientSu2 {
         angles: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyArrayDyn<f64>>> {
         let Angles { values, batch } = self.angles(angles)?;
-        let copy =
-            PyArrayDyn::<f64>::zeros(angles.py(), shape(batch, self.0.num_parameters()), false);
+        let copy = zeros::<f64>(angles.py(), &shape(batch, self.0.num_parameters()))?;
         copy.readwrite().as_slice_mut()?.copy_from_slice(&values);
         Ok(copy)
     }
@@ -134,9 +143,11 @@ impl PyEfficientSu2 {
         self.0.entanglement().pairs(self.0.num_qubits(), block)
     }
 
-    fn random_angles<'py>(&self, seed: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyArray1<f64>>> {
-        let seed_value = unsigned(seed, "seed")?;
-        Ok(PyArray1::from_vec(seed.py(), self.0.random_angles(seed_value)))
+    fn random_angles<'py>(&self, seed: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let py = seed.py();
+        let seed = unsigned(seed, "seed")?;
+        let angles = py.detach(|| self.0.random_angles(seed))?;
+        filled(py, &angles, |&angle| angle)
     }
 
     fn statevector<'py>(
@@ -174,6 +185,20 @@ impl PyEfficientSu2 {
         }
         Ok(self.vjp::<f64>(angles, cotangent)?.into_any())
     }
+}
+
+/// A new array with an entry for each of `values`.
+fn filled<'py, T: Sync, U: Element + Send>(
+    py: Python<'py>,
+    values: &[T],
+    entry: impl Fn(&T) -> U + Sync,
+) -> PyResult<Bound<'py, PyAny>> {
+    let array = zeros::<U>(py, &[values.len()])?;
+    let mut borrow = array.readwrite();
+    let entries = borrow.as_slice_mut()?;
+    py.detach(|| entries.iter_mut().zip(values).for_each(|(slot, value)| *slot = entry(value)));
+    drop(borrow);
+    Ok(array.into_any())
 }
 
 /// A cotangent has the shape of what it is a derivative by.
@@ -216,21 +241,22 @@ impl PyWeightMap {
         signs: &Bound<'_, PyAny>,
         mapping: &Bound<'_, PyAny>,
     ) -> PyResult<Self> {
-        let narrow = |object, argument| -> PyResult<Vec<u32>> {
-            let entries = integers(object, argument)?.into_iter();
-            let narrowed = entries.map(|entry| {
+        let py = first.py();
+        let bases = |object, argument| {
+            integers(object, argument, |entry| {
                 u32::try_from(entry).map_err(|_| {
                     Error::value(argument, format!("has the entry {entry}"), "it must be a basis")
                 })
-            });
-            Ok(narrowed.collect::<Result<_>>()?)
+            })
         };
-        let (first, second) = (narrow(first, "first")?, narrow(second, "second")?);
-        // What is no sign is clamped to 0 and refused as such.
-        let signs = integers(signs, "signs")?;
-        let signs = signs.into_iter().map(|sign| i8::try_from(sign).unwrap_or(0)).collect();
+        let (first, second) = (bases(first, "first")?, bases(second, "second")?);
+        // What is no sign becomes 0 and is refused as such.
+        let signs = integers(signs, "signs", |sign| Ok(i8::try_from(sign).unwrap_or(0)))?;
         let mapping = Mapping::from_name(&string(mapping, "mapping")?)?;
-        Ok(Self(WeightMap::from_arrays(first, second, signs, mapping)?))
+        run(py, first.len() as u128 * 16, move |cancel| {
+            WeightMap::from_arrays(first, second, signs, mapping, cancel)
+        })
+        .map(Self)
     }
 
     #[getter]
@@ -244,18 +270,18 @@ impl PyWeightMap {
     }
 
     #[getter]
-    fn first<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<i64>> {
-        PyArray1::from_iter(py, self.0.first().iter().map(|&basis| i64::from(basis)))
+    fn first<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        filled(py, self.0.first(), |&basis| i64::from(basis))
     }
 
     #[getter]
-    fn second<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<i64>> {
-        PyArray1::from_iter(py, self.0.second().iter().map(|&basis| i64::from(basis)))
+    fn second<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        filled(py, self.0.second(), |&basis| i64::from(basis))
     }
 
     #[getter]
-    fn signs<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<i8>> {
-        PyArray1::from_slice(py, self.0.signs())
+    fn signs<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        filled(py, self.0.signs(), |&sign| sign)
     }
 
     #[getter]

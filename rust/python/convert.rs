@@ -1,13 +1,19 @@
 //! From Python objects to checked Rust values, with errors that name the argument.
 
-use numpy::{Element, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyUntypedArrayMethods};
-use pyo3::exceptions::{
-    PyKeyboardInterrupt, PyMemoryError, PyOverflowError, PyTypeError, PyValueError,
+use numpy::{
+    Element, PY_ARRAY_API, PyArrayDescrMethods, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn,
+    PyUntypedArrayMethods, npyffi,
 };
+use pyo3::exceptions::{
+    PyException, PyKeyboardInterrupt, PyMemoryError, PyOverflowError, PyRuntimeError, PyTypeError,
+    PyValueError,
+};
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
-use crate::error::Error;
+use crate::error::{Error, Gib};
+use crate::memory;
 use crate::simd::Real;
 use crate::state::Kept;
 
@@ -16,7 +22,8 @@ impl From<Error> for PyErr {
         let message = error.to_string();
         match error {
             Error::Value { .. } => PyValueError::new_err(message),
-            Error::Memory { .. } => PyMemoryError::new_err(message),
+            Error::Memory { .. } | Error::Refused(_) => PyMemoryError::new_err(message),
+            Error::Threads(_) | Error::Forked => PyRuntimeError::new_err(message),
             Error::Interrupted => PyKeyboardInterrupt::new_err(message),
         }
     }
@@ -29,15 +36,59 @@ pub fn type_error(argument: &str, object: &Bound<'_, PyAny>, need: &str) -> PyEr
     PyTypeError::new_err(format!("`{argument}` is of type {kind}; {need}"))
 }
 
+/// Whether what an argument's own methods raised is no fault of the argument, and stays what it is:
+/// interrupts, exits, want of memory.
+fn stays(py: Python<'_>, raised: &PyErr) -> bool {
+    !raised.is_instance_of::<PyException>(py) || raised.is_instance_of::<PyMemoryError>(py)
+}
+
+/// `error`, which tells what is wrong with an argument whose own methods raised `cause`.
+pub fn because(py: Python<'_>, cause: PyErr, error: PyErr) -> PyErr {
+    if stays(py, &cause) {
+        return cause;
+    }
+    error.set_cause(py, Some(cause));
+    error
+}
+
+/// What an argument's own methods say, or nothing where they raise.
+pub fn asked<T>(py: Python<'_>, answer: PyResult<T>) -> PyResult<Option<T>> {
+    match answer {
+        Err(raised) if stays(py, &raised) => Err(raised),
+        answer => Ok(answer.ok()),
+    }
+}
+
+/// A new array of zeros; a refusal is an error.
+pub fn zeros<'py, T: Element>(
+    py: Python<'py>,
+    shape: &[usize],
+) -> PyResult<Bound<'py, PyArrayDyn<T>>> {
+    let too_large = || Error::Refused(Gib(u128::MAX));
+    let length = |&length: &usize| npyffi::npy_intp::try_from(length).map_err(|_| too_large());
+    let mut dims = shape.iter().map(length).collect::<Result<Vec<_>, _>>()?;
+    let rank = dims.len() as std::ffi::c_int;
+    let dtype = T::get_dtype(py).into_dtype_ptr();
+    // SAFETY: as many lengths as the rank says; NumPy takes over the reference to the dtype, and
+    // returns an array of it or sets an exception.
+    unsafe {
+        let array = PY_ARRAY_API.PyArray_Zeros(py, rank, dims.as_mut_ptr(), dtype, 0);
+        Ok(Bound::from_owned_ptr_or_err(py, array)?.cast_into_unchecked())
+    }
+}
+
 /// An unsigned integer (anything with `__index__`, but no bool).
 pub fn unsigned(object: &Bound<'_, PyAny>, argument: &'static str) -> PyResult<u64> {
     let need = "it must be an integer";
     if object.is_instance_of::<pyo3::types::PyBool>() {
         return Err(type_error(argument, object, need));
     }
-    let index = object.call_method0("__index__").map_err(|_| type_error(argument, object, need))?;
+    let py = object.py();
+    // SAFETY: the call returns a new reference or sets an exception.
+    let index = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyNumber_Index(object.as_ptr())) };
+    let index = index.map_err(|cause| because(py, cause, type_error(argument, object, need)))?;
     index.extract::<u64>().map_err(|error| {
-        if error.is_instance_of::<PyOverflowError>(object.py()) {
+        if error.is_instance_of::<PyOverflowError>(py) {
             let got = format!("is {index}");
             Error::value(argument, got, "it must be from 0 to 2**64 - 1").into()
         } else {
@@ -54,7 +105,8 @@ pub fn size(object: &Bound<'_, PyAny>, argument: &'static str) -> PyResult<usize
 /// A string.
 pub fn string(object: &Bound<'_, PyAny>, argument: &str) -> PyResult<String> {
     match object.cast::<PyString>() {
-        Ok(string) => string.extract(),
+        // What is no text is no name that is known either.
+        Ok(string) => Ok(string.to_string_lossy().into_owned()),
         Err(_) => Err(type_error(argument, object, "it must be a string")),
     }
 }
@@ -91,15 +143,24 @@ pub fn floats<'py, R: Precision>(
     }
     let py = object.py();
     let numpy = py.import("numpy")?;
-    let options = [("dtype", R::DTYPE), ("order", "C")];
-    let kwargs = pyo3::types::IntoPyDict::into_py_dict(options, py)?;
     // What this precision cannot hold becomes infinite, and is refused by name where it is used.
     let quiet = pyo3::types::IntoPyDict::into_py_dict([("over", "ignore")], py)?;
     let quiet = numpy.call_method("errstate", (), Some(&quiet))?;
     quiet.call_method0("__enter__")?;
-    let array = numpy.call_method("array", (array,), Some(&kwargs));
+    let array = copied(&array, R::DTYPE);
     quiet.call_method1("__exit__", (py.None(), py.None(), py.None()))?;
-    Ok(array?.cast::<PyArrayDyn<R>>()?.try_readonly()?)
+    array
+}
+
+/// A copy of an array in another type, aligned and in C order.
+fn copied<'py, T: Element>(
+    array: &Bound<'py, PyAny>,
+    dtype: &str,
+) -> PyResult<PyReadonlyArrayDyn<'py, T>> {
+    let py = array.py();
+    let options = pyo3::types::IntoPyDict::into_py_dict([("dtype", dtype), ("order", "C")], py)?;
+    let copy = py.import("numpy")?.call_method("array", (array,), Some(&options))?;
+    Ok(copy.cast::<PyArrayDyn<T>>()?.try_readonly()?)
 }
 
 /// The object itself, where it is NumPy's own array of this precision, aligned and in C order.
@@ -113,17 +174,46 @@ fn as_it_is<'a, 'py, R: Precision>(
     (whole && object.get_type().is(&plain)).then_some(array)
 }
 
-/// A one-dimensional array of integers.
-pub fn integers(object: &Bound<'_, PyAny>, argument: &'static str) -> PyResult<Vec<i64>> {
+/// Entries that are converted at a time, without a Python object each: other threads go on between.
+const PIECE: usize = 1 << 18;
+
+/// A one-dimensional array of integers, each as `narrow` takes it.
+pub fn integers<T>(
+    object: &Bound<'_, PyAny>,
+    argument: &'static str,
+    narrow: impl Fn(i128) -> Result<T, Error>,
+) -> PyResult<Vec<T>> {
+    let py = object.py();
     let array = converted(object, argument, "iu", "integers")?;
     let rank: usize = array.getattr("ndim")?.extract()?;
     if rank != 1 {
         let got = format!("has {rank} dimensions");
         return Err(Error::value(argument, got, "it must have one").into());
     }
-    array.call_method0("tolist")?.extract().map_err(|_| {
-        Error::value(argument, "has an entry beyond 64 bits", "smaller integers are needed").into()
-    })
+    let length = array.len()?;
+    let bytes = length as u128 * size_of::<T>() as u128;
+    memory::require(bytes, || format!("a copy of `{argument}`"))?;
+    let mut entries = Vec::new();
+    memory::reserve(&mut entries, length)?;
+    let mut push = |entry: i128| -> Result<(), Error> {
+        entries.push(narrow(entry)?);
+        Ok(())
+    };
+    let unsigned = array.getattr("dtype")?.getattr("kind")?.eq("u")?;
+    for start in (0..length).step_by(PIECE) {
+        let slice = pyo3::types::PySlice::new(py, start as isize, (start + PIECE) as isize, 1);
+        let piece = array.get_item(slice)?;
+        if unsigned {
+            let piece = copied::<u64>(&piece, "uint64")?;
+            piece.as_slice()?.iter().try_for_each(|&entry| push(entry.into()))?;
+        } else {
+            let piece = copied::<i64>(&piece, "int64")?;
+            piece.as_slice()?.iter().try_for_each(|&entry| push(entry.into()))?;
+        }
+        py.check_signals()?;
+        py.detach(std::thread::yield_now);
+    }
+    Ok(entries)
 }
 
 fn converted<'py>(
@@ -136,17 +226,21 @@ fn converted<'py>(
     let numpy = py.import("numpy")?;
     let need = format!("an array of {wanted} is needed");
     let masked = numpy.getattr("ma")?.getattr("is_masked")?;
-    if masked.call1((object,)).is_ok_and(|masked| masked.is_truthy().unwrap_or(false)) {
+    let masked = masked.call1((object,)).and_then(|masked| masked.is_truthy());
+    if asked(py, masked)?.unwrap_or(false) {
         let need = format!("{need}; fill in what is masked, or leave it out");
         return Err(type_error(argument, object, &need));
     }
-    let array = numpy.call_method1("asarray", (object,)).map_err(|cause| {
-        let grad = object.getattr("requires_grad").and_then(|grad| grad.is_truthy());
-        let remedy = if grad.unwrap_or(false) { "; take its `.detach()`" } else { "" };
-        let error = type_error(argument, object, &format!("{need}{remedy}"));
-        error.set_cause(py, Some(cause));
-        error
-    })?;
+    let array = match numpy.call_method1("asarray", (object,)) {
+        Ok(array) => array,
+        Err(cause) => {
+            let grad = object.getattr("requires_grad").and_then(|grad| grad.is_truthy());
+            let grad = asked(py, grad)?.unwrap_or(false);
+            let remedy = if grad { "; take its `.detach()`" } else { "" };
+            let error = type_error(argument, object, &format!("{need}{remedy}"));
+            return Err(because(py, cause, error));
+        }
+    };
     let dtype = array.getattr("dtype")?;
     let kind: String = dtype.getattr("kind")?.extract()?;
     let size: usize = array.getattr("size")?.extract()?;
@@ -232,7 +326,7 @@ pub fn gammas<R: Precision>(object: &Bound<'_, PyAny>, batch: Option<usize>) -> 
         };
         return Err(Error::value("gamma", format!("has shape {:?}", array.shape()), need).into());
     }
-    let gammas = array.as_slice()?.to_vec();
+    let gammas = memory::collected(array.as_slice()?.iter().copied())?;
     check_finite(&gammas, "gamma")?;
     if let Some(gamma) = gammas.iter().find(|&&gamma| gamma <= 0.0) {
         return Err(Error::value("gamma", format!("is {gamma}"), "it must be positive").into());

@@ -4,7 +4,7 @@ use numpy::{PyArrayDyn, PyArrayMethods, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use super::convert::{check_probabilities, floats, size, unsigned};
+use super::convert::{asked, check_probabilities, floats, size, unsigned, zeros};
 use super::interrupt::run;
 use crate::error::Error;
 use crate::memory;
@@ -20,7 +20,7 @@ pub fn sample_counts<'py>(
 ) -> PyResult<Bound<'py, PyArrayDyn<i64>>> {
     let py = probabilities.py();
     let array = floats::<f64>(probabilities, "probabilities")?;
-    let tolerance = match is_single(probabilities) {
+    let tolerance = match is_single(probabilities)? {
         true => sampling::SINGLE_TOLERANCE,
         false => sampling::SUM_TOLERANCE,
     };
@@ -34,7 +34,7 @@ pub fn sample_counts<'py>(
     let seed = unsigned(seed, "seed")?;
     let values = array.as_slice()?;
     memory::require(values.len() as u128 * 8, || format!("the counts of {} bins", values.len()))?;
-    let out = PyArrayDyn::<i64>::zeros(py, dims, false);
+    let out = zeros::<i64>(py, &dims)?;
     let mut borrow = out.readwrite();
     let counts = borrow.as_slice_mut()?;
     run(py, values.len() as u128 * 64, move |cancel| {
@@ -42,7 +42,7 @@ pub fn sample_counts<'py>(
         values.chunks(bins).try_for_each(|row| sampling::check_distribution(row, tolerance))?;
         parallel::with_team(values.len(), |team| {
             let rows = values.chunks(bins).zip(counts.chunks_mut(bins)).enumerate();
-            let rows: Vec<_> = rows.collect();
+            let rows = memory::collected(rows)?;
             team.for_each(rows, |(row, (values, counts))| {
                 sampling::sample_counts(values, shots, seed, row as u64, counts, cancel)
             })
@@ -53,9 +53,9 @@ pub fn sample_counts<'py>(
 }
 
 /// Whether an array or a tensor holds float32.
-fn is_single(object: &Bound<'_, PyAny>) -> bool {
-    let dtype = object.getattr("dtype").and_then(|dtype| dtype.str());
-    dtype.is_ok_and(|name| name.to_string_lossy().ends_with("float32"))
+fn is_single(object: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let dtype = asked(object.py(), object.getattr("dtype").and_then(|dtype| dtype.str()))?;
+    Ok(dtype.is_some_and(|name| name.to_string_lossy().ends_with("float32")))
 }
 
 /// A number of shots: an integer from 1 to 2^40.

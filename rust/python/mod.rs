@@ -12,6 +12,18 @@ use pyo3::prelude::*;
 /// The compiled core of qnnw.
 #[pymodule(gil_used = false)]
 mod _core {
+    use pyo3::prelude::*;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        let py = module.py();
+        // What is made once is made now: later a fork could cut it, or a handler come into it.
+        crate::parallel::watch_forks()?;
+        py.detach(|| Python::attach(|_| ()));
+        numpy::PyArrayMethods::try_readonly(&super::convert::zeros::<f64>(py, &[0])?)?;
+        Ok(())
+    }
+
     #[pymodule_export]
     use super::classes::PyEfficientSu2;
     #[pymodule_export]

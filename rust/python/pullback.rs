@@ -1,19 +1,15 @@
 //! A forward call that keeps what the way back needs.
 
-use std::sync::{Mutex, PoisonError};
-
 use numpy::{PyArrayDyn, PyArrayMethods, PyUntypedArrayMethods};
 use pyo3::prelude::*;
-use pyo3::sync::MutexExt;
 
 use super::classes::{Angles, PyEfficientSu2, PyWeightMap, check_cotangent};
-use super::convert::{Precision, check_finite, floats, shape};
+use super::convert::{Precision, check_finite, floats, shape, zeros};
 use super::interrupt::run;
-use super::weights::{Inputs, shots_or_exact, split_gradients};
-use crate::error::Result;
-use crate::evolve;
+use super::weights::{Inputs, counts_bytes, shots_or_exact, split_gradients};
+use crate::evolve::state_bytes;
 use crate::generate::{Shots, measure_frequencies, weights_back};
-use crate::gradient::states_needed;
+use crate::memory;
 use crate::parallel;
 use crate::pullback::Pullback;
 use crate::simd::Level;
@@ -38,9 +34,9 @@ enum Inner {
     Double(Recorded<f64>),
 }
 
-/// Takes cotangents of a forward call's result to gradients.
+/// Takes cotangents of a forward call's result to gradients, several at a time where they come so.
 #[pyclass(frozen, name = "Pullback", module = "qnnw._core")]
-pub struct PyPullback(Mutex<Inner>);
+pub struct PyPullback(Inner);
 
 #[pymethods]
 impl PyPullback {
@@ -50,9 +46,7 @@ impl PyPullback {
         py: Python<'py>,
         cotangent: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        // Waiting with the GIL held could keep the lock's owner from going on.
-        let mut inner = self.0.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner);
-        match &mut *inner {
+        match &self.0 {
             Inner::Single(recorded) => recorded.back(py, cotangent),
             Inner::Double(recorded) => recorded.back(py, cotangent),
         }
@@ -61,7 +55,7 @@ impl PyPullback {
 
 impl<R: Precision> Recorded<R> {
     fn back<'py>(
-        &mut self,
+        &self,
         py: Python<'py>,
         cotangent: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
@@ -75,8 +69,8 @@ impl<R: Precision> Recorded<R> {
         check_finite(cotangents, "cotangent")?;
         let sets = self.batch.unwrap_or(1);
         let columns = parameters + usize::from(self.map.is_some());
-        let mut rows = vec![R::default(); sets * columns];
-        let (out, pullback, map) = (&mut rows, &mut self.pullback, &self.map);
+        let mut rows = memory::filled(sets * columns, R::default())?;
+        let (out, pullback, map) = (&mut rows, &self.pullback, &self.map);
         run(py, 2 * ansatz.steps(self.batch), move |cancel| {
             pullback.apply(circuit, out, cancel, |set, tape, gradient, run| {
                 let cotangent = &cotangents[set * values..][..values];
@@ -93,7 +87,7 @@ impl<R: Precision> Recorded<R> {
             let pair = split_gradients(py, &rows, self.batch, parameters)?;
             return Ok(pair.into_pyobject(py)?.into_any());
         }
-        let out = PyArrayDyn::<R>::zeros(py, shape(self.batch, parameters), false);
+        let out = zeros::<R>(py, &shape(self.batch, parameters))?;
         out.readwrite().as_slice_mut()?.copy_from_slice(&rows);
         Ok(out.into_any())
     }
@@ -110,10 +104,10 @@ pub fn record_probabilities<'py>(
 ) -> PyResult<WithPullback<'py>> {
     if single {
         let (out, recorded) = probabilities::<f32>(ansatz, angles)?;
-        return Ok((out.into_any(), PyPullback(Mutex::new(Inner::Single(recorded)))));
+        return Ok((out.into_any(), PyPullback(Inner::Single(recorded))));
     }
     let (out, recorded) = probabilities::<f64>(ansatz, angles)?;
-    Ok((out.into_any(), PyPullback(Mutex::new(Inner::Double(recorded)))))
+    Ok((out.into_any(), PyPullback(Inner::Double(recorded))))
 }
 
 /// With shots, the map and its derivative are taken at the measured frequencies, and the way back
@@ -132,10 +126,10 @@ pub fn record_weights<'py>(
     let shots = shots_or_exact(shots, seed)?;
     if single {
         let (out, recorded) = weights::<f32>(ansatz, angles, weight_map, gamma, shots)?;
-        return Ok((out.into_any(), PyPullback(Mutex::new(Inner::Single(recorded)))));
+        return Ok((out.into_any(), PyPullback(Inner::Single(recorded))));
     }
     let (out, recorded) = weights::<f64>(ansatz, angles, weight_map, gamma, shots)?;
-    Ok((out.into_any(), PyPullback(Mutex::new(Inner::Double(recorded)))))
+    Ok((out.into_any(), PyPullback(Inner::Double(recorded))))
 }
 
 type Outcome<'py, R> = (Bound<'py, PyArrayDyn<R>>, Recorded<R>);
@@ -147,12 +141,13 @@ fn probabilities<'py, R: Precision>(
     let py = angles.py();
     let circuit = &ansatz.get().0;
     let Angles { values, batch } = ansatz.get().angles(angles)?;
-    require_memory::<R>(circuit, batch)?;
-    let out = PyArrayDyn::<R>::zeros(py, shape(batch, circuit.dimension()), false);
+    let row_bytes = state_bytes::<R>(circuit) / 2;
+    Pullback::<R>::require_memory(circuit, batch.unwrap_or(1), row_bytes, 0)?;
+    let out = zeros::<R>(py, &shape(batch, circuit.dimension()))?;
     let mut borrow = out.readwrite();
     let slice = borrow.as_slice_mut()?;
     let pullback = run(py, ansatz.get().steps(batch), move |cancel| {
-        Pullback::record(circuit, &values, slice, cancel)
+        Pullback::record(circuit, values, slice, cancel)
     })?;
     drop(borrow);
     let circuit = ansatz.clone().unbind();
@@ -170,19 +165,23 @@ fn weights<'py, R: Precision>(
     let (circuit, map) = (&ansatz.get().0, &weight_map.get().0);
     let inputs = Inputs::new::<R>(ansatz.get(), angles, weight_map.get(), gamma)?;
     let (sets, batch) = (inputs.sets(), inputs.batch);
-    require_memory::<R>(circuit, batch)?;
-    let mut probabilities = vec![R::default(); sets * circuit.dimension()];
+    let row_bytes =
+        state_bytes::<R>(circuit) / 2 + map.num_weights() as u128 * size_of::<R>() as u128;
+    let work_bytes = counts_bytes(circuit, shots);
+    Pullback::<R>::require_memory(circuit, sets, row_bytes, work_bytes)?;
+    let mut probabilities = memory::filled(sets * circuit.dimension(), R::default())?;
     let level = Level::current()?;
-    let out = PyArrayDyn::<R>::zeros(py, shape(batch, map.num_weights()), false);
+    let out = zeros::<R>(py, &shape(batch, map.num_weights()))?;
     let mut borrow = out.readwrite();
     let slice = borrow.as_slice_mut()?;
-    let (Inputs { angles, gammas: scales, .. }, bases) = (&inputs, &mut probabilities);
+    let Inputs { angles, gammas, .. } = inputs;
+    let (scales, bases) = (&gammas, &mut probabilities);
     let pullback = run(py, ansatz.get().steps(batch), move |cancel| {
         let pullback = Pullback::record(circuit, angles, bases, cancel)?;
         let amplitudes = bases.len();
         let rows = bases.chunks_mut(circuit.dimension()).zip(slice.chunks_mut(map.num_weights()));
         parallel::with_team(amplitudes, |team| {
-            let rows: Vec<_> = rows.enumerate().collect();
+            let rows = memory::collected(rows.enumerate())?;
             team.for_each(rows, |(set, (probabilities, weights))| {
                 if let Some(shots) = shots {
                     measure_frequencies(probabilities, shots, set as u64, cancel)?;
@@ -193,15 +192,7 @@ fn weights<'py, R: Precision>(
         Ok(pullback)
     })?;
     drop(borrow);
-    let map = MapEnd { map: weight_map.clone().unbind(), gammas: inputs.gammas, probabilities };
+    let map = MapEnd { map: weight_map.clone().unbind(), gammas, probabilities };
     let circuit = ansatz.clone().unbind();
     Ok((out, Recorded { circuit, batch, pullback, map: Some(map) }))
-}
-
-/// The tapes of all sets wait together.
-fn require_memory<R: Precision>(circuit: &crate::Circuit, batch: Option<usize>) -> Result<()> {
-    let sets = batch.unwrap_or(1);
-    let state = circuit.dimension() as u128 * 2 * size_of::<R>() as u128;
-    let states = states_needed::<R>(circuit, Level::current()?);
-    evolve::require_memory::<R>(circuit, sets, states * state, 2)
 }

@@ -5,12 +5,12 @@ use pyo3::prelude::*;
 
 use super::classes::{Angles, PyEfficientSu2, PyWeightMap, check_cotangent};
 use super::convert::{
-    Precision, batch, check_finite, check_probabilities, floats, gammas, shape, unsigned,
+    Precision, batch, check_finite, check_probabilities, floats, gammas, shape, unsigned, zeros,
 };
 use super::functions::shots_from;
 use super::interrupt::run;
 use crate::error::{Error, Result};
-use crate::evolve;
+use crate::evolve::{self, state_bytes};
 use crate::generate::{self, Shots, check_qubits};
 use crate::gradient::states_needed;
 use crate::memory;
@@ -49,7 +49,7 @@ fn mapped<'py, R: Precision>(
     let total = weights as u128 * batch.unwrap_or(1) as u128;
     memory::require(total * size_of::<R>() as u128, || format!("the result of {total} weights"))?;
     let level = Level::current()?;
-    let out = PyArrayDyn::<R>::zeros(py, shape(batch, weights), false);
+    let out = zeros::<R>(py, &shape(batch, weights))?;
     let mut borrow = out.readwrite();
     let slice = borrow.as_slice_mut()?;
     run(py, total * 8, move |cancel| {
@@ -61,7 +61,7 @@ fn mapped<'py, R: Precision>(
             };
             match team {
                 Team::Solo => rows.into_iter().try_for_each(row),
-                Team::Pool => team.for_each(rows.collect::<Vec<_>>(), row),
+                Team::Pool => team.for_each(memory::collected(rows)?, row),
             }
         })
     })?;
@@ -141,10 +141,10 @@ fn generated<'py, R: Precision>(
     let (circuit, map) = (&ansatz.get().0, &weight_map.get().0);
     let inputs = Inputs::new::<R>(ansatz.get(), angles, weight_map.get(), gamma)?;
     let (sets, batch) = (inputs.sets(), inputs.batch);
-    let counts_bytes = if shots.is_some() { circuit.dimension() as u128 * 16 } else { 0 };
-    let result_bytes = map.num_weights() as u128 * size_of::<R>() as u128 + counts_bytes;
-    evolve::require_memory::<R>(circuit, sets, result_bytes, 2)?;
-    let out = PyArrayDyn::<R>::zeros(py, shape(batch, map.num_weights()), false);
+    let result_bytes = map.num_weights() as u128 * size_of::<R>() as u128;
+    let work_bytes = 2 * state_bytes::<R>(circuit) + counts_bytes(circuit, shots);
+    evolve::require_memory(circuit, sets, result_bytes, work_bytes)?;
+    let out = zeros::<R>(py, &shape(batch, map.num_weights()))?;
     let mut borrow = out.readwrite();
     let slice = borrow.as_slice_mut()?;
     let drawn = if shots.is_some() { 64 } else { 0 };
@@ -156,6 +156,11 @@ fn generated<'py, R: Precision>(
     })?;
     drop(borrow);
     Ok(out)
+}
+
+/// What drawing shots takes while one set is drawn: its probabilities in double precision, and counts.
+pub fn counts_bytes(circuit: &crate::Circuit, shots: Option<Shots>) -> u128 {
+    if shots.is_some() { circuit.dimension() as u128 * 16 } else { 0 }
 }
 
 /// Gradients by angles and by gamma, as arrays with and without a batch axis.
@@ -191,10 +196,11 @@ fn vjp<'py, R: Precision>(
     check_cotangent(cotangent.shape(), &shape(batch, map.num_weights()))?;
     let cotangents = cotangent.as_slice()?;
     check_finite(cotangents, "cotangent")?;
-    let result_bytes = circuit.dimension() as u128 * 2 * size_of::<R>() as u128;
-    let states = states_needed::<R>(circuit, Level::current()?);
-    evolve::require_memory::<R>(circuit, sets, result_bytes, states)?;
-    let mut rows = vec![R::default(); sets * (circuit.num_parameters() + 1)];
+    // Probabilities and their cotangent take as much as one more state.
+    let [kept, beside] = states_needed::<R>(circuit, Level::current()?)?;
+    let work_bytes = (kept + beside + 1) * state_bytes::<R>(circuit);
+    evolve::require_memory(circuit, sets, 0, work_bytes)?;
+    let mut rows = memory::filled(sets * (circuit.num_parameters() + 1), R::default())?;
     let out = &mut rows;
     run(py, 3 * ansatz.get().steps(batch), move |cancel| {
         let Inputs { angles, gammas, .. } = &inputs;
@@ -210,9 +216,8 @@ pub fn split_gradients<'py, R: Precision>(
     batch: Option<usize>,
     parameters: usize,
 ) -> PyResult<Gradients<'py>> {
-    let by_angles = PyArrayDyn::<R>::zeros(py, shape(batch, parameters), false);
-    let gamma_shape: Vec<usize> = batch.into_iter().collect();
-    let by_gamma = PyArrayDyn::<R>::zeros(py, gamma_shape, false);
+    let by_angles = zeros::<R>(py, &shape(batch, parameters))?;
+    let by_gamma = zeros::<R>(py, batch.as_slice())?;
     {
         let (mut by_angles, mut by_gamma) = (by_angles.readwrite(), by_gamma.readwrite());
         let (by_angles, by_gamma) = (by_angles.as_slice_mut()?, by_gamma.as_slice_mut()?);

@@ -5,6 +5,8 @@
 //! multiply-adds: products that must be exact have few enough bits without them.
 
 use super::{Kernel, Lanes, Level, Real};
+use crate::error::Result;
+use crate::memory;
 
 /// Half angles up to this size take the vectors' path; their n has no more than 20 bits.
 const MAX_VECTOR_ANGLE: f64 = 1e6;
@@ -178,14 +180,15 @@ impl HalfAngles {
     /// Reduces the halves of these angles, whatever was here before.
     ///
     /// On one level, every angle has the same result at every place of every slice.
-    pub fn fill(&mut self, level: Level, angles: &[f64]) {
-        self.quarter_turns.resize(angles.len(), 0);
-        self.cos.resize(angles.len(), 0.0);
-        self.sin.resize(angles.len(), 0.0);
+    pub fn fill(&mut self, level: Level, angles: &[f64]) -> Result<()> {
+        memory::resize(&mut self.quarter_turns, angles.len(), 0)?;
+        memory::resize(&mut self.cos, angles.len(), 0.0)?;
+        memory::resize(&mut self.sin, angles.len(), 0.0)?;
         let (quarter_turns, cos, sin) = (&mut self.quarter_turns, &mut self.cos, &mut self.sin);
         if !level.run(Reduce { angles, quarter_turns, cos, sin }) {
             self.replace_huge(angles);
         }
+        Ok(())
     }
 
     /// Angles beyond the vectors' range, one by one.
@@ -363,7 +366,7 @@ mod tests {
     /// The half angles of `angles`, each with its sine and cosine turned back.
     fn turned(level: Level, angles: &[f64]) -> Vec<(f64, f64)> {
         let mut half = HalfAngles::default();
-        half.fill(level, angles);
+        half.fill(level, angles).unwrap();
         let reduced = half.quarter_turns.iter().zip(&half.cos).zip(&half.sin);
         let turn = |((&quarter, &cos), &sin): ((&u8, &f64), &f64)| {
             assert!(cos > 0.707 && sin.abs() < 0.708);
@@ -448,17 +451,17 @@ mod tests {
             for start in 0..70 {
                 for length in [1, 2, 3, 5, 17, 63, 64, 65, 127, 130] {
                     let slice = &angles[start..start + length];
-                    all.fill(level, slice);
+                    all.fill(level, slice).unwrap();
                     assert_eq!(all.cos.len(), length);
                     for (place, &angle) in slice.iter().enumerate().step_by(7) {
-                        alone.fill(level, &[angle]);
+                        alone.fill(level, &[angle]).unwrap();
                         assert_eq!(alone.quarter_turns[0], all.quarter_turns[place]);
                         assert_eq!(alone.cos[0].to_bits(), all.cos[place].to_bits());
                         assert_eq!(alone.sin[0].to_bits(), all.sin[place].to_bits());
                     }
                 }
             }
-            all.fill(level, &[]);
+            all.fill(level, &[]).unwrap();
             assert_eq!(all, HalfAngles::default());
         }
     }

@@ -15,7 +15,7 @@ mod x86;
 
 use std::fmt::Debug;
 use std::ops::{Add, AddAssign, Mul, MulAssign, Neg, Sub};
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::error::{Error, Result};
 
@@ -225,8 +225,20 @@ impl Level {
 
     /// The level of all public functions: the best there is, or the one that [`VARIABLE`] names.
     pub fn current() -> Result<Self> {
-        static LEVEL: OnceLock<Result<Level>> = OnceLock::new();
-        LEVEL.get_or_init(|| Self::choose(std::env::var(VARIABLE).ok().as_deref())).clone()
+        // Its number and 1, once it is known; no cell that a fork could find half filled.
+        static LEVEL: AtomicUsize = AtomicUsize::new(0);
+        match LEVEL.load(Ordering::Relaxed) {
+            0 => {
+                let level = Self::choose(std::env::var(VARIABLE).ok().as_deref())?;
+                LEVEL.store(1 + level.number(), Ordering::Relaxed);
+                Ok(level)
+            }
+            #[cfg(target_arch = "x86_64")]
+            2 => Ok(Self::Avx2(Proof(()))),
+            #[cfg(target_arch = "x86_64")]
+            3 => Ok(Self::Avx512(Proof(()))),
+            _ => Ok(Self::Portable),
+        }
     }
 
     /// The level with this name; the best one without a name.

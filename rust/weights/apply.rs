@@ -9,6 +9,7 @@
 
 use super::{Mapping, WeightMap};
 use crate::error::Result;
+use crate::memory;
 use crate::parallel::{self, Cancel, Pointer, TASK_AMPLITUDES};
 use crate::simd::math::{tanh, tanh_with_derivative};
 use crate::simd::{Kernel, Lanes, Level, Real};
@@ -52,7 +53,8 @@ impl WeightMap {
         assert_eq!(weights.len(), self.num_weights());
         let formula = self.formula(gamma);
         parallel::with_team(weights.len(), |team| {
-            let tasks: Vec<_> = weights.chunks_mut(TASK_AMPLITUDES).zip(self.feeds()).collect();
+            let tasks = weights.chunks_mut(TASK_AMPLITUDES).zip(self.feeds());
+            let tasks = memory::collected(tasks)?;
             team.for_each(tasks, |(weights, feed)| {
                 level.run(Apply { feed, formula, probabilities, weights });
                 cancel.check()
@@ -81,10 +83,10 @@ impl WeightMap {
         // No basis feeds two weights, so no two tasks write the same entry.
         let pulled = Pointer::new(probabilities_cotangent.as_mut_ptr());
         // One sum per task, added in order: the total does not depend on the number of threads.
-        let mut sums = vec![0.0; cotangent.len().div_ceil(TASK_AMPLITUDES)];
+        let mut sums = memory::filled(cotangent.len().div_ceil(TASK_AMPLITUDES), 0.0)?;
         parallel::with_team(cotangent.len(), |team| {
             let tasks = cotangent.chunks(TASK_AMPLITUDES).zip(self.feeds()).zip(&mut sums);
-            let tasks: Vec<_> = tasks.collect();
+            let tasks = memory::collected(tasks)?;
             team.for_each(tasks, |((cotangent, feed), sum)| {
                 *sum = level.run(Vjp { feed, formula, probabilities, cotangent, pulled });
                 cancel.check()

@@ -16,6 +16,8 @@ use crate::memory;
 use crate::parallel::Cancel;
 use crate::rng::{Domain, Stream};
 
+/// Entries of a map between two looks at whether to stop.
+const CHECKED: u64 = 1 << 20;
 /// Largest number of weights: one for each of 2^32 bases.
 pub const MAX_WEIGHTS: u64 = 1 << 32;
 
@@ -116,8 +118,8 @@ impl WeightMap {
         let weights = num_weights as usize;
         let mut stream = Stream::new(seed, Domain::WeightMap, 0, 0);
         let mut first = shuffled(dimension, dimension, &mut stream, cancel)?;
-        let spare = first.split_off(weights);
-        let mut second = first.clone();
+        let spare = memory::collected(first.drain(weights..))?;
+        let mut second = memory::collected(first.iter().copied())?;
         let mut stream = Stream::new(seed, Domain::WeightMap, 0, 1);
         let doubled = shuffled(num_weights, spare.len() as u64, &mut stream, cancel)?;
         if !lone(num_weights, mapping) {
@@ -125,7 +127,8 @@ impl WeightMap {
                 second[weight as usize] = basis;
             }
         }
-        Ok(Self { num_qubits, first, second, signs: draw_signs(weights, seed, signs), mapping })
+        let signs = draw_signs(weights, seed, signs)?;
+        Ok(Self { num_qubits, first, second, signs, mapping })
     }
 
     /// The map of these arrays, checked.
@@ -134,6 +137,7 @@ impl WeightMap {
         second: Vec<u32>,
         signs: Vec<i8>,
         mapping: Mapping,
+        cancel: &Cancel,
     ) -> Result<Self> {
         let weights = first.len();
         if weights == 0 || weights as u64 > MAX_WEIGHTS {
@@ -163,7 +167,7 @@ impl WeightMap {
         if lone(weights as u64, mapping) {
             check_lone(first[0], second[0])?;
         } else {
-            check_bases(&first, &second, num_qubits)?;
+            check_bases(&first, &second, num_qubits, cancel)?;
         }
         Ok(Self { num_qubits, first, second, signs, mapping })
     }
@@ -201,9 +205,9 @@ impl WeightMap {
 
 /// The first `count` entries of a random permutation of 0 … size-1 (or all of it, if that is asked).
 fn shuffled(size: u64, count: u64, stream: &mut Stream, cancel: &Cancel) -> Result<Vec<u32>> {
-    let mut items: Vec<u32> = (0..size).map(|item| item as u32).collect();
+    let mut items = memory::collected((0..size as usize).map(|item| item as u32))?;
     for place in 0..count {
-        if place % (1 << 20) == 0 {
+        if place % CHECKED == 0 {
             cancel.check()?;
         }
         items.swap(place as usize, (place + stream.below(size - place)) as usize);
@@ -212,20 +216,20 @@ fn shuffled(size: u64, count: u64, stream: &mut Stream, cancel: &Cancel) -> Resu
     Ok(items)
 }
 
-fn draw_signs(weights: usize, seed: u64, signs: Signs) -> Vec<i8> {
+fn draw_signs(weights: usize, seed: u64, signs: Signs) -> Result<Vec<i8>> {
     match signs {
-        Signs::Parity => (0..weights).map(|weight| if weight % 2 == 0 { -1 } else { 1 }).collect(),
+        Signs::Parity => {
+            memory::collected((0..weights).map(|weight| if weight % 2 == 0 { -1 } else { 1 }))
+        }
         Signs::Random => {
             let mut stream = Stream::new(seed, Domain::Signs, 0, 0);
             let mut bits = 0;
-            (0..weights)
-                .map(|weight| {
-                    if weight % 64 == 0 {
-                        bits = stream.next_u64();
-                    }
-                    if (bits >> (weight % 64)) & 1 == 0 { -1 } else { 1 }
-                })
-                .collect()
+            memory::collected((0..weights).map(|weight| {
+                if weight % 64 == 0 {
+                    bits = stream.next_u64();
+                }
+                if (bits >> (weight % 64)) & 1 == 0 { -1 } else { 1 }
+            }))
         }
     }
 }
@@ -250,9 +254,9 @@ fn check_lone(first: u32, second: u32) -> Result<()> {
 }
 
 /// Every basis must feed exactly one weight.
-fn check_bases(first: &[u32], second: &[u32], num_qubits: usize) -> Result<()> {
+fn check_bases(first: &[u32], second: &[u32], num_qubits: usize, cancel: &Cancel) -> Result<()> {
     let dimension = 1usize << num_qubits;
-    let mut seen = vec![false; dimension];
+    let mut seen = memory::filled(dimension, false)?;
     let mut take = |argument, basis: u32| {
         let need = format!("every basis from 0 to {} must feed exactly one weight", dimension - 1);
         match seen.get_mut(basis as usize) {
@@ -264,13 +268,15 @@ fn check_bases(first: &[u32], second: &[u32], num_qubits: usize) -> Result<()> {
             }
         }
     };
-    for &basis in first {
-        take("first", basis)?;
+    let chunks = first.chunks(CHECKED as usize).zip(second.chunks(CHECKED as usize));
+    for (first, _) in chunks.clone() {
+        cancel.check()?;
+        first.iter().try_for_each(|&basis| take("first", basis))?;
     }
-    for (&first, &second) in first.iter().zip(second) {
-        if second != first {
-            take("second", second)?;
-        }
+    for (first, second) in chunks {
+        cancel.check()?;
+        let mut others = first.iter().zip(second).filter(|(first, second)| first != second);
+        others.try_for_each(|(_, &basis)| take("second", basis))?;
     }
     match seen.iter().position(|&used| !used) {
         Some(basis) => Err(Error::value(
@@ -298,6 +304,7 @@ mod tests {
                 map.second.clone(),
                 map.signs.clone(),
                 map.mapping,
+                &cancel,
             );
             assert_eq!(copy.unwrap(), map);
         }
@@ -315,7 +322,7 @@ mod tests {
             assert_eq!((paper.first[0], paper.second[0]), (map.first[0], 1 - map.first[0]));
             let copy = |second| {
                 let arrays = (vec![map.first[0]], vec![second], vec![-1]);
-                WeightMap::from_arrays(arrays.0, arrays.1, arrays.2, Mapping::Centered)
+                WeightMap::from_arrays(arrays.0, arrays.1, arrays.2, Mapping::Centered, &cancel)
             };
             assert_eq!(copy(map.first[0]).unwrap(), map);
             assert!(copy(1 - map.first[0]).unwrap_err().to_string().contains("0 for ever"));
@@ -326,8 +333,8 @@ mod tests {
     #[test]
     fn broken_maps_are_refused() {
         let from = |first: &[u32], second: &[u32]| {
-            let signs = vec![1; first.len()];
-            WeightMap::from_arrays(first.to_vec(), second.to_vec(), signs, Mapping::Paper)
+            let (signs, cancel) = (vec![1; first.len()], Cancel::default());
+            WeightMap::from_arrays(first.to_vec(), second.to_vec(), signs, Mapping::Paper, &cancel)
                 .unwrap_err()
                 .to_string()
         };

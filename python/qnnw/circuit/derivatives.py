@@ -9,7 +9,18 @@ from numpy.typing import NDArray
 
 import qnnw._core as _core
 
-__all__ = ["fisher", "jacobian"]
+__all__ = ["fisher", "jacobian", "reduced"]
+
+
+def reduced(angles: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The same rotations by angles of at most 16, which pi/2 can be added to without loss.
+
+    Beyond 1e16 neighbouring floats are more than pi/2 apart. Sines reduce any angle exactly; that of
+    the half angle keeps the state's sign.
+    """
+    half = angles / 2
+    within: NDArray[np.float64] = 2 * np.arctan2(np.sin(half), np.cos(half))
+    return np.where(np.abs(angles) > 16, within, angles)
 
 
 def jacobian(
@@ -18,6 +29,7 @@ def jacobian(
     """J[i, k] = d p_i / d angles_k by the parameter-shift rule, shape (2**N, num_parameters)."""
     count, qubits = circuit.num_parameters, circuit.num_qubits
     columns = np.zeros((count, 2**qubits), np.float32 if single else np.float64)
+    angles = reduced(angles)
     # The last RZ layer moves nothing.
     moving = count - qubits
     # Batches keep the memory of the shifted sets small beside the result.

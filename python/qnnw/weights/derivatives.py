@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qnnw.circuit.ansatz import EfficientSU2
+from qnnw.circuit.derivatives import reduced
 from qnnw.weights.mapping import WeightMap
 
 __all__ = ["map_argument", "push_weights", "turn_gradient"]
@@ -116,7 +117,7 @@ def _shifted(
     size: int,
 ) -> Vector:
     """Sum over the angles of along_k (f(+pi/2 at k) - f(-pi/2 at k)) / 2, shape (size,)."""
-    weights = np.asarray(along, dtype=np.float64)
+    weights, angles = np.asarray(along, dtype=np.float64), reduced(angles)
     total = np.zeros(size)
     # The last RZ layer moves nothing.
     moving = np.flatnonzero(weights[: len(weights) - ansatz.num_qubits])
