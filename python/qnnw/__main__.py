@@ -7,7 +7,7 @@ import sys
 import warnings
 
 from qnnw._common.extras import MissingExtraError
-from qnnw._common.signals import leave_at_once
+from qnnw._common.signals import leave_at_once, nothing_left
 from qnnw._common.streams import lost_output, settle_streams
 
 
@@ -25,6 +25,7 @@ def main() -> None:
     try:
         app()
     except SystemExit as end:
+        nothing_left()
         lost = lost_output()
         if lost is None or end.code:
             raise

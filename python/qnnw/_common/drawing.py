@@ -52,6 +52,7 @@ def write_pictures(
     formats: tuple[str, ...] = FORMATS,
 ) -> list[Path]:
     """Write the figure as ``path`` with the ending of each format; gives the files."""
+    _take_literally(figure)
     files = []
     for kind in formats:
         content = io.BytesIO()
@@ -63,3 +64,11 @@ def write_pictures(
         write(file, content.getvalue())
         files.append(file)
     return files
+
+
+def _take_literally(figure: Figure) -> None:
+    """A name in a title or a legend is no formula, whatever dollars it has."""
+    for axes in figure.axes:
+        legend = axes.get_legend()
+        for text in (axes.title, *(legend.get_texts() if legend is not None else ())):
+            text.set_parse_math(False)

@@ -15,6 +15,7 @@ __all__ = [
     "ask_to_stop",
     "finish_first",
     "leave_at_once",
+    "nothing_left",
     "stop_asked",
     "stop_if_asked",
     "stoppable",
@@ -35,6 +36,14 @@ def leave_at_once() -> None:
     An exception would come up in the middle of an import, where anything may become of it.
     """
     _handle(lambda *_: _leave())
+
+
+def nothing_left() -> None:
+    """The command is over: its exit status is what it says."""
+    _handle(signal.SIG_IGN)
+    # Where a KeyboardInterrupt has passed through code made from text (a dataclass, a namedtuple),
+    # CPython ends by SIGINT even if it was caught, until such code is run again.
+    exec("")
 
 
 @contextmanager
@@ -80,7 +89,7 @@ def stop_if_asked() -> None:
         raise KeyboardInterrupt
 
 
-def _handle(handler: Callable[..., None]) -> dict[signal.Signals, Any]:
+def _handle(handler: Callable[..., None] | signal.Handlers) -> dict[signal.Signals, Any]:
     """Set the handler; gives those before. A signal that whoever started us ignores stays so."""
     if threading.current_thread() is not threading.main_thread():
         return {}

@@ -152,8 +152,8 @@ def _add(axes: Axes, name: str, pieces: Sequence[str]) -> None:
     values = [value for piece in pieces for value in _values(_SETTINGS[name], piece.strip())]
     if not values:
         raise ValueError(f"`grid` has no value for {name!r}")
-    repeated = next((value for value in values if values.count(value) > 1), None)
-    if repeated is not None:
+    if len(set(values)) < len(values):
+        repeated = next(value for value in values if values.count(value) > 1)
         raise ValueError(f"`grid` has {repeated!r} twice for {name!r}")
     axes[name] = values
 

@@ -128,7 +128,8 @@ def _label_places(axis: Axes, places: dict[Any, float], along: str | None) -> No
     spots = list(places.values())
     if min(spots) > 0 and max(spots) > 8 * min(spots):
         axis.set_xscale("log", base=2)
-    axis.set_xticks(spots, [_said(key, along) for key in places], fontsize="small")
+    said = [_said(key, along) for key in places]
+    axis.set_xticks(spots, said, fontsize="small", parse_math=False)
     axis.minorticks_off()
     if len(spots) == 1:
         axis.set_xlim(spots[0] - 1, spots[0] + 1)

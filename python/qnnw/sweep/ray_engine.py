@@ -9,6 +9,7 @@ from typing import Any
 
 from qnnw._common.extras import needs
 from qnnw._common.files import write_atomically
+from qnnw._common.signals import stop_if_asked
 from qnnw.sweep.engines import Report
 from qnnw.sweep.ledger import Trial
 from qnnw.sweep.run_trial import Message, run_trial, settle_process
@@ -41,7 +42,8 @@ class RayEngine:
     sweep
         The sweep's folder.
     address
-        Of the cluster, as ``ray.init`` takes it; ``None`` starts one on this machine.
+        Of the cluster, as ``ray.init`` takes it; ``None`` starts one on this machine, whatever
+        cluster runs here or is named by ``RAY_ADDRESS``.
     capacity
         Trials side by side; ``None``: one for each ``threads`` of the cluster's CPUs. Without an
         address it is also the size of the cluster that is started.
@@ -55,7 +57,8 @@ class RayEngine:
         self._sweep, self._threads = sweep, threads
         size = None if capacity is None or address is not None else capacity * threads
         ray.init(
-            address=address,
+            # None would join what RAY_ADDRESS names, or whatever cluster runs on this machine.
+            address=address or "local",
             num_cpus=size,
             include_dashboard=None if address is not None else False,
             log_to_driver=False,
@@ -80,6 +83,8 @@ class RayEngine:
 
     def reports(self, timeout: float) -> list[Report]:
         """See :meth:`qnnw.sweep.engines.Engine.reports`."""
+        # What a node has done is on the disk, or begins anew: nothing is worth waiting for.
+        stop_if_asked()
         if not self._running:
             return []
         done, _ = ray.wait(list(self._running), num_returns=1, timeout=timeout)
