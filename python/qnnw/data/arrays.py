@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnnw._common.extras import needs
-from qnnw.data.datasets import Dataset, DatasetError
+from qnnw.data.datasets import Dataset, DatasetError, plain_file
 from qnnw.data.functions import function_of
 from qnnw.data.splits import sklearn_state, test_split
 
@@ -25,7 +27,7 @@ TRAIN = (("x_train", "y_train"), ("X_train", "y_train"), ("train_inputs", "train
 TEST = (("x_test", "y_test"), ("X_test", "y_test"), ("test_inputs", "test_targets"))
 WHOLE = (("inputs", "targets"), ("x", "y"), ("X", "y"))
 # What a file may unfold to: a broken or hostile one must not take the machine down.
-LARGEST_BYTES = 16 << 30
+LARGEST_BYTES = min(16 << 30, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2)
 
 
 def standardised_split(
@@ -135,7 +137,8 @@ def load_npz(path: str, *, seed: int, task: str = "auto") -> Dataset:
     Raises
     ------
     DatasetError
-        The file cannot be read, has other arrays, or is larger than 16 GiB unfolded.
+        The file cannot be read, has other arrays, or is larger unfolded than 16 GiB or half of
+        the machine's memory.
     """
     arrays, name = _unpacked(path), Path(path).stem
     train, test = _named(arrays, TRAIN), _named(arrays, TEST)
@@ -205,13 +208,27 @@ def decided(name: str, labels: NDArray[Any], task: str) -> tuple[str, str]:
 
 
 def _array(name: str, what: str, given: Any) -> NDArray[Any]:
-    if isinstance(given, torch.Tensor):
-        given = given.detach().cpu().numpy()
+    parts = given if isinstance(given, list | tuple) else (given,)
+    if any(isinstance(part, np.ma.MaskedArray) for part in parts):
+        raise DatasetError(
+            f"{name}: {what} are a masked array; fill in its masked values or leave them out before"
+        )
+    if hasattr(given, "toarray"):
+        kind = type(given).__name__
+        raise DatasetError(f"{name}: {what} are a sparse {kind}; give its toarray()")
     try:
-        array = np.asarray(given)
-    except ValueError as error:
+        array = np.asarray(
+            given.detach().cpu().numpy() if isinstance(given, torch.Tensor) else given
+        )
+    except (ValueError, TypeError, RuntimeError) as error:
         raise DatasetError(f"{name}: {what} are no array: {error}") from error
     if array.dtype == object and what.endswith("labels"):
+        missing = [place for place, value in np.ndenumerate(array) if _is_missing(value)]
+        if missing:
+            raise DatasetError(
+                f"{name}: {what} have {array[missing[0]]} at {list(missing[0])}; missing values "
+                "must be filled in or left out before"
+            )
         return array.astype(str)
     if array.dtype.kind not in "iubf" and not (what.endswith("labels") and array.dtype.kind in "U"):
         raise DatasetError(f"{name}: {what} are of {array.dtype}; they must be real numbers")
@@ -222,6 +239,13 @@ def _array(name: str, what: str, given: Any) -> NDArray[Any]:
             "in or left out before"
         )
     return array
+
+
+def _is_missing(value: Any) -> bool:
+    """None, NaN, or what pandas and NumPy have in a missing value's place."""
+    if value is None or type(value).__name__ in ("NAType", "NaTType", "MaskedConstant"):
+        return True
+    return isinstance(value, float) and math.isnan(value)
 
 
 def _check_lengths(name: str, inputs: NDArray[Any], labels: NDArray[Any]) -> None:
@@ -251,7 +275,8 @@ def _inputs(
         deviation[deviation == 0] = 1.0
         turned = [(array - mean) / deviation for array in turned]
         notes = (*notes, f"{name}: inputs are standardised by the training split")
-    floats = [np.ascontiguousarray(array, dtype=np.float32) for array in turned]
+    with np.errstate(over="ignore"):  # what float32 cannot hold is refused by the data set
+        floats = [np.ascontiguousarray(array, dtype=np.float32) for array in turned]
     return [torch.from_numpy(array.copy()) for array in floats], notes
 
 
@@ -290,18 +315,41 @@ def _targets(
 
 def _unpacked(path: str) -> dict[str, NDArray[Any]]:
     try:
-        with zipfile.ZipFile(path) as packed:
+        with zipfile.ZipFile(plain_file(path)) as packed:
             size = sum(member.file_size for member in packed.infolist())
-        if size > LARGEST_BYTES:
-            raise DatasetError(
-                f"{path!r} unfolds to {size} bytes; at most {LARGEST_BYTES} are read into memory"
-            )
+            if size > LARGEST_BYTES:
+                raise DatasetError(
+                    f"{path!r} unfolds to {size} bytes; at most {LARGEST_BYTES} are read into "
+                    "memory"
+                )
+            for member in packed.infolist():
+                _check_promise(path, packed, member)
         with np.load(path, allow_pickle=False) as packed:
             return {name: packed[name] for name in packed.files}
     except DatasetError:
         raise
     except Exception as error:  # damaged bytes make the readers of zip and npy raise anything
         raise DatasetError(f"{path!r} cannot be read: {error}") from error
+
+
+def _check_promise(path: str, packed: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
+    """Hold what an array's header says against what is there, before room is made for it."""
+    with packed.open(member) as file:
+        if file.read(len(np.lib.format.MAGIC_PREFIX)) != np.lib.format.MAGIC_PREFIX:
+            return  # no array
+        file.seek(0)
+        version = np.lib.format.read_magic(file)
+        read = {(1, 0): np.lib.format.read_array_header_1_0}.get(
+            version, np.lib.format.read_array_header_2_0
+        )
+        shape, _, dtype = read(file)
+        promised = math.prod(shape) * dtype.itemsize
+        there = member.file_size - file.tell()
+    if promised != there and not dtype.hasobject:
+        raise DatasetError(
+            f"{path!r}: {member.filename!r} promises {promised} bytes of {dtype} and shape "
+            f"{shape}; there are {there}"
+        )
 
 
 def _named(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from qnnw._common.extras import needs
 with needs("train", "qnnw.data.datasets"):
     import torch
 
-__all__ = ["About", "Dataset", "DatasetError", "data_root"]
+__all__ = ["About", "Dataset", "DatasetError", "data_root", "plain_file"]
 
 TENSORS = ("train_inputs", "train_labels", "test_inputs", "test_labels")
 
@@ -84,11 +85,13 @@ class Dataset:
         are ``target_mean + target_scale * target``.
     notes
         What was decided when it was read, in lines for a person.
+    files
+        What was read, by the files' names: checksums, and whether they are those published.
 
     Raises
     ------
     ValueError
-        Lengths, dtypes, shapes or classes do not fit together.
+        Lengths, dtypes, shapes or classes do not fit together, or a number is NaN or infinite.
     """
 
     name: str
@@ -102,6 +105,7 @@ class Dataset:
     target_mean: tuple[float, ...] | None = None
     target_scale: tuple[float, ...] | None = None
     notes: tuple[str, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.task not in ("classification", "regression"):
@@ -152,6 +156,7 @@ class Dataset:
             "target_mean": None if self.target_mean is None else list(self.target_mean),
             "target_scale": None if self.target_scale is None else list(self.target_scale),
             "notes": list(self.notes),
+            "files": dict(self.files),
         }
 
 
@@ -161,6 +166,14 @@ def data_root(data_dir: str | os.PathLike[str] | None) -> Path:
         return Path(data_dir)
     named = os.environ.get("QNNW_DATA")
     return Path(named) if named else Path.home() / ".cache" / "qnnw"
+
+
+def plain_file(path: str | os.PathLike[str]) -> Path:
+    """The path of a file that is there; a pipe or a device, which may never end, is refused."""
+    path = Path(path)
+    if path.exists() and not path.is_file():
+        raise DatasetError(f"{str(path)!r} is no plain file")
+    return path
 
 
 def _check_split(dataset: Dataset, split: str) -> None:
@@ -183,6 +196,11 @@ def _check_split(dataset: Dataset, split: str) -> None:
             f"`{split}_labels` is {labels.dtype} of shape {tuple(labels.shape)}; "
             f"{dataset.task} needs {needed}"
         )
+    for part, values in (("inputs", inputs), ("labels", labels)):
+        if values.is_floating_point() and not bool(values.isfinite().all()):
+            raise ValueError(
+                f"`{split}_{part}` has NaN, infinite or, for float32, too large values"
+            )
 
 
 def _check_classes(dataset: Dataset) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 
 from qnnw._common.extras import needs
 from qnnw.data.arrays import from_arrays
-from qnnw.data.datasets import Dataset, DatasetError, data_root
+from qnnw.data.datasets import Dataset, DatasetError, data_root, plain_file
+from qnnw.data.idx import PUBLISHED, read_split
 
 __all__ = ["load_folder", "load_torchvision", "torchvision_split"]
 
@@ -68,6 +70,10 @@ def load_torchvision(
     """
     root, parts = data_root(data_dir), []
     for train in (True, False):
+        if kind in PUBLISHED:
+            fetch = partial(torchvision_split, kind, root, train)
+            parts.append(read_split(kind, root, train, fetch)[:2])
+            continue
         split = torchvision_split(kind, root, train)
         if not (hasattr(split, "data") and hasattr(split, "targets")):
             raise DatasetError(
@@ -75,6 +81,12 @@ def load_torchvision(
                 "by class, or return them from a Python function"
             )
         images, targets = np.asarray(split.data), np.asarray(split.targets)
+        classes = len(getattr(split, "classes", ()))
+        if classes and not (targets.min() >= 0 and targets.max() < classes):
+            raise DatasetError(
+                f"{kind} in {str(root)!r} has labels from {targets.min()} to {targets.max()}; its "
+                f"{classes} classes have numbers from 0 to {classes - 1}"
+            )
         parts.append((images, targets))
     return from_arrays(kind, parts[0], parts[1], seed=seed, task="classification", standardise=True)
 
@@ -137,7 +149,7 @@ def _read(splits: list[list[Path]]) -> list[NDArray[Any]]:
         read.append([])
         for file in files:
             try:
-                with Image.open(file) as image:
+                with Image.open(plain_file(file)) as image:
                     array = _pixels(image)
             except Exception as error:  # damaged bytes make the decoders raise anything
                 raise DatasetError(f"{str(file)!r} cannot be read: {error}") from error

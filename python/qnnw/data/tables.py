@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnnw.data.arrays import from_arrays
-from qnnw.data.datasets import Dataset, DatasetError
+from qnnw.data.datasets import Dataset, DatasetError, plain_file
 
 __all__ = ["load_csv"]
 
-MISSING = {"", "na", "n/a", "nan", "null", "none", "?", "inf", "+inf", "-inf", "infinity"}
+MISSING = {"", "na", "n/a", "null", "none", "?"}
 # A column of words becomes one feature a word: more of them than this is a name or a text.
 MOST_CATEGORIES = 50
 # Whole numbers are classes up to here, and a quantity where there are more different ones.
@@ -82,7 +82,7 @@ def load_csv(
 def _columns(path: str) -> tuple[list[str], list[list[str]]]:
     """Header and columns, as stripped text."""
     try:
-        with Path(path).open(encoding="utf-8-sig", newline="") as file:
+        with plain_file(path).open(encoding="utf-8-sig", newline="") as file:
             first = file.readline()
             file.seek(0)
             delimiter = max(DELIMITERS, key=first.count)
@@ -102,7 +102,7 @@ def _columns(path: str) -> tuple[list[str], list[list[str]]]:
                 f"{path!r}, line {number} has {len(row)} values; the header has {len(header)}"
             )
         for name, cell in zip(header, row, strict=True):
-            if cell.lower() in MISSING:
+            if cell.lower() in MISSING or not _finite(cell):
                 raise DatasetError(
                     f"{path!r}, line {number}, column {name!r}: the value {cell!r} is missing or "
                     "not finite; fill it in or leave the line out"
@@ -166,6 +166,14 @@ def _features(path: str, name: str, column: list[str]) -> NDArray[np.float64]:
     if len(words) == 2:
         return np.array([float(cell == words[1]) for cell in column])[:, None]
     return np.array([[float(cell == word) for word in words] for cell in column])
+
+
+def _finite(text: str) -> bool:
+    """Whether it is a word or a finite number: not ``-nan``, nor ``1e400``."""
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return True
 
 
 def _number(text: str) -> float | None:

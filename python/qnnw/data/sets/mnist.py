@@ -1,10 +1,12 @@
-"""MNIST and FashionMNIST, as torchvision reads them."""
+"""MNIST and FashionMNIST, in torchvision's folders."""
 
 from __future__ import annotations
 
 import os
 from functools import partial
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from qnnw._common.extras import needs
 from qnnw.data.registry import Entry, register
@@ -31,30 +33,31 @@ def _load(name: str, seed: int, data_dir: str | os.PathLike[str] | None) -> Data
     from qnnw.data.datasets import Dataset
 
     classes = GARMENTS if name == "fashion-mnist" else tuple(range(10))
-    splits = (*_split(name, data_dir, True), *_split(name, data_dir, False))
-    return Dataset(name, *splits, classes=classes, network=name)
+    images, labels, files = _split(name, data_dir, True)
+    held, held_labels, held_files = _split(name, data_dir, False)
+    return Dataset(
+        name, images, labels, held, held_labels,
+        classes=classes, network=name, files={**files, **held_files},
+    )  # fmt: skip
 
 
 def _split(
     name: str, data_dir: str | os.PathLike[str] | None, train: bool
-) -> tuple[torch.Tensor, torch.Tensor]:
+) -> tuple[torch.Tensor, torch.Tensor, dict[str, str]]:
     with needs("train", "The MNIST datasets"):
         import torch
 
         from qnnw.data.images import torchvision_split
-    from qnnw.data.datasets import DatasetError, data_root
+    from qnnw.data.datasets import data_root
+    from qnnw.data.idx import read_split
 
     kind, mean, std = FAMILY[name]
-    data = torchvision_split(kind, data_root(data_dir), train)
-    count = 60_000 if train else 10_000
-    if data.data.shape != (count, 28, 28) or data.targets.shape != (count,):
-        raise DatasetError(
-            f"{kind} in {str(data_root(data_dir))!r} has images of shape {tuple(data.data.shape)} "
-            f"and labels of shape {tuple(data.targets.shape)}; ({count}, 28, 28) and ({count},) "
-            "are needed"
-        )
-    images = data.data.unsqueeze(1).to(torch.float32)
-    return images.div_(255.0).sub_(mean).div_(std), data.targets.to(torch.int64)
+    root = data_root(data_dir)
+    images, labels, files = read_split(
+        kind, root, train, lambda: torchvision_split(kind, root, train)
+    )
+    pixels = torch.from_numpy(images[:, None].astype(np.float32))
+    return pixels.div_(255.0).sub_(mean).div_(std), torch.from_numpy(labels.astype(np.int64)), files
 
 
 def _network(activation: str) -> nn.Module:
