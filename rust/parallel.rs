@@ -3,6 +3,7 @@
 use std::ptr::null_mut;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
 
 use rayon::prelude::*;
 
@@ -20,8 +21,34 @@ pub const MAX_THREADS: usize = 1024;
 const THREAD_BYTES: u128 = 8 << 20;
 
 struct Pool {
-    threads: usize,
-    pool: rayon::ThreadPool,
+    /// None once it is dropped.
+    pool: Option<rayon::ThreadPool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Pool {
+    fn new(threads: usize) -> Result<Self> {
+        let mut started = Vec::new();
+        let start = |thread: rayon::ThreadBuilder| {
+            let named = std::thread::Builder::new().name(format!("qnnw-{}", thread.index()));
+            started.push(named.spawn(|| thread.run())?);
+            Ok(())
+        };
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).spawn_handler(start);
+        let pool = Some(pool.build().map_err(|_| refused(threads))?);
+        Ok(Self { pool, threads: started })
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        // Its threads end; waiting for them keeps those of later pools from piling up on them.
+        self.pool = None;
+        for thread in self.threads.drain(..) {
+            // A panic has reached whoever asked for the work.
+            let _ = thread.join();
+        }
+    }
 }
 
 /// Number of threads that was asked for; 0 where none was.
@@ -106,17 +133,12 @@ fn with_pool<T>(look: impl FnOnce(&mut Option<Arc<Pool>>) -> T) -> T {
 /// The pool of as many threads as are asked for now.
 fn pool() -> Result<Arc<Pool>> {
     let threads = num_threads();
-    let fits = |pool: &Option<Arc<Pool>>| pool.clone().filter(|pool| pool.threads == threads);
+    let fits = |pool: &Option<Arc<Pool>>| pool.clone().filter(|pool| pool.threads.len() == threads);
     if let Some(pool) = with_pool(|pool| fits(pool)) {
         return Ok(pool);
     }
     watch_forks()?;
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .thread_name(|index| format!("qnnw-{index}"))
-        .build()
-        .map_err(|_| refused(threads))?;
-    let pool = Arc::new(Pool { threads, pool });
+    let pool = Arc::new(Pool::new(threads)?);
     // Another thread may have made one meanwhile; what nobody uses ends outside the look.
     let (pool, _unused) = with_pool(|slot| match fits(slot) {
         Some(theirs) => (theirs, Some(pool)),
@@ -168,7 +190,9 @@ pub fn with_team<T: Send>(
     } else if rayon::current_thread_index().is_some() {
         work(Team::Pool)
     } else {
-        pool()?.pool.install(|| work(Team::Pool))
+        let pool = pool()?;
+        let team = pool.pool.as_ref().expect("a pool that is in use is whole");
+        team.install(|| work(Team::Pool))
     }
 }
 

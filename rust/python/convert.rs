@@ -10,7 +10,7 @@ use pyo3::exceptions::{
 };
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::PyString;
+use pyo3::types::{PySlice, PyString};
 
 use crate::error::{Error, Gib};
 use crate::memory;
@@ -201,7 +201,8 @@ pub fn integers<T>(
     };
     let unsigned = array.getattr("dtype")?.getattr("kind")?.eq("u")?;
     for start in (0..length).step_by(PIECE) {
-        let slice = pyo3::types::PySlice::new(py, start as isize, (start + PIECE) as isize, 1);
+        // `PySlice::new` would keep its numbers for ever.
+        let slice = py.get_type::<PySlice>().call1((start, start + PIECE))?;
         let piece = array.get_item(slice)?;
         if unsigned {
             let piece = copied::<u64>(&piece, "uint64")?;
