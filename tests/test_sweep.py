@@ -26,7 +26,7 @@ from qnnw.sweep.ledger import Ledger, SweepFolder, TrialState
 from qnnw.sweep.plots import plot_sweep
 from qnnw.sweep.progress import sweep_listener
 from qnnw.training.config import TrainConfig
-from qnnw.training.record import InUseError, RecordError
+from qnnw.training.record import InUseError, RecordError, RunFolder
 from qnnw.training.runs import train_at
 
 SHORT = "periods=2 angle_evals=40 gamma_evals=4"
@@ -360,7 +360,11 @@ RELEASED = Path(__file__).parent / "releases" / "0.1.0" / "sweep"
 
 
 def test_a_sweep_of_release_0_1_goes_on(tmp_path):
-    """One run finished, one cut off after half, two not begun; `expected.json`: by that release."""
+    """One run finished, one cut off after half, two not begun; `expected.json`: by that release.
+
+    Of the runs by gradients it has the first epoch that was left: over more of them EigenAdam makes
+    a processor's roundings grow, so that release 0.1.0 itself ended elsewhere on another machine.
+    """
     expected = json.loads((RELEASED / "expected.json").read_text())
     folder = SweepFolder(shutil.copytree(RELEASED, tmp_path / "s"))
     assert [trial.config["optimizer"] for trial in folder.trials] == [
@@ -376,8 +380,12 @@ def test_a_sweep_of_release_0_1_goes_on(tmp_path):
 
     states = run_sweep(folder, local(folder), listener=Listener())
     assert {name: state.error for name, state in states.items()} == dict.fromkeys(expected)
-    for name, numbers in expected.items():
-        assert {key: states[name].result[key] for key in numbers} == pytest.approx(numbers)
+    for trial in folder.trials:
+        numbers, found, near = expected[trial.name], states[trial.name].result, 1e-6
+        if "epoch" in numbers:
+            history = RunFolder(folder.trial_path(trial)).read_history()
+            found, near = history[numbers["epoch"] - 1], 1e-3
+        assert {key: found[key] for key in numbers} == pytest.approx(numbers, rel=near)
     assert sorted(n for name, n in heard if name == "optimizeradam-seed0") == [3, 4]
     assert "| cobyla | 33 | 2 |" in (folder.path / "table.md").read_text()
     # It can grow: its runs are those of today's grid.

@@ -30,6 +30,7 @@ __all__ = [
     "plain_file",
     "read_document",
     "sealed",
+    "strictly",
 ]
 
 #: Field to its types; ``float`` is any finite number. ``"name?"`` may be missing; ``"*"`` are all
@@ -60,13 +61,21 @@ def parsed(content: bytes) -> tuple[dict[str, Any], bool]:
         It is no whole document; the message says why, and starts with "it".
     """
     body = _unsealed(content)
-    if body is None and len(content) > MOST_UNSEALED_BYTES:
-        raise ValueError(f"it has {len(content)} bytes and no checksum")
+    if body is None:
+        return strictly(content), False
     # What a checksum vouches for is as it was written: JSON of ours.
-    found = _loaded(content, **_STRICT) if body is None else _loaded(body)
+    found: dict[str, Any] = _loaded(body)
+    return found, True
+
+
+def strictly(content: bytes) -> dict[str, Any]:
+    """An object for which no checksum of its own vouches; raises as :func:`parsed`."""
+    if len(content) > MOST_UNSEALED_BYTES:
+        raise ValueError(f"it has {len(content)} bytes and no checksum")
+    found = _loaded(content, **_STRICT)
     if not isinstance(found, dict):
         raise ValueError("it holds no object")
-    return found, body is not None
+    return found
 
 
 def parsed_together(lines: Sequence[bytes]) -> list[dict[str, Any]] | None:

@@ -13,12 +13,13 @@ with needs("train", "qnnw.nn.pretrained"):
 
     from qnnw.nn import stored, tensorfile
     from qnnw.nn.quantum_train import QuantumTrain
+    from qnnw.nn.tensorfile import ModelFileError
 
 __all__ = ["RecipeWarning", "load_recipe", "save_recipe"]
 
 
 class RecipeWarning(UserWarning):
-    """The weights that a recipe made here differ in their last bits from those it was made from."""
+    """The weights that a recipe makes here are not, bit for bit, those it was made from."""
 
 
 def save_recipe(model: QuantumTrain, path: str | os.PathLike[str]) -> None:
@@ -47,7 +48,8 @@ def load_recipe(path: str | os.PathLike[str], module: nn.Module) -> nn.Module:
 
     The weights are those that the recipe was made from, bit for bit, which a checksum proves.
     Where another instruction set rounds the circuit differently, a weight may differ by one unit in
-    its last place; then a :class:`RecipeWarning` says so.
+    its last place; then a :class:`RecipeWarning` says so. Weights that differ by more are refused
+    (a recipe of release 0.1 cannot tell how much they differ by: there the warning says that).
 
     Parameters
     ----------
@@ -70,11 +72,14 @@ def load_recipe(path: str | os.PathLike[str], module: nn.Module) -> nn.Module:
     tensors, description = tensorfile.read(path)
     model = stored.rebuild(QuantumTrain.from_parts, module, tensors, description, Path(path))
     if stored.weights_digest(model) != description["weights_sha256"]:
-        warnings.warn(
-            f"{str(path)!r} was made with another instruction set: some weights differ from the "
-            "original in their last bits",
-            RecipeWarning,
-            stacklevel=2,
-        )
+        sums = description.get("weights_sums")
+        if sums is None:
+            told = "its weights differ from the original, and it does not tell by how much"
+        elif stored.rounded_alike(model, sums):
+            told = "it was made with another instruction set: some weights differ from the "
+            told += "original in their last bits"
+        else:
+            raise ModelFileError(f"{str(path)!r} is damaged: it makes other weights than it says")
+        warnings.warn(f"{str(path)!r}: {told}", RecipeWarning, stacklevel=2)
     module.load_state_dict(model.merge_and_unload().state_dict())
     return module

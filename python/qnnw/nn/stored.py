@@ -9,10 +9,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from qnnw._common.checks import integer
+from qnnw._common.documents import Schema, hold, plain_bytes, strictly
 from qnnw._common.extras import needs
 from qnnw._common.files import write_atomically
 from qnnw.nn import released
-from qnnw.weights.source import Description, WeightSource, from_description
+from qnnw.weights.source import Description, WeightSource, from_description, sizes_of
 
 with needs("train", "qnnw.nn"):
     import torch
@@ -23,7 +27,7 @@ with needs("train", "qnnw.nn"):
     from qnnw.nn.wrapping import prepared
     from qnnw.weights.targets import Target, find_targets
 
-__all__ = ["describe", "load", "rebuild", "save", "weights_digest"]
+__all__ = ["describe", "load", "rebuild", "rounded_alike", "save", "weights_digest"]
 
 Build = Callable[[nn.Module, tuple[Target, ...], WeightSource], Any]
 
@@ -31,6 +35,13 @@ FORMAT = 2
 MODEL, CONFIG = "model.safetensors", "config.json"
 # What is none of the numbers keeps its own name behind one of these.
 SOURCE, REST, ROWS = "source.", "module.", "rows."
+_DESCRIPTION: Schema = {
+    "format": int, "source": dict, "targets": list, "draws": int, "weights_sha256": str,
+    "frozen_sha256": (str, type(None)), "weights_sums?": (list, type(None)),
+}  # fmt: skip
+_TARGET: Schema = {"names": list, "shape": list, "dtype": str, "padding?": int}
+# Sums of the weights under random signs tell whether others are the same but for rounding.
+SUMS = 4
 
 
 def save(model: Any, directory: str | os.PathLike[str], *, include_frozen: bool = False) -> None:
@@ -95,16 +106,16 @@ def load(
     folder = Path(directory)
     tensors, description = tensorfile.read(folder / MODEL)
     config = folder / CONFIG
-    if config.exists():
-        try:
-            same = json.loads(config.read_text(encoding="utf-8")) == description
-        except (OSError, ValueError) as error:
-            raise ModelFileError(f"{str(config)!r} is damaged: {error}") from error
-        if not same:
+    try:
+        if strictly(plain_bytes(config, ModelFileError)) != description:
             raise ModelFileError(
                 f"{str(config)!r} belongs to another state than {MODEL} beside it; without it that "
                 "file is read alone"
             )
+    except FileNotFoundError:
+        pass
+    except ValueError as error:
+        raise ModelFileError(f"{str(config)!r} is damaged: {error}") from error
     return rebuild(build, module, tensors, description, folder / MODEL, copy)
 
 
@@ -122,12 +133,14 @@ def describe(model: Any, frozen: bool) -> tuple[dict[str, Tensor], dict[str, Any
     for name, tensor in state.items():
         if name not in left_out:
             tensors[REST + name] = tensor
+    sums, _ = _sums(model)
     description = {
         "format": FORMAT,
         "source": source.settings,
         "targets": [target.describe() for target in model.targets],
         "draws": int(model.draws),
         "weights_sha256": weights_digest(model),
+        "weights_sums": sums if np.isfinite(sums).all() else None,
         "frozen_sha256": _digest([state[name] for name in left_out]) if left_out else None,
     }
     return tensors, description
@@ -169,17 +182,20 @@ def rebuild(
                 f"it has format {description.get('format')!r}; this version of qnnw reads formats "
                 f"{released.FORMAT} and {FORMAT}"
             )
+        hold(description, _DESCRIPTION)
+        if not all(isinstance(total, float) for total in description.get("weights_sums") or ()):
+            raise ValueError("its `weights_sums` are not all real numbers")
+        draws = integer("draws", description["draws"], 0, 2**63 - 1)
         targets = _matching_targets(module, description["targets"])
-        arrays = {name: tensor.numpy() for name, tensor in _named(tensors, SOURCE).items()}
-        source = from_description(Description(description["source"], arrays))
         rest = _named(tensors, REST)
-        _check_rest(module, rest, targets, description.get("frozen_sha256"))
+        _check_rest(module, rest, targets, description["frozen_sha256"])
+        arrays = {name: tensor.numpy() for name, tensor in _named(tensors, SOURCE).items()}
+        told = Description(description["source"], arrays)
+        _check_sizes(told, targets, tensors)
+        source = from_description(told)
         numbers = {name: tensors[name] for name in source.groups}
         for name, group in source.groups.items():
-            if tuple(numbers[name].shape) != group.start.shape:
-                shape = tuple(numbers[name].shape)
-                raise ValueError(f"it has {name} of shape {shape}, not {group.start.shape}")
-        draws = int(description["draws"])
+            _check_shape(name, numbers[name], len(group.start))
         # A file with frozen parameters brings its own; else they are the module's.
         whole = True if description["frozen_sha256"] is None else None
         ready = prepared(module, targets, copy=False if copy is False else whole)
@@ -190,11 +206,35 @@ def rebuild(
             model.draws.fill_(draws)
         model._maker.kept = {int(n): row for n, row in _named(tensors, ROWS).items()}
         model.module.load_state_dict(rest, strict=False)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        if isinstance(error, ModelFileError):
-            raise
+    except ModelFileError:
+        raise
+    except (LookupError, ArithmeticError, AttributeError, MemoryError) as error:
+        # An odd description: none of these says anything to a reader by itself.
+        kind = type(error).__name__
+        raise ModelFileError(f"{str(path)!r} does not fit: {kind}: {error}") from error
+    except (TypeError, ValueError, RuntimeError) as error:
         raise ModelFileError(f"{str(path)!r} does not fit: {error}") from error
     return model
+
+
+def _check_sizes(
+    told: Description, targets: tuple[Target, ...], tensors: Mapping[str, Tensor]
+) -> None:
+    """Hold what a source would make against the network, before anything of that size is made."""
+    sizes = sizes_of(told)
+    if sizes is None:
+        return
+    needed = sum(target.numel for target in targets)
+    if sizes[0] != needed:
+        raise ValueError(f"it makes {sizes[0]} weights; the network takes {needed}")
+    for name, size in sizes[1].items():
+        _check_shape(name, tensors[name], size)
+
+
+def _check_shape(name: str, numbers: Tensor, size: int) -> None:
+    if tuple(numbers.shape) != (size,) or not numbers.is_floating_point():
+        shape = f"{tuple(numbers.shape)} and dtype {numbers.dtype}"
+        raise ValueError(f"it has {name} of shape {shape}, not real numbers of shape ({size},)")
 
 
 def _named(tensors: Mapping[str, Tensor], start: str) -> dict[str, Tensor]:
@@ -236,6 +276,11 @@ def _matching_targets(module: nn.Module, described: list[dict[str, Any]]) -> tup
     """The module's parameters that were targets, checked against what the file says of them."""
     known = {name for name, _ in module.named_parameters(remove_duplicate=False)}
     for entry in described:
+        if not isinstance(entry, dict):
+            raise ValueError("one of its targets is no object")
+        hold(entry, _TARGET, "a target")
+        if not entry["names"] or not all(isinstance(name, str) for name in entry["names"]):
+            raise ValueError(f"a target has the names {entry['names']!r}")
         if not set(entry["names"]) <= known:
             raise ValueError(f"the network has no parameter {entry['names'][0]!r}")
     wanted = [entry["names"][0] for entry in described]
@@ -254,6 +299,25 @@ def weights_digest(model: Any) -> str:
     with torch.no_grad():
         made = model.weights()
     return _digest([made[target.name] for target in model.targets])
+
+
+def rounded_alike(model: Any, sums: list[float]) -> bool:
+    """Whether the made weights are those of these sums but for their last bits."""
+    found, norm = _sums(model)
+    coarsest = max(torch.finfo(target.dtype).eps for target in model.targets)
+    return sums is not None and np.allclose(found, sums, rtol=0, atol=4 * coarsest * norm)
+
+
+def _sums(model: Any) -> tuple[list[float], float]:
+    """Sums of the made weights, the first plain, the others under random signs; and their norm."""
+    with torch.no_grad():
+        made = model.weights()
+    parts = [made[target.name].detach().cpu().double().reshape(-1) for target in model.targets]
+    flat = torch.cat(parts).numpy()
+    rng = np.random.default_rng(0)
+    signs = (rng.integers(0, 2, len(flat), dtype=np.int8) * 2 - 1 for _ in range(SUMS - 1))
+    sums = [float(flat.sum()), *(float((flat * row).sum()) for row in signs)]
+    return sums, float(np.sqrt((flat * flat).sum()))
 
 
 def _digest(tensors: list[Tensor]) -> str:

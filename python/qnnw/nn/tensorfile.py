@@ -7,9 +7,10 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from qnnw._common.errors import UserError
+from qnnw._common.documents import Schema, hold, plain_file, strictly
+from qnnw._common.errors import FileError
 from qnnw._common.extras import needs
 from qnnw._common.files import write_atomically
 
@@ -21,7 +22,12 @@ with needs("train", "qnnw.nn.tensorfile"):
 __all__ = ["ModelFileError", "pack", "read", "write"]
 
 
-class ModelFileError(UserError, RuntimeError):
+# Of safetensors itself: a file that promises a longer header is not read.
+MOST_HEADER_BYTES = 100_000_000
+_SIGNED: Schema = {"sha256": str, "description": str}
+
+
+class ModelFileError(FileError):
     """A saved model, recipe or state is missing, damaged, of another format, or does not fit."""
 
 
@@ -76,34 +82,41 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, torch.Tensor], dict[st
     """
     path = Path(path)
     try:
-        content = path.read_bytes()
-    except OSError as error:
+        with plain_file(path, ModelFileError) as file:
+            metadata = _metadata(file)
+            file.seek(0)
+            tensors = safetensors.torch.load(file.read())
+    except FileNotFoundError as error:
         raise ModelFileError(f"{str(path)!r} cannot be read: {error.strerror}") from error
-    try:
-        tensors = safetensors.torch.load(content)
-        metadata = _metadata(content)
+    except ModelFileError:
+        raise
     except Exception as error:  # damaged bytes make the readers raise anything
         raise ModelFileError(f"{str(path)!r} is no whole safetensors file: {error}") from error
     if "qnnw" not in metadata:
         raise ModelFileError(f"{str(path)!r} was not written by qnnw: it has no description")
     try:
-        signed = json.loads(metadata["qnnw"])
-        text, intact = signed["description"], signed["sha256"]
-        description = json.loads(text)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ModelFileError(f"{str(path)!r} is damaged: its description is no JSON") from error
-    if intact != _digest(tensors, text):
-        raise ModelFileError(f"{str(path)!r} is damaged: its content does not match its checksum")
-    if not isinstance(description, dict):
-        raise ModelFileError(f"{str(path)!r} is damaged: its description is no object")
-    return tensors, description
+        signed = strictly(str(metadata["qnnw"]).encode())
+        hold(signed, _SIGNED, "its description")
+        if signed["sha256"] != _digest(tensors, signed["description"]):
+            raise ValueError("its content does not match its checksum")
+        return tensors, strictly(signed["description"].encode())
+    except ValueError as error:
+        raise ModelFileError(f"{str(path)!r} is damaged: {error}") from error
 
 
-def _metadata(content: bytes) -> dict[str, str]:
-    # safetensors reads metadata from files only; the header's layout is part of the format.
-    length = int.from_bytes(content[:8], "little")
-    header = json.loads(content[8 : 8 + length])
-    return dict(header.get("__metadata__", {}))
+def _metadata(file: BinaryIO) -> dict[str, Any]:
+    """The header's own part, with what it promises held against the file; raises ValueError."""
+    # safetensors gives metadata of files only; the header's layout is part of the format.
+    size = os.fstat(file.fileno()).st_size
+    length = int.from_bytes(file.read(8), "little")
+    if not 2 <= length <= min(size - 8, MOST_HEADER_BYTES):
+        raise ValueError(f"its header of {length} bytes is none of a file of {size}")
+    header = strictly(file.read(length))
+    metadata = header.pop("__metadata__", {})
+    end = max((tensor["data_offsets"][1] for tensor in header.values()), default=0)
+    if not isinstance(metadata, dict) or size != 8 + length + end:
+        raise ValueError(f"its tensors end at {8 + length + end}, the file at {size}")
+    return metadata
 
 
 def _digest(tensors: Mapping[str, torch.Tensor], text: str) -> str:

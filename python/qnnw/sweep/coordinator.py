@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import warnings
 from collections import deque
-from typing import Any
 
 from qnnw._common.extras import MissingExtraError
 from qnnw._common.files import write_atomically
@@ -101,6 +102,21 @@ def _draw(folder: SweepFolder) -> None:
     plot_sweep(folder.path)
 
 
+def _put_aside(folder: RunFolder) -> None:
+    """Make room for a trial where a run of other settings lies: it is nobody's result."""
+    with folder.locked():
+        for number in itertools.count(1):
+            place = folder.path.with_name(f"{folder.path.name}.other-{number}")
+            if not place.exists():
+                break
+        folder.path.rename(place)
+    warnings.warn(
+        f"{str(folder.path)!r} had a run of other settings than the trial's; it is now "
+        f"{str(place)!r}",
+        stacklevel=2,
+    )
+
+
 class _Coordinator:
     """The one process that writes the ledger."""
 
@@ -136,19 +152,16 @@ class _Coordinator:
         """A run that was finished while nobody could write it down is found in its folder."""
         if self.ledger.states[trial.name].status != "waiting":
             return
-        result = self._stored_result(trial)
-        if result is not None:
-            self.ledger.add("finished", trial, result=result)
-
-    def _stored_result(self, trial: Trial) -> dict[str, Any] | None:
         try:
             folder = RunFolder(self.folder.trial_path(trial))
             result = folder.read_result()
-            same = decisive(upgraded(folder.read_config()["config"])) == decisive(trial.config)
+            settings = upgraded(folder.read_config()["config"])
         except (RecordError, KeyError):  # not begun, or damaged: the trial itself will say so
-            return None
-        # A run of other settings is nobody's result: the trial itself will say that, too.
-        return without_place(result) if result is not None and same else None
+            return
+        if decisive(settings) != decisive(trial.config):
+            _put_aside(folder)
+        elif result is not None:
+            self.ledger.add("finished", trial, result=without_place(result))
 
     def _hear(self, report: Report) -> None:
         trial = report.trial

@@ -25,6 +25,7 @@ from qnnw.weights.settings import (
     packed_scale,
     per_weight,
     scale_from,
+    size_of_map,
 )
 from qnnw.weights.source import SMALLEST, Array, Description, Group, Parameters, Pullback
 
@@ -213,6 +214,14 @@ class CircuitSource:
             "dtype": self.dtype.name,
         }
         return Description(settings, {**map_arrays, **arrays})
+
+    @classmethod
+    def sizes_of(cls, description: Description) -> tuple[int, dict[str, int]]:
+        """See :func:`qnnw.weights.source.sizes_of`."""
+        settings = description.settings
+        angles = ansatz_from(settings["circuit"]).num_parameters
+        size = size_of_map(settings["map"], description.arrays)
+        return size, {"angles": angles, "gamma": 1}
 
     @classmethod
     def from_description(cls, description: Description) -> CircuitSource:

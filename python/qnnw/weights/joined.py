@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from qnnw.weights.source import (
     Pullback,
     WeightSource,
     from_description,
+    sizes_of,
 )
 
 __all__ = ["JoinedSource"]
@@ -124,16 +125,20 @@ class JoinedSource:
     @classmethod
     def from_description(cls, description: Description) -> JoinedSource:
         """Rebuild what :meth:`describe` gave; raises KeyError, TypeError or ValueError."""
-        parts = {}
-        for name, settings in description.settings["parts"]:
-            start = f"{name}/"
-            own = {
-                key.removeprefix(start): array
-                for key, array in description.arrays.items()
-                if key.startswith(start)
-            }
-            parts[name] = from_description(Description(settings, own))
-        return cls(parts)
+        return cls({name: from_description(part) for name, part in _described(description)})
+
+    @classmethod
+    def sizes_of(cls, description: Description) -> tuple[int, dict[str, int]] | None:
+        """See :func:`qnnw.weights.source.sizes_of`."""
+        total = 0
+        sizes: dict[str, int] = {}
+        for name, part in _described(description):
+            found = sizes_of(part)
+            if found is None:
+                return None
+            total += found[0]
+            sizes |= {f"{name}.{key}" if name else key: size for key, size in found[1].items()}
+        return total, sizes
 
     def __repr__(self) -> str:
         return "; ".join(
@@ -145,3 +150,15 @@ class JoinedSource:
         for name, (part, group) in self._places.items():
             given[part][group] = parameters[name]
         return [(self.parts[name], given[name]) for name in self.parts]
+
+
+def _described(description: Description) -> Iterator[tuple[str, Description]]:
+    """The parts' names and descriptions."""
+    for name, settings in description.settings["parts"]:
+        start = f"{name}/"
+        own = {
+            key.removeprefix(start): array
+            for key, array in description.arrays.items()
+            if key.startswith(start)
+        }
+        yield name, Description(settings, own)

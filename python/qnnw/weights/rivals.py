@@ -33,6 +33,7 @@ from qnnw.weights.settings import (
     packed_scale,
     per_weight,
     scale_from,
+    size_of_map,
 )
 from qnnw.weights.source import Array, Description, Group, Parameters, Pullback
 
@@ -200,6 +201,20 @@ class FrozenSource(_Exact):
         return Description(settings, {**map_arrays, **arrays})
 
     @classmethod
+    def sizes_of(cls, description: Description) -> tuple[int, dict[str, int]]:
+        """See :func:`qnnw.weights.source.sizes_of`."""
+        made_by = description.settings["probabilities"]
+        size = size_of_map(description.settings["map"], description.arrays)
+        if made_by is not None and "circuit" in made_by:
+            found, needed = (
+                ansatz_from(made_by["circuit"]).num_qubits,
+                max(1, (size - 1).bit_length()),
+            )
+            if found != needed:
+                raise ValueError(f"`circuit` has {found} qubits; {size} weights need {needed}")
+        return size, {"gamma": 1}
+
+    @classmethod
     def from_description(cls, description: Description) -> FrozenSource:
         """Rebuild what :meth:`describe` gave; raises KeyError, TypeError or ValueError."""
         settings, arrays = description.settings, description.arrays
@@ -288,6 +303,13 @@ class SubspaceSource(_Exact):
         )
 
     @classmethod
+    def sizes_of(cls, description: Description) -> tuple[int, dict[str, int]]:
+        """See :func:`qnnw.weights.source.sizes_of`."""
+        settings = description.settings
+        size = sum(numel for numel, _ in _as_layout(settings["layout"]))
+        return size, {"coordinates": integer("size", settings["size"], 1)}
+
+    @classmethod
     def from_description(cls, description: Description) -> SubspaceSource:
         """Rebuild what :meth:`describe` gave; raises KeyError, TypeError or ValueError."""
         settings = description.settings
@@ -361,6 +383,12 @@ class DirectSource(_Exact):
             "seed": self.seed,
         }
         return Description(settings, {"start": self._start} if self._given else {})
+
+    @classmethod
+    def sizes_of(cls, description: Description) -> tuple[int, dict[str, int]]:
+        """See :func:`qnnw.weights.source.sizes_of`."""
+        size = sum(numel for numel, _ in _as_layout(description.settings["layout"]))
+        return size, {"values": size}
 
     @classmethod
     def from_description(cls, description: Description) -> DirectSource:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from qnnw._common.checks import integer
 from qnnw.circuit.ansatz import EfficientSU2
 from qnnw.weights.mapping import WeightMap
 
@@ -21,6 +22,7 @@ __all__ = [
     "packed_scale",
     "per_weight",
     "scale_from",
+    "size_of_map",
 ]
 
 #: The map that trains best (docs/results.md): everybody's default.
@@ -70,6 +72,14 @@ def described_map(weight_map: WeightMap) -> tuple[dict[str, Any], dict[str, NDAr
         "map.signs": weight_map.signs.copy(),
     }
     return settings, arrays
+
+
+def size_of_map(settings: Mapping[str, Any], arrays: Arrays) -> int:
+    """How many weights it has, before it is drawn."""
+    size = integer("num_weights", settings["num_weights"], 1)
+    if "seed" not in settings and arrays["map.first"].shape != (size,):
+        raise ValueError(f"`map` has arrays of shape {arrays['map.first'].shape}, not ({size},)")
+    return size
 
 
 def map_from(settings: Mapping[str, Any], arrays: Arrays) -> WeightMap:

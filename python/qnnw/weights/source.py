@@ -24,6 +24,7 @@ __all__ = [
     "WeightSource",
     "from_description",
     "register_kind",
+    "sizes_of",
 ]
 
 # Of an even number: 0 would stop it from moving.
@@ -178,11 +179,27 @@ def from_description(description: Description) -> WeightSource:
         The description is of no source.
     """
     kind = description.settings.get("kind")
-    if kind in _registered:
+    if isinstance(kind, str) and kind in _registered:
         return _registered[kind](description)
+    source: WeightSource = _built_in(kind).from_description(description)
+    return source
+
+
+def sizes_of(description: Description) -> tuple[int, dict[str, int]] | None:
+    """Number of weights, and of numbers in each group, before anything of such a size is made.
+
+    ``None`` for a source of somebody's own; raises as :func:`from_description`.
+    """
+    kind = description.settings.get("kind")
+    if isinstance(kind, str) and kind in _registered:
+        return None
+    sizes: tuple[int, dict[str, int]] | None = _built_in(kind).sizes_of(description)
+    return sizes
+
+
+def _built_in(kind: Any) -> Any:
     if not isinstance(kind, str) or kind not in _KINDS:
         known = ", ".join(map(repr, [*_KINDS, *_registered]))
         raise ValueError(f"`kind` of the weight source is {kind!r}; it must be one of {known}")
     module, name = _KINDS[kind]
-    rebuild: Rebuild = getattr(import_module(module), name).from_description
-    return rebuild(description)
+    return getattr(import_module(module), name)
