@@ -23,9 +23,10 @@ __all__ = ["Engine", "LocalEngine", "Report"]
 # Not with -m, which puts the current folder before everything: what lies there may be called as a
 # module that Python or a library has.
 WORKER = """
-import signal, sys
-signal.signal(signal.SIGINT, signal.SIG_IGN)
+import sys
 sys.path[:] = sys.argv[2:]
+import signal
+signal.signal(signal.SIGINT, signal.SIG_IGN)
 from qnnw.sweep.worker import main
 main(int(sys.argv[1]))
 """

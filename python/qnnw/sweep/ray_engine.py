@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -56,13 +59,15 @@ class RayEngine:
     ) -> None:
         self._sweep, self._threads = sweep, threads
         size = None if capacity is None or address is not None else capacity * threads
-        ray.init(
-            # None would join what RAY_ADDRESS names, or whatever cluster runs on this machine.
-            address=address or "local",
-            num_cpus=size,
-            include_dashboard=None if address is not None else False,
-            log_to_driver=False,
-        )
+        # Ray puts the folder that it is started from before all that its workers import from.
+        with _folder(sweep):
+            ray.init(
+                # None would join what RAY_ADDRESS names, or whatever runs on this machine.
+                address=address or "local",
+                num_cpus=size,
+                include_dashboard=None if address is not None else False,
+                log_to_driver=False,
+            )
         cpus = int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
         self._capacity = capacity or max(1, cpus // threads)
         self._token = _token(sweep)
@@ -113,6 +118,17 @@ class RayEngine:
             ray.cancel(task, force=True)
         self._running.clear()
         ray.shutdown()
+
+
+@contextmanager
+def _folder(path: Path) -> Iterator[None]:
+    """Be in another folder."""
+    before = Path.cwd()
+    os.chdir(path)
+    try:
+        yield
+    finally:
+        os.chdir(before)
 
 
 def _token(sweep: Path) -> str:
