@@ -7,19 +7,32 @@ use crate::error::{Error, Gib, Result};
 
 /// Smaller work is not worth a look at the system.
 const SMALL: u128 = 16 << 20;
+/// Address space that a thread asks for: its stack and its heap.
+const THREAD_BYTES: u128 = 8 << 20;
 
 /// An error if `bytes` are more than this process may have now; `what` starts the message.
 pub fn require(bytes: u128, what: impl FnOnce() -> String) -> Result<()> {
-    if bytes < SMALL { Ok(()) } else { require_at_once(bytes, what) }
+    if bytes < SMALL {
+        return Ok(());
+    }
+    held_against(free_bytes(Path::new("/")).unwrap_or(isize::MAX as u128), bytes, what)
 }
 
-/// [`require`] of small work too.
-pub fn require_at_once(bytes: u128, what: impl FnOnce() -> String) -> Result<()> {
-    let free = free_bytes(Path::new("/")).unwrap_or(isize::MAX as u128);
-    if bytes > free {
-        return Err(Error::Memory { what: what(), need_gib: Gib(bytes), free_gib: Gib(free) });
+/// An error if the process's own limits do not leave what `threads` more threads ask for.
+///
+/// Where that is missing, the system's library may end the process instead of refusing a thread.
+pub fn require_threads(threads: usize) -> Result<()> {
+    let Some(free) = limits_free(Path::new("/")).min() else { return Ok(()) };
+    held_against(free, threads as u128 * THREAD_BYTES, || {
+        format!("the stack and heap of {threads} more thread(s)")
+    })
+}
+
+fn held_against(free: u128, bytes: u128, what: impl FnOnce() -> String) -> Result<()> {
+    if bytes <= free {
+        return Ok(());
     }
-    Ok(())
+    Err(Error::Memory { what: what(), need_gib: Gib(bytes), free_gib: Gib(free) })
 }
 
 /// Makes room in a vector.

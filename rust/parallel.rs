@@ -17,9 +17,6 @@ pub const TASK_AMPLITUDES: usize = 1 << 12;
 /// Largest number of threads that can be asked for.
 pub const MAX_THREADS: usize = 1024;
 
-/// Address space that a thread asks for: its stack and its heap.
-const THREAD_BYTES: u128 = 8 << 20;
-
 struct Pool {
     /// None once it is dropped.
     pool: Option<rayon::ThreadPool>,
@@ -28,6 +25,7 @@ struct Pool {
 
 impl Pool {
     fn new(threads: usize) -> Result<Self> {
+        memory::require_threads(threads)?;
         let mut started = Vec::new();
         let start = |thread: rayon::ThreadBuilder| {
             let named = std::thread::Builder::new().name(format!("qnnw-{}", thread.index()));
@@ -35,7 +33,7 @@ impl Pool {
             Ok(())
         };
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).spawn_handler(start);
-        let pool = Some(pool.build().map_err(|_| refused(threads))?);
+        let pool = Some(pool.build().map_err(|_| Error::Threads(threads))?);
         Ok(Self { pool, threads: started })
     }
 }
@@ -145,13 +143,6 @@ fn pool() -> Result<Arc<Pool>> {
         None => (Arc::clone(&pool), slot.replace(pool)),
     });
     Ok(pool)
-}
-
-/// Why threads were not started: for want of memory, or of threads.
-pub fn refused(threads: usize) -> Error {
-    let bytes = threads as u128 * THREAD_BYTES;
-    let stacks = || format!("the stack and heap of {threads} more thread(s)");
-    memory::require_at_once(bytes, stacks).err().unwrap_or(Error::Threads(threads))
 }
 
 /// Whether a piece of work runs on one thread or on the team.

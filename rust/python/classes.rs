@@ -85,7 +85,8 @@ impl PyEfficientSu2 {
         check_finite(cotangents, "cotangent")?;
         let [kept, beside] = states_needed::<R>(&self.0, Level::current()?)?;
         let states = (kept + beside) * state_bytes::<R>(&self.0);
-        evolve::require_memory(&self.0, batch.unwrap_or(1), 0, states)?;
+        let row_bytes = (self.0.num_parameters() * size_of::<R>()) as u128;
+        evolve::require_memory(&self.0, batch.unwrap_or(1), row_bytes, states)?;
         let out = zeros::<R>(py, &shape(batch, self.0.num_parameters()))?;
         let mut borrow = out.readwrite();
         let slice = borrow.as_slice_mut()?;
@@ -211,7 +212,7 @@ pub fn check_cotangent(found: &[usize], needed: &[usize]) -> Result<()> {
 }
 
 /// Which bases feed which weight.
-#[pyclass(frozen, name = "WeightMap", module = "qnnw._core")]
+#[pyclass(frozen, weakref, name = "WeightMap", module = "qnnw._core")]
 pub struct PyWeightMap(pub WeightMap);
 
 #[pymethods]

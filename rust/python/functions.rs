@@ -75,6 +75,12 @@ pub fn get_num_threads() -> usize {
     parallel::num_threads()
 }
 
+/// An error if so many bytes are not free, for arrays that are made in Python.
+#[pyfunction]
+pub fn require_memory(num_bytes: u128, what: String) -> PyResult<()> {
+    Ok(memory::require(num_bytes, || what)?)
+}
+
 #[pyfunction]
 pub fn build_info(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let info = PyDict::new(py);

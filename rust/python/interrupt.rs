@@ -7,6 +7,7 @@ use std::time::Duration;
 use pyo3::prelude::*;
 
 use crate::error::Error;
+use crate::memory;
 use crate::parallel::{self, Cancel};
 
 /// Work of at least this many elementary steps (tens of milliseconds) listens for signals.
@@ -43,6 +44,7 @@ pub fn run<T: Send>(
 }
 
 fn listen<T: Send>(cancel: &Cancel, work: impl FnOnce() -> Result<T, Error> + Send) -> PyResult<T> {
+    memory::require_threads(1)?;
     let forks = parallel::forks();
     let (done, wait) = channel();
     let work = move || {
@@ -54,7 +56,7 @@ fn listen<T: Send>(cancel: &Cancel, work: impl FnOnce() -> Result<T, Error> + Se
     // SAFETY: the thread is waited for before what it borrows ends; not in a forked child, where it
     // does not run.
     let thread = unsafe { std::thread::Builder::new().spawn_unchecked(work) };
-    let mut worker = Worker(Some(thread.map_err(|_| parallel::refused(1))?));
+    let mut worker = Worker(Some(thread.map_err(|_| Error::Threads(1))?));
     let mut signal = None;
     while wait.recv_timeout(POLL) == Err(RecvTimeoutError::Timeout) {
         if signal.is_none()

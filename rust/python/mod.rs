@@ -29,7 +29,9 @@ mod _core {
     #[pymodule_export]
     use super::classes::PyWeightMap;
     #[pymodule_export]
-    use super::functions::{build_info, get_num_threads, sample_counts, set_num_threads};
+    use super::functions::{
+        build_info, get_num_threads, require_memory, sample_counts, set_num_threads,
+    };
     #[pymodule_export]
     use super::pullback::{PyPullback, record_probabilities, record_weights};
     #[pymodule_export]

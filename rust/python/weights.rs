@@ -199,8 +199,11 @@ fn vjp<'py, R: Precision>(
     // Probabilities and their cotangent take as much as one more state.
     let [kept, beside] = states_needed::<R>(circuit, Level::current()?)?;
     let work_bytes = (kept + beside + 1) * state_bytes::<R>(circuit);
-    evolve::require_memory(circuit, sets, 0, work_bytes)?;
-    let mut rows = memory::filled(sets * (circuit.num_parameters() + 1), R::default())?;
+    let columns = circuit.num_parameters() + 1;
+    // As rows, and once more as the two arrays.
+    let row_bytes = (2 * columns * size_of::<R>()) as u128;
+    evolve::require_memory(circuit, sets, row_bytes, work_bytes)?;
+    let mut rows = memory::filled(sets * columns, R::default())?;
     let out = &mut rows;
     run(py, 3 * ansatz.get().steps(batch), move |cancel| {
         let Inputs { angles, gammas, .. } = &inputs;

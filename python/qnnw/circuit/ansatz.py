@@ -333,8 +333,8 @@ def _normalized(entanglement: Any) -> str | Pairs:
     need = "it must be a name or a sequence of (control, target) pairs of qubits"
     try:
         pairs = [tuple(pair) for pair in entanglement]
-    except TypeError:
-        raise TypeError(f"`entanglement` is {kind_of(entanglement)}; {need}") from None
+    except TypeError as error:
+        raise TypeError(f"`entanglement` is {kind_of(entanglement)}; {need}") from error
     checked = []
     for pair in pairs:
         if len(pair) != 2:
@@ -342,6 +342,6 @@ def _normalized(entanglement: Any) -> str | Pairs:
         try:
             control, target = (integer("entanglement", q, 0, 2**32 - 1) for q in pair)
         except (TypeError, ValueError) as error:
-            raise type(error)(f"`entanglement` has the entry {pair!r}; {need}") from None
+            raise type(error)(f"`entanglement` has the entry {pair!r}; {need}") from error
         checked.append((control, target))
     return tuple(checked)

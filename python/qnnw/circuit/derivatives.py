@@ -28,6 +28,8 @@ def jacobian(
 ) -> NDArray[np.floating[Any]]:
     """J[i, k] = d p_i / d angles_k by the parameter-shift rule, shape (2**N, num_parameters)."""
     count, qubits = circuit.num_parameters, circuit.num_qubits
+    size = count * 2**qubits * (4 if single else 8)
+    _core.require_memory(size, f"the Jacobian of {qubits} qubits by {count} angles")
     columns = np.zeros((count, 2**qubits), np.float32 if single else np.float64)
     angles = reduced(angles)
     # The last RZ layer moves nothing.
@@ -52,6 +54,8 @@ def fisher(
     """Quantum Fisher information, one block a rotation layer, shape (reps + 1, 2 N, 2 N)."""
     qubits = circuit.num_qubits
     layers = circuit.num_parameters // (2 * qubits)
+    # Every Pauli's state, and their conjugates.
+    _core.require_memory(64 * qubits * 2**qubits, f"the Fisher information of {qubits} qubits")
     blocks = np.empty((layers, 2 * qubits, 2 * qubits))
     for layer in range(layers):
         # The same circuit, cut after this layer's RY.

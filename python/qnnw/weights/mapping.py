@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -13,6 +14,9 @@ from qnnw._common.precision import is_single
 from qnnw._common.seeds import Seed, seed_to_int
 
 __all__ = ["WeightMap", "probs_to_weights"]
+
+# Maps that are alive, by what they are drawn from: a copy of one, pickled or deep, is not drawn anew.
+_DRAWN: WeakValueDictionary[tuple[int, int, str, str], _core.WeightMap] = WeakValueDictionary()
 
 
 class WeightMap:
@@ -62,9 +66,12 @@ class WeightMap:
         signs: str = "parity",
         mapping: str = "paper",
     ) -> None:
-        number = seed_to_int(seed)
-        self._core = _core.WeightMap(integer("num_weights", num_weights), number, signs, mapping)
-        self._origin = (int(number), str(signs))
+        settings = (integer("num_weights", num_weights), int(seed_to_int(seed)), signs, mapping)
+        words = isinstance(signs, str) and isinstance(mapping, str)
+        drawn = _DRAWN.get(settings) if words else None
+        self._core = _core.WeightMap(*settings) if drawn is None else drawn
+        _DRAWN[settings] = self._core
+        self._origin = (settings[1], str(signs))
         self._arrays = None
 
     @classmethod
