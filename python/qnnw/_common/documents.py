@@ -88,9 +88,13 @@ def parsed_together(lines: Sequence[bytes]) -> list[dict[str, Any]] | None:
     return found
 
 
-def is_torn(line: bytes) -> bool:
-    """Whether a last line, which nothing ended, has not got as far as its checksum."""
-    return re.search(rb'"sha256": "[0-9a-f]{64}"\}', line) is None
+def is_torn(line: bytes, start: bytes) -> bool:
+    """Whether a last line, which nothing ended, is the beginning of one: not as far as its seal.
+
+    ``start`` is what such lines begin with.
+    """
+    begun = line[: len(start)] == start[: len(line)] and re.fullmatch(rb"[ -~]*", line)
+    return bool(begun) and re.search(rb'"sha256": "[0-9a-f]{64}"\}', line) is None
 
 
 def _unsealed(content: bytes) -> bytes | None:
@@ -174,9 +178,10 @@ def plain_file(path: Path, error: Callable[[str], Exception]) -> Iterator[Binary
         raise
     except OSError as reason:
         raise error(f"{str(path)!r} cannot be read: {reason.strerror}") from reason
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise error(f"{str(path)!r} is no file")
     with os.fdopen(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise error(f"{str(path)!r} is no file")
         yield file
 
 

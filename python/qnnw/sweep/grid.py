@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -123,6 +124,9 @@ def trials_of(
         changed = {name: _absolute(name, value) for name, value in settings.items()}
         config = base(dataset, changed.pop("optimizer", None)).changed(**changed)
         trials.append(Trial(trial_name(place), place, config.to_dict()))
+    name, count = Counter(trial.name for trial in trials).most_common(1)[0]
+    if count > 1:
+        raise ValueError(f"`grid` gives two trials the name {name!r}; change one of their values")
     return trials
 
 

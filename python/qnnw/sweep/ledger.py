@@ -48,6 +48,8 @@ _EVENTS: dict[str, Schema] = {
     "failed": {"event": str, "trial": str, "error": str},
     "again": {"event": str, "trial": str},
 }
+# Each has its number, so that a line that is gone, or there twice, is missed; release 0.1 had none.
+_NUMBERED = {event: {**schema, "number": int} for event, schema in _EVENTS.items()}
 
 
 @dataclass(frozen=True)
@@ -281,6 +283,7 @@ class Ledger:
 
     folder: SweepFolder
     states: dict[str, TrialState] = field(init=False)
+    length: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         self.states = {trial.name: TrialState() for trial in self.folder.trials}
@@ -294,15 +297,17 @@ class Ledger:
 
     def add(self, event: str, trial: Trial, **more: Any) -> TrialState:
         """Append an event, safe on the disk when this returns; gives the trial's new state."""
-        line = {"event": event, "trial": trial.name, **more}
+        line = {"event": event, "trial": trial.name, **more, "number": self.length + 1}
         append_line(self.path, sealed(line))
+        self.length += 1
         self._apply(line)
         return self.states[trial.name]
 
     def seal(self) -> None:
         """Give the lines of release 0.1 a checksum."""
         if self.path.exists():
-            write_atomically(self.path, b"".join(map(sealed, self._lines())))
+            lines = [{**line, "number": n} for n, line in enumerate(self._lines(), 1)]
+            write_atomically(self.path, b"".join(map(sealed, lines)))
 
     def _lines(self) -> Iterator[dict[str, Any]]:
         """The events; those of release 0.1, which have no checksum, come first."""
@@ -311,8 +316,9 @@ class Ledger:
         except FileNotFoundError:
             return
         lines = content.split(b"\n")
-        if is_torn(lines[-1]):  # or nothing; the trial's own folder tells it again
+        if is_torn(lines[-1], b'{"event": "'):  # or nothing; the trial's own folder tells it again
             lines.pop()
+        self.length = len(lines)
         together = parsed_together(lines)
         since = self.folder.format
         for number, line in enumerate(lines, 1):
@@ -321,10 +327,12 @@ class Ledger:
                 since = FORMAT if whole else since
                 if since > 1 and not whole:
                     raise ValueError("it has no checksum")
-                schema = _EVENTS.get(str(event.get("event")))
+                schema = (_NUMBERED if whole else _EVENTS).get(str(event.get("event")))
                 if schema is None:
                     raise ValueError(f"it has the event {event.get('event')!r}")
                 hold(event, schema)
+                if whole and event["number"] != number:
+                    raise ValueError(f"it is number {event['number']}: lines are gone or twice")
                 if "result" in event and not whole:
                     check_result(event["result"])
             except ValueError as error:

@@ -3,7 +3,7 @@
 ========================  ==========================================================================
 ``config.json``           everything needed to run it again: settings, versions, checksums
 ``checkpoint.npz``        state after the last finished period; the folder's one source of truth
-``history.jsonl``         one line per finished period
+``history.jsonl``         one line per finished period, from the checkpoint: for other programs
 ``model.safetensors``     the plain network's state, with the best weights so far
 ``result.json``           written when the run is finished
 ``history.png``           loss and accuracies per period
@@ -57,7 +57,9 @@ _RESULT: Schema = {
     "loss": float, "seconds": float, "run_dir": str, "*": _WORDS,
 }  # fmt: skip
 _OF_THE_FILE = ("format", "settings_sha256")
-_CHECKPOINT: Schema = {"format": int, "state": dict, "history": list, "settings_sha256?": str}
+_CHECKPOINT: Schema = {
+    "format": int, "state": dict, "history": list, "settings_sha256?": str, "arrays?": list,
+}  # fmt: skip
 _LINE: Schema = {"loss": float, "seconds": float, "*": _WORDS}
 _BUSY = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
 
@@ -182,7 +184,7 @@ class RunFolder:
         self, arrays: dict[str, NDArray[Any]], state: dict[str, Any], history: list[dict[str, Any]]
     ) -> None:
         """Write the state after a period, then the history that follows from it."""
-        about = {"format": 1, "state": state, "history": history}
+        about = {"format": 1, "state": state, "history": history, "arrays": sorted(arrays)}
         text = _json({**about, "settings_sha256": self.settings_digest})
         packed = packed_arrays({"json": np.frombuffer(text, dtype=np.uint8), **arrays})
         write_atomically(self.checkpoint_path, packed)
@@ -199,6 +201,9 @@ class RunFolder:
             hold(about, _CHECKPOINT)
             if about["format"] != 1:
                 raise ValueError(f"it has format {about['format']}; this version of qnnw reads 1")
+            # A damaged directory of the archive may pass members over; of 0.1 nothing names them.
+            if sorted(arrays) != about.get("arrays", sorted(arrays)):
+                raise ValueError(f"it has the arrays {sorted(arrays)}, not {about['arrays']}")
             for line in about["history"]:
                 hold(line, _LINE, "a line of its history")
         except FileNotFoundError:
@@ -209,20 +214,9 @@ class RunFolder:
         return arrays, about["state"], about["history"]
 
     def read_history(self) -> list[dict[str, Any]]:
-        """A line per finished period: the checkpoint's, or ``history.jsonl`` where that is gone."""
+        """A line per finished period, from the checkpoint; none before the first."""
         checkpoint = self.read_checkpoint()
-        if checkpoint is not None:
-            return checkpoint[2]
-        try:
-            content = plain_bytes(self.history_path, RecordError)
-            lines = [parsed(line)[0] for line in content.splitlines()]
-            for line in lines:
-                hold(line, _LINE, "a line")
-        except FileNotFoundError:
-            return []
-        except ValueError as error:
-            raise RecordError(f"{str(self.history_path)!r} is damaged: {error}") from error
-        return lines
+        return [] if checkpoint is None else checkpoint[2]
 
     def finished_rounds(self) -> int:
         """How many lines ``history.jsonl`` has, whatever they say."""
