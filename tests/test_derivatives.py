@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 import qnnw
 import reference
+from qnnw.weights.derivatives import push_weights, turn_gradient
 from strategies import angles_for, ansatzes
 
 
@@ -42,6 +43,33 @@ def test_the_jacobians_rows_are_pullbacks_of_unit_cotangents(dtype, data):
     rows = ansatz.probabilities_vjp(repeated, units, dtype=dtype)
     assert np.abs(jacobian - rows).max() <= (1e-13 if dtype == np.float64 else 1e-5)
     assert not jacobian[:, -ansatz.num_qubits :].any()
+
+
+@pytest.mark.parametrize(
+    "size", [5e-324, 1e-310, 1e-9, 16, 17, 1e3, 1e6, 1e10, 1e13, 1e16, 1e22, 1e300, 1.79e308]
+)
+def test_derivatives_at_angles_of_any_size(size):
+    """pi/2 cannot be added to a float of 1e16; the circuit reduces it exactly."""
+    ansatz, weight_map = qnnw.EfficientSU2(3, 2), qnnw.WeightMap(7, mapping="centered")
+    rng = np.random.default_rng(0)
+    angles = size * rng.uniform(-1, 1, ansatz.num_parameters)
+    repeated = np.broadcast_to(angles, (8, angles.size))
+    expected = ansatz.probabilities_vjp(repeated, np.eye(8))
+    assert np.abs(ansatz.jacobian(angles) - expected).max() <= 2e-15
+    assert np.abs(ansatz.jacobian(angles, dtype=np.float32) - expected).max() <= 1e-6
+    along, cotangent = rng.normal(size=angles.size), rng.normal(size=7)
+    chain = (ansatz, weight_map, angles, 0.7)
+    pushed = push_weights(*chain, along, 0.2)
+    by_angles, by_gamma = qnnw.generate_weights_vjp(ansatz, angles, weight_map, 0.7, cotangent)
+    assert abs(cotangent @ pushed - by_angles @ along - by_gamma * 0.2) <= 1e-13
+    # The Hessian is symmetric, and a turn moves nothing.
+    other = rng.normal(size=angles.size)
+    turned, _ = turn_gradient(*chain, cotangent, along, 0.0)
+    again, _ = turn_gradient(*chain, cotangent, other, 0.0)
+    assert abs(turned @ other - again @ along) <= 1e-12
+    near = np.arctan2(np.sin(angles), np.cos(angles))
+    same, _ = turn_gradient(*chain[:2], near, 0.7, cotangent, along, 0.0)
+    assert np.abs(turned - same).max() <= 1e-12
 
 
 def test_a_jacobian_of_many_angles():

@@ -19,7 +19,7 @@ WEIGHTS_COTANGENT = np.linspace(-1, 1, 7)
 
 def rows(good, like):
     """One `good` per row where `like` has a batch axis."""
-    shape = np.shape(like)
+    shape = getattr(like, "shape", ())
     return np.broadcast_to(good, (*shape[:1], good.size)) if len(shape) == 2 else good
 
 
@@ -201,6 +201,69 @@ def test_masked_entries_and_gradients_are_refused_by_name(call):
     tensor = pytest.importorskip("torch").tensor(good, requires_grad=True)
     with pytest.raises(TypeError, match=rf"`{argument}` is of type Tensor.*`\.detach\(\)`"):
         function(tensor)
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, MemoryError, RuntimeError])
+@pytest.mark.parametrize("where", ["__array__", "_mask"])
+def test_what_a_conversion_raises(call, error, where):
+    """Interrupts, exits and want of memory stay what they are; others are the cause of ours."""
+    function, argument, good = CALLS[call]
+
+    def raises(*_, **__):
+        raise error("inside")
+
+    lazy = type("Lazy", (), {"__array__": lambda *_, **__: good, where: raises})
+    if where == "_mask":
+        lazy._mask = property(raises)
+        if error is RuntimeError:
+            assert np.array_equal(function(lazy()), function(good))
+            return
+    if error is RuntimeError:
+        with pytest.raises(TypeError, match=f"`{argument}` is of type Lazy") as caught:
+            function(lazy())
+        assert isinstance(caught.value.__cause__, RuntimeError)
+        return
+    with pytest.raises(error, match="inside"):
+        function(lazy())
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, MemoryError, RuntimeError])
+def test_what_an_index_raises(error):
+    class Lazy:
+        def __index__(self):
+            raise error("inside")
+
+    core = ANSATZ._core
+    for call in (
+        lambda: core.random_angles(Lazy()),
+        lambda: qnnw.generate_weights(ANSATZ, GOOD_ANGLES, MAP, 0.3, Lazy(), 1),
+    ):
+        if error is RuntimeError:
+            with pytest.raises(TypeError, match="of type Lazy") as caught:
+                call()
+            assert isinstance(caught.value.__cause__, RuntimeError)
+            continue
+        with pytest.raises(error, match="inside"):
+            call()
+
+
+def test_an_interrupt_of_a_dtype_goes_on():
+    class Lazy:
+        dtype = property(lambda self: exec("raise KeyboardInterrupt"))
+
+        def __array__(self, dtype=None, copy=None):
+            return GOOD_PROBABILITIES
+
+    with pytest.raises(KeyboardInterrupt):
+        qnnw.sample_counts(Lazy(), 10, 0)
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_zero_strides(call):
+    function, _, good = CALLS[call]
+    same = np.full(good.size, 1 / good.size)
+    assert np.array_equal(function(np.broadcast_to(1 / good.size, good.shape)), function(same))
 
 
 def test_what_float32_cannot_hold_is_named_in_silence():

@@ -143,6 +143,109 @@ def test_calls_from_many_threads_agree():
     assert all(np.array_equal(result, expected) for result in results)
 
 
+def finishes(script):
+    """What a fresh Python prints; it must not hang."""
+    command = [sys.executable, "-c", script]
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout
+
+
+@pytest.mark.parametrize("make", ["probabilities", "weights"])
+def test_a_lazy_cotangent_may_call_the_same_pullback(make):
+    """Its value needs another gradient; so may that of another thread that it waits for."""
+    script = f"""
+import threading, numpy as np, qnnw
+ansatz, weight_map = qnnw.EfficientSU2(4, 1), qnnw.WeightMap(16)
+if {make!r} == "weights":
+    _, pullback = qnnw.generate_weights_with_vjp(ansatz, np.ones(16), weight_map, 0.3, 9, 1)
+else:
+    _, pullback = ansatz.probabilities_with_vjp(np.ones(16))
+cotangent = np.linspace(-1, 1, 16)
+class Lazy:
+    def __array__(self, dtype=None, copy=None):
+        self.inner = [pullback(cotangent)]
+        thread = threading.Thread(target=lambda: self.inner.append(pullback(cotangent)))
+        thread.start()
+        thread.join()
+        return cotangent
+lazy, expected = Lazy(), pullback(cotangent)
+pairs = lambda made: made if isinstance(made, tuple) else [made]
+for found in [pullback(lazy), *lazy.inner]:
+    assert all(map(np.array_equal, pairs(found), pairs(expected)))
+print("ends")
+"""
+    assert finishes(script) == "ends\n"
+
+
+def test_a_handler_may_call_the_pullback_under_way():
+    """And wait for a thread that does, while the first call goes on beside them."""
+    script = """
+import signal, threading, numpy as np, qnnw
+ansatz = qnnw.EfficientSU2(18, 40)
+_, pullback = ansatz.probabilities_with_vjp(ansatz.random_angles(0))
+cotangent = np.random.default_rng(0).normal(size=2**18)
+expected, inside = pullback(cotangent), []
+def call():
+    inside.append(pullback(cotangent))
+def handler(*_):
+    call()
+    thread = threading.Thread(target=call)
+    thread.start()
+    thread.join()
+signal.signal(signal.SIGALRM, handler)
+while not inside:
+    signal.setitimer(signal.ITIMER_REAL, 0.1)
+    assert np.array_equal(pullback(cotangent), expected)
+assert all(np.array_equal(found, expected) for found in inside)
+print(len(inside))
+"""
+    assert finishes(script) == "2\n"
+
+
+def test_threads_share_a_pullback():
+    ansatz = qnnw.EfficientSU2(12, 6)
+    _, pullback = ansatz.probabilities_with_vjp(ansatz.random_angles(0))
+    cotangents = np.random.default_rng(0).normal(size=(4, 2**12))
+    expected = [pullback(cotangent) for cotangent in cotangents]
+    wrong = []
+
+    def work(cotangent, right):
+        wrong.extend(not np.array_equal(pullback(cotangent), right) for _ in range(30))
+
+    pairs = zip(cotangents, expected, strict=True)
+    threads = [threading.Thread(target=work, args=pair) for pair in pairs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(wrong) == 120
+    assert not any(wrong)
+
+
+def test_a_handler_may_save_the_model():
+    """As batch systems' warnings ask for, while a step is under way."""
+    pytest.importorskip("torch")
+    script = """
+import signal, tempfile, torch, qnnw
+from pathlib import Path
+model = qnnw.nn.QuantumTrain(torch.nn.Linear(512, 500), reps=6)
+inputs, saved = torch.ones(4, 512), []
+def handler(*_):
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        saved.append(len(list(Path(folder).iterdir())))
+signal.signal(signal.SIGALRM, handler)
+signal.setitimer(signal.ITIMER_REAL, 0.1, 0.1)
+while len(saved) < 5:
+    model.zero_grad()
+    model(inputs).square().sum().backward()
+signal.setitimer(signal.ITIMER_REAL, 0)
+print(len(set(saved)))
+"""
+    assert finishes(script) == "1\n"
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system cannot fork")
 def test_a_forked_child_works():
     """A child inherits the parent's pool, but none of its threads."""
