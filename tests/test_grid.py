@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from qnnw.paper.presets import in_protocol
@@ -69,6 +71,21 @@ def test_a_users_files_are_found_from_every_folder(tmp_path, monkeypatch):
     assert one.config["dataset"] == str(tmp_path / "wine.csv")
     assert one.config["network"] == f"{tmp_path / 'a.py'}:f"
     assert one.name == "networka.py:f"
+
+
+def test_a_long_range_is_read_at_once():
+    start = time.perf_counter()
+    axes = parse_grid("seeds=0..99999")
+    assert axes["seed"] == list(range(100_000))
+    with pytest.raises(ValueError, match="has 99999 twice for 'seed'"):
+        parse_grid("seeds=0..99999,99999")
+    assert time.perf_counter() - start < 5.0
+
+
+def test_two_places_of_one_name_are_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"two trials the name 'networka_b\.py:f'"):
+        trials_of("iris", parse_grid("network=a/b.py:f,a_b.py:f"))
 
 
 def test_one_place_is_a_trial_too():

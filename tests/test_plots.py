@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 
+import matplotlib
 import numpy as np
 import pytest
 from matplotlib import image
@@ -14,7 +17,13 @@ CONFIG = {"config": {"dataset": "iris", "reps": 1, "shots": None, "seed": 0}}
 
 def history(periods):
     return [
-        {"period": k, "loss": 1.5 / k, "train_accuracy": 1 - 0.5 / k, "test_accuracy": 1 - 0.6 / k}
+        {
+            "period": k,
+            "loss": 1.5 / k,
+            "seconds": 0.1,
+            "train_accuracy": 1 - 0.5 / k,
+            "test_accuracy": 1 - 0.6 / k,
+        }
         for k in range(1, periods + 1)
     ]
 
@@ -30,6 +39,26 @@ def test_draws_the_history(tmp_path, periods):
     # Curves of three kinds on white.
     colours = np.unique((picture[..., :3] * 15).astype(int).reshape(-1, 3), axis=0)
     assert len(colours) > 20
+
+
+def test_names_are_no_formulas_and_nobodys_settings_change(tmp_path):
+    config = {"config": {**CONFIG["config"], "dataset": r"a$\frac$b_$"}}
+    folder = RunFolder.create(tmp_path, "run", config)
+    folder.write_checkpoint({}, {}, history(2))
+    # Looked at as they are: asking for the back end by its name would choose one.
+    before = list(dict.items(matplotlib.rcParams))
+    plot_history(folder.path)
+    assert list(dict.items(matplotlib.rcParams)) == before
+    assert "matplotlib.pyplot" not in plotting_modules(folder.path)
+
+
+def plotting_modules(path):
+    """What a process has imported that has drawn a run."""
+    script = (
+        "import sys; from qnnw.training.plots import plot_run, plot_history\n"
+        f"plot_history({str(path)!r}); print(*sys.modules)"
+    )
+    return subprocess.check_output([sys.executable, "-c", script], text=True).split()
 
 
 def test_nothing_to_draw(tmp_path):

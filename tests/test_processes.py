@@ -144,7 +144,7 @@ def test_what_lies_in_the_folder_is_nobodys_module(tmp_path):
 
 
 def test_a_notebooks_back_end_is_not_asked_for(tmp_path):
-    notebook = {**os.environ, "MPLBACKEND": "module://not_installed.backend"}
+    notebook = {**os.environ, "MPLBACKEND": "no_such_backend"}
     finished = qnnw("train", "iris", *TINY, "--out", tmp_path, env=notebook)
     assert finished.returncode == 0
     assert "no picture" not in finished.stderr

@@ -199,7 +199,7 @@ def _check_split(dataset: Dataset, split: str) -> None:
     for part, values in (("inputs", inputs), ("labels", labels)):
         if values.is_floating_point() and not bool(values.isfinite().all()):
             raise ValueError(
-                f"`{split}_{part}` has NaN, infinite or, for float32, too large values"
+                f"`{split}_{part}` has values that are NaN, infinite or too large for float32"
             )
 
 

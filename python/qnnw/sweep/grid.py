@@ -124,9 +124,10 @@ def trials_of(
         changed = {name: _absolute(name, value) for name, value in settings.items()}
         config = base(dataset, changed.pop("optimizer", None)).changed(**changed)
         trials.append(Trial(trial_name(place), place, config.to_dict()))
-    name, count = Counter(trial.name for trial in trials).most_common(1)[0]
-    if count > 1:
-        raise ValueError(f"`grid` gives two trials the name {name!r}; change one of their values")
+    counts = Counter(trial.name for trial in trials)
+    shared = next((name for name, count in counts.items() if count > 1), None)
+    if shared is not None:
+        raise ValueError(f"`grid` gives two trials the name {shared!r}; change one of their values")
     return trials
 
 
@@ -156,8 +157,8 @@ def _add(axes: Axes, name: str, pieces: Sequence[str]) -> None:
     values = [value for piece in pieces for value in _values(_SETTINGS[name], piece.strip())]
     if not values:
         raise ValueError(f"`grid` has no value for {name!r}")
-    if len(set(values)) < len(values):
-        repeated = next(value for value in values if values.count(value) > 1)
+    repeated, count = Counter(values).most_common(1)[0]
+    if count > 1:
         raise ValueError(f"`grid` has {repeated!r} twice for {name!r}")
     axes[name] = values
 
