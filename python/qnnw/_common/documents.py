@@ -89,12 +89,12 @@ def parsed_together(lines: Sequence[bytes]) -> list[dict[str, Any]] | None:
 
 
 def is_torn(line: bytes, start: bytes) -> bool:
-    """Whether a last line, which nothing ended, is the beginning of one: not as far as its seal.
+    """Whether a last line, which nothing ended, is the beginning of one, and nothing more.
 
     ``start`` is what such lines begin with.
     """
     begun = line[: len(start)] == start[: len(line)] and re.fullmatch(rb"[ -~]*", line)
-    return bool(begun) and re.search(rb'"sha256": "[0-9a-f]{64}"\}', line) is None
+    return bool(begun) and re.search(rb'"sha256": "[0-9a-f]{64}"\}.', line) is None
 
 
 def _unsealed(content: bytes) -> bytes | None:

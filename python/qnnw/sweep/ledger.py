@@ -20,36 +20,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from qnnw._common.documents import (
-    Schema,
-    hold,
-    is_torn,
-    parsed,
-    parsed_together,
-    plain_bytes,
-    read_document,
-    sealed,
-)
+from qnnw._common.documents import Schema, hold, read_document, sealed
 from qnnw._common.files import append_line, write_atomically
+from qnnw.sweep.events import event_line, read_events
 from qnnw.training.legacy import upgraded
 from qnnw.training.optimizers import OPTIMIZERS
-from qnnw.training.record import RecordError, RunFolder, check_result, decisive, locked
+from qnnw.training.record import RecordError, RunFolder, decisive, locked
 
 __all__ = ["Ledger", "SweepFolder", "Trial", "TrialState", "without_place"]
 
 # 1: release 0.1, whose trials have its settings, see qnnw.training.legacy, and nothing a checksum.
 FORMAT = 2
 _NO_NAME = re.compile(r"[/\\\0]")
-_SPEC: Schema = {"format": int, "about": dict, "trials": list}
+_SPEC: Schema = {"format": int, "about": dict, "trials": list, "settings?": dict}
 _TRIAL: Schema = {"name": str, "axes": dict, "config": dict}
-_EVENTS: dict[str, Schema] = {
-    "died": {"event": str, "trial": str, "rounds": int, "reason": str},
-    "finished": {"event": str, "trial": str, "result": dict},
-    "failed": {"event": str, "trial": str, "error": str},
-    "again": {"event": str, "trial": str},
-}
-# Each has its number, so that a line that is gone, or there twice, is missed; release 0.1 had none.
-_NUMBERED = {event: {**schema, "number": int} for event, schema in _EVENTS.items()}
 
 
 @dataclass(frozen=True)
@@ -123,7 +107,8 @@ class SweepFolder:
         self.path = Path(path)
         try:
             content = read_document(self.spec_path, {1: _SPEC, FORMAT: _SPEC}, RecordError)
-            self.trials = tuple(map(_trial, content["trials"]))
+            common = content.get("settings", {})
+            self.trials = tuple(_trial(stored, common) for stored in content["trials"])
             if len({trial.name for trial in self.trials}) < len(self.trials):
                 raise ValueError("it has two trials of one name")
         except FileNotFoundError:
@@ -287,8 +272,10 @@ class Ledger:
 
     def __post_init__(self) -> None:
         self.states = {trial.name: TrialState() for trial in self.folder.trials}
-        for line in self._lines():
-            self._apply(line)
+        new = self.folder.format > 1
+        for number, event in read_events(self.path, sealed_from_start=new):
+            self.length = number
+            self._apply(event)
 
     @property
     def path(self) -> Path:
@@ -297,50 +284,18 @@ class Ledger:
 
     def add(self, event: str, trial: Trial, **more: Any) -> TrialState:
         """Append an event, safe on the disk when this returns; gives the trial's new state."""
-        line = {"event": event, "trial": trial.name, **more, "number": self.length + 1}
-        append_line(self.path, sealed(line))
+        line = {"event": event, "trial": trial.name, **more}
+        append_line(self.path, event_line(line, self.length + 1))
         self.length += 1
         self._apply(line)
         return self.states[trial.name]
 
     def seal(self) -> None:
-        """Give the lines of release 0.1 a checksum."""
+        """Give the lines of release 0.1 their checksums and numbers."""
         if self.path.exists():
-            lines = [{**line, "number": n} for n, line in enumerate(self._lines(), 1)]
-            write_atomically(self.path, b"".join(map(sealed, lines)))
-
-    def _lines(self) -> Iterator[dict[str, Any]]:
-        """The events; those of release 0.1, which have no checksum, come first."""
-        try:
-            content = plain_bytes(self.path, RecordError)
-        except FileNotFoundError:
-            return
-        lines = content.split(b"\n")
-        if is_torn(lines[-1], b'{"event": "'):  # or nothing; the trial's own folder tells it again
-            lines.pop()
-        self.length = len(lines)
-        together = parsed_together(lines)
-        since = self.folder.format
-        for number, line in enumerate(lines, 1):
-            try:
-                event, whole = (together[number - 1], True) if together else parsed(line)
-                since = FORMAT if whole else since
-                if since > 1 and not whole:
-                    raise ValueError("it has no checksum")
-                schema = (_NUMBERED if whole else _EVENTS).get(str(event.get("event")))
-                if schema is None:
-                    raise ValueError(f"it has the event {event.get('event')!r}")
-                hold(event, schema)
-                if whole and event["number"] != number:
-                    raise ValueError(f"it is number {event['number']}: lines are gone or twice")
-                if "result" in event and not whole:
-                    check_result(event["result"])
-            except ValueError as error:
-                if since == 1 and not line.endswith(b"}"):  # torn, and ended by the next
-                    continue
-                where = f"{str(self.path)!r} is damaged in line {number}"
-                raise RecordError(f"{where}: {error}") from error
-            yield event
+            events = [event for _, event in read_events(self.path)]
+            lines = (event_line(event, number) for number, event in enumerate(events, 1))
+            write_atomically(self.path, b"".join(lines))
 
     def _apply(self, line: dict[str, Any]) -> None:
         state = self.states.get(str(line.get("trial")))
@@ -359,7 +314,7 @@ class Ledger:
             state.status, state.error, state.deaths = "waiting", None, 0
 
 
-def _trial(stored: Any) -> Trial:
+def _trial(stored: Any, common: dict[str, Any]) -> Trial:
     """A trial as it is stored; one of release 0.1 with its settings in today's form."""
     if not isinstance(stored, dict):
         raise ValueError("a trial is no object")
@@ -369,7 +324,8 @@ def _trial(stored: Any) -> Trial:
     if not name or name in (".", "..") or _NO_NAME.search(name):
         raise ValueError(f"the trial {name!r} is no folder's name")
     try:
-        config = upgraded(stored["config"])
+        own = stored["config"]
+        config = {**common[own["optimizer"]], **own} if common else upgraded(own)
         OPTIMIZERS[config["optimizer"]]
         return Trial(name, stored["axes"], config)
     except (KeyError, TypeError) as error:
@@ -377,8 +333,19 @@ def _trial(stored: Any) -> Trial:
 
 
 def _write_spec(path: Path, trials: list[Trial], about: dict[str, Any]) -> None:
-    listed = [{"name": t.name, "axes": t.axes, "config": t.config} for t in trials]
-    write_atomically(path, sealed({"format": FORMAT, "about": about, "trials": listed}))
+    # What the trials of an optimiser have in common stands once: its first one's settings.
+    common: dict[str, dict[str, Any]] = {}
+    listed = []
+    for trial in trials:
+        shared = common.setdefault(trial.config["optimizer"], trial.config)
+        own = {
+            name: value
+            for name, value in trial.config.items()
+            if name == "optimizer" or shared[name] != value
+        }
+        listed.append({"name": trial.name, "axes": trial.axes, "config": own})
+    content = {"format": FORMAT, "about": about, "settings": common, "trials": listed}
+    write_atomically(path, sealed(content))
 
 
 def without_place(result: dict[str, Any]) -> dict[str, Any]:
