@@ -18,9 +18,11 @@ def reduced(angles: NDArray[np.float64]) -> NDArray[np.float64]:
     Beyond 1e16 neighbouring floats are more than pi/2 apart. Sines reduce any angle exactly; that of
     the half angle keeps the state's sign.
     """
+    far = np.abs(angles) > 16
+    if not far.any():
+        return angles
     half = angles / 2
-    within: NDArray[np.float64] = 2 * np.arctan2(np.sin(half), np.cos(half))
-    return np.where(np.abs(angles) > 16, within, angles)
+    return np.where(far, 2 * np.arctan2(np.sin(half), np.cos(half)), angles)
 
 
 def jacobian(
@@ -29,7 +31,7 @@ def jacobian(
     """J[i, k] = d p_i / d angles_k by the parameter-shift rule, shape (2**N, num_parameters)."""
     count, qubits = circuit.num_parameters, circuit.num_qubits
     size = count * 2**qubits * (4 if single else 8)
-    _core.require_memory(size, f"the Jacobian of {qubits} qubits by {count} angles")
+    _core.require_memory(size, f"the Jacobian of {qubits} qubits")
     columns = np.zeros((count, 2**qubits), np.float32 if single else np.float64)
     angles = reduced(angles)
     # The last RZ layer moves nothing.
