@@ -42,7 +42,7 @@ def test_draws_the_history(tmp_path, periods):
 
 
 def test_names_are_no_formulas_and_nobodys_settings_change(tmp_path):
-    config = {"config": {**CONFIG["config"], "dataset": r"a$\frac$b_$"}}
+    config = {"config": {**CONFIG["config"], "dataset": r"a$\frac$b"}}
     folder = RunFolder.create(tmp_path, "run", config)
     folder.write_checkpoint({}, {}, history(2))
     # Looked at as they are: asking for the back end by its name would choose one.

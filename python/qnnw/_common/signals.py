@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 __all__ = [
@@ -15,6 +17,7 @@ __all__ = [
     "ask_to_stop",
     "finish_first",
     "leave_at_once",
+    "leave_early",
     "nothing_left",
     "stop_asked",
     "stop_if_asked",
@@ -36,6 +39,14 @@ def leave_at_once() -> None:
     An exception would come up in the middle of an import, where anything may become of it.
     """
     _handle(lambda *_: _leave())
+
+
+def leave_early() -> None:
+    """Begin to :func:`leave_at_once` where this process is the command, and no library's user."""
+    name, words = Path(sys.argv[0]).name if sys.argv else "", " ".join(sys.orig_argv)
+    # While -m looks for the module, its package is imported under the name "-m".
+    if Path(name).stem == "qnnw" or (name == "-m" and " -m qnnw" in words):
+        leave_at_once()
 
 
 def nothing_left() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,8 +60,7 @@ class RayEngine:
     ) -> None:
         self._sweep, self._threads = sweep, threads
         size = None if capacity is None or address is not None else capacity * threads
-        # Ray puts the folder that it is started from before all that its workers import from.
-        with _folder(sweep):
+        with _undisturbed(sweep):
             ray.init(
                 # None would join what RAY_ADDRESS names, or whatever runs on this machine.
                 address=address or "local",
@@ -121,14 +121,16 @@ class RayEngine:
 
 
 @contextmanager
-def _folder(path: Path) -> Iterator[None]:
-    """Be in another folder."""
-    before = Path.cwd()
-    os.chdir(path)
+def _undisturbed(sweep: Path) -> Iterator[None]:
+    """Start Ray, which takes SIGTERM for itself, and imports first from where it is started."""
+    place, handler = Path.cwd(), signal.getsignal(signal.SIGTERM)
+    os.chdir(sweep)
     try:
         yield
     finally:
-        os.chdir(before)
+        os.chdir(place)
+        if callable(handler):  # a command's, in its main thread
+            signal.signal(signal.SIGTERM, handler)
 
 
 def _token(sweep: Path) -> str:
