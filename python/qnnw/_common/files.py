@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 import stat
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -13,6 +14,9 @@ from typing import BinaryIO
 from qnnw._common.errors import UserError
 
 __all__ = ["NotReplacedError", "append_line", "sweep_up", "write_atomically"]
+
+
+NEW_SECONDS = 1.0
 
 
 class NotReplacedError(UserError, OSError):
@@ -129,6 +133,10 @@ def _held(path: str) -> bool:
         import fcntl
 
         with open(path, "rb") as handle:  # noqa: PTH123
+            status = os.fstat(handle.fileno())
+            # A writer that has only just made it has not marked it yet.
+            if status.st_size == 0 and abs(time.time() - status.st_mtime) < NEW_SECONDS:
+                return True
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
