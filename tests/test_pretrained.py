@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -228,3 +229,91 @@ def test_nothing_unpickles():
     openers = re.compile(r"import pickle|(?<!safetensors\.)torch\.load\(|allow_pickle=True|joblib")
     for path in Path(qnnw.__file__).parent.rglob("*.py"):
         assert not openers.search(path.read_text()), path
+
+
+def rewritten(path, change):
+    """A file whose checksum is right and whose description is another."""
+    tensors, description = tensorfile.read(path)
+    change(description)
+    tensorfile.write(path, tensors, description)
+
+
+def put(*keys, value):
+    def change(description):
+        for key in keys[:-1]:
+            description = description[key]
+        description[keys[-1]] = value
+
+    return change
+
+
+ODD = {
+    "no names": put("targets", 0, "names", value=[]),
+    "names that are none": put("targets", 0, "names", value=[3]),
+    "a target that is none": put("targets", 0, value="0.weight"),
+    "no targets": put("targets", value=None),
+    "another shape": put("targets", 0, "shape", value=[2**40]),
+    "draws beyond 64 bits": put("draws", value=2**70),
+    "negative draws": put("draws", value=-1),
+    "draws that are none": put("draws", value=True),
+    "no checksum of the weights": lambda description: description.pop("weights_sha256"),
+    "a field that is unknown": put("scale", value=[-1000.0, 1.0]),
+    "sums that are none": put("weights_sums", value=["a"] * 4),
+    "too few sums": put("weights_sums", value=[0.5]),
+    "a source that is none": put("source", value=[]),
+    "a kind that is none": put("source", "kind", value=["circuit"]),
+    "a map that is none": put("source", "map", value=7),
+    "many weights": put("source", "map", "num_weights", value=2**32),
+    "weights that are no number": put("source", "map", "num_weights", value="9"),
+    "many repetitions": put("source", "circuit", "reps", value=2**20),
+    "many qubits": put("source", "circuit", "num_qubits", value=30),
+    "a long scale": put("source", "scale", value=[[1.0, 2**40]]),
+    "a scale that is none": put("source", "scale", value=[1.0, 2.0]),
+    "gamma that is none": put("source", "gamma", value="a"),
+    "a subspace": put("source", value={"kind": "subspace", "layout": [[2**40, 9]], "size": 3,
+                                       "seed": 0}),
+    "a large subspace": put("source", value={"kind": "subspace", "layout": [[436, 9]],
+                                             "size": 2**40, "seed": 0}),
+    "direct weights": put("source", value={"kind": "direct", "layout": [[2**40, 9]], "seed": 0}),
+    "frozen weights": put("source", value={"kind": "frozen", "probabilities": {
+        "circuit": {"num_qubits": 30, "reps": 1, "entanglement": "linear"}, "seed": 0},
+        "map": {"num_weights": 436, "mapping": "paper", "seed": 0, "signs": "parity"},
+        "gamma": 1.0, "scale": None}),
+    "joined weights": put("source", value={"kind": "joined", "parts": [["", {"kind": "joined",
+                                                                           "parts": 3}]]}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", ODD)
+def test_odd_descriptions_are_named_and_nothing_large_is_made(tmp_path, what):
+    pretrained.save_recipe(trained(), tmp_path / "recipe")
+    template = network()
+    before = {key: tensor.clone() for key, tensor in template.state_dict().items()}
+    rewritten(tmp_path / "recipe", ODD[what])
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ModelFileError, match="recipe'"):
+        qnnw.load_recipe(tmp_path / "recipe", template)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak < 200 << 10
+    after = template.state_dict()
+    assert all(torch.equal(after[key], before[key]) for key in before)
+
+
+def test_other_weights_are_no_rounding(tmp_path):
+    pretrained.save_recipe(trained(), tmp_path / "recipe")
+    rewritten(tmp_path / "recipe", put("source", "map", "seed", value=12345))
+    template = network()
+    before = {key: tensor.clone() for key, tensor in template.state_dict().items()}
+    with pytest.raises(ModelFileError, match="makes other weights than it says"):
+        qnnw.load_recipe(tmp_path / "recipe", template)
+    after = template.state_dict()
+    assert all(torch.equal(after[key], before[key]) for key in before)
+
+
+@pytest.mark.parametrize("length", [0, 1, 2**20, 2**40, 2**63])
+def test_a_header_that_promises_more_than_the_file_is_not_read(tmp_path, length):
+    path = tmp_path / "recipe"
+    path.write_bytes(length.to_bytes(8, "little") + b"{}")
+    with path.open("r+b") as file:
+        file.truncate(2**36)  # of which the disk has a block
+    with pytest.raises(ModelFileError, match="no whole safetensors file"):
+        qnnw.load_recipe(path, network())

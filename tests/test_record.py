@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import errno
+import fcntl
+import json
+import os
+import shutil
 import subprocess
 import sys
 
@@ -134,3 +139,92 @@ except RecordError as error:
     with folder.locked():
         assert "another process works on" in other()
     assert other() == "locked\n"
+
+
+def other_run(tmp_path, folder):
+    """A run of the same sizes and other settings."""
+    other = RunFolder.create(tmp_path / "runs", "other", {"config": {"seed": 4}})
+    for run in (folder, other):
+        run.write_checkpoint(ARRAYS, STATE, HISTORY)
+        run.write_result(RESULT)
+    return other
+
+
+def test_files_of_another_run_are_refused(tmp_path, folder):
+    other = other_run(tmp_path, folder)
+    for name, read in (
+        ("checkpoint.npz", other.read_checkpoint),
+        ("checkpoint.npz", other.read_history),
+        ("result.json", other.read_result),
+    ):
+        assert read()
+        mine = (other.path / name).read_bytes()
+        shutil.copy(folder.path / name, other.path / name)
+        with pytest.raises(RecordError, match=rf"{name}' does not belong to .*config\.json"):
+            read()
+        (other.path / name).write_bytes(mine)
+
+
+def test_where_a_run_works_does_not_make_it_another(tmp_path):
+    configs = [{"seed": 3, "threads": threads, "device": "cpu"} for threads in (1, 2)]
+    runs = [RunFolder.create(tmp_path, "run", {"config": config}) for config in configs]
+    runs[0].write_result(RESULT)
+    shutil.copy(runs[0].result_path, runs[1].result_path)
+    assert runs[1].read_result() == RESULT
+
+
+def test_a_flipped_number_of_a_result_is_told(folder):
+    folder.write_result(RESULT)
+    text = folder.result_path.read_text()
+    for old, new in (('"loss": 1.0', '"loss": 1.1'), ('"gamma": null', '"gamma": 0.25')):
+        assert old in text
+        folder.result_path.write_text(text.replace(old, new))
+        with pytest.raises(RecordError, match=r"result\.json' is damaged: .* its checksum"):
+            folder.read_result()
+
+
+@pytest.mark.parametrize(
+    "gone", ["dataset", "loss", "train_accuracy", "evaluations", "num_trained", "run_dir"]
+)
+def test_a_result_that_lacks_something_is_told(folder, gone):
+    """Of release 0.1, whose results have no checksum."""
+    folder.result_path.write_text(json.dumps(RESULT))
+    assert folder.read_result() == RESULT
+    lacking = {name: value for name, value in RESULT.items() if name != gone}
+    folder.result_path.write_text(json.dumps(lacking))
+    with pytest.raises(RecordError, match=r"result\.json' is damaged: it has no"):
+        folder.read_result()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL])
+def test_a_file_system_without_locks_is_told_and_worked_on(folder, monkeypatch, number):
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.warns(UserWarning, match="a file system without locks"), folder.locked():
+        pass
+
+
+def test_a_lock_is_no_way_out_of_the_folder(tmp_path, folder):
+    (folder.path / ".lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(RecordError, match="cannot be locked"), folder.locked():
+        pass
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_what_a_killed_writer_left_goes_when_the_run_is_taken_up(folder):
+    left = folder.path / ".error.txt.0123abcd.part"
+    left.write_text("half")
+    with folder.locked():
+        assert not left.exists()
+
+
+def test_names_of_arrays_are_missed(folder):
+    """As where an archive's directory is damaged, whose own checksums are of the members."""
+    folder.write_checkpoint(ARRAYS, STATE, HISTORY)
+    with np.load(folder.checkpoint_path) as packed:
+        kept = {name: array for name, array in packed.items() if name != "signs"}
+    np.savez(folder.checkpoint_path, **kept)
+    with pytest.raises(RecordError, match="it has the arrays"):
+        folder.read_checkpoint()

@@ -16,11 +16,13 @@ from pathlib import Path
 import pytest
 
 import user_files
+from qnnw._common.documents import read_document, sealed
 from qnnw._common.drawing import canvas
 from qnnw.paper.presets import in_protocol
 from qnnw.sweep import shown
 from qnnw.sweep.coordinator import SweepListener, run_sweep
 from qnnw.sweep.engines import LocalEngine, Report
+from qnnw.sweep.events import event_line
 from qnnw.sweep.grid import parse_grid, trials_of
 from qnnw.sweep.ledger import Ledger, SweepFolder, TrialState
 from qnnw.sweep.plots import plot_sweep
@@ -254,8 +256,9 @@ def test_a_torn_line_of_the_ledger_is_passed_over(tmp_path):
     ledger = Ledger(folder)
     ledger.add("finished", first, result=result(first))
     whole = ledger.path.read_bytes()
-    for length in range(len(whole)):
-        ledger.path.write_bytes(whole + whole[:length])
+    torn = event_line({"event": "failed", "trial": second.name, "error": "x"}, 2)
+    for length in range(len(torn)):
+        ledger.path.write_bytes(whole + torn[:length])
         again = Ledger(folder)
         assert again.states[first.name].status == "finished"
         again.add("failed", second, error="x")
@@ -551,3 +554,91 @@ def test_a_ray_cluster_gives_the_same(tmp_path):
     assert "killed 1" in finished.stdout
     assert "its Ray worker is gone" in finished.stdout
     assert tables(there) == tables(here)
+
+
+def respelled(folder, change):
+    """A sweep whose checksum is right and whose trials are others."""
+    content = read_document(folder.spec_path, {2: {"format": int, "*": object}})
+    change(content)
+    folder.spec_path.write_bytes(sealed(content))
+
+
+@pytest.mark.parametrize(
+    "name", ["/tmp/victim", "../../victim", "a/b", "..", ".", "", "a\\b", "a\0b"]
+)
+def test_a_trials_name_leads_nowhere_else(tmp_path, name):
+    folder = make(tmp_path / "a" / "s", "seeds=0..1")
+    respelled(folder, lambda content: content["trials"][0].update(name=name))
+    with pytest.raises(RecordError, match=r"sweep\.json' is damaged: the trial .* no folder"):
+        SweepFolder(folder.path)
+
+
+def test_two_trials_of_one_name_are_refused(tmp_path):
+    folder = make(tmp_path / "s", "seeds=0..1")
+    name = folder.trials[1].name
+    respelled(folder, lambda content: content["trials"][0].update(name=name))
+    with pytest.raises(RecordError, match="two trials of one name"):
+        SweepFolder(folder.path)
+
+
+@pytest.mark.parametrize("link", ["trials", "trials/{name}"])
+def test_a_link_does_not_lead_a_trial_out_of_the_sweep(tmp_path, link):
+    folder = make(tmp_path / "s", f"seeds=0..0 {SHORT}")
+    (trial,) = folder.trials
+    (tmp_path / "victim").mkdir()
+    place = folder.path / link.format(name=trial.name)
+    place.parent.mkdir(exist_ok=True)
+    place.symlink_to(tmp_path / "victim")
+    engine = Pretended(None)
+    with pytest.raises(RecordError, match="a link that leads out of the sweep"):
+        run_sweep(folder, engine)
+    assert (engine.started, list((tmp_path / "victim").iterdir())) == ([], [])
+
+
+def test_a_run_of_other_settings_is_no_trials_result(tmp_path):
+    folder = make(tmp_path / "s", f"seeds=0..1 {SHORT}")
+    run_sweep(folder, local(folder))
+    for name in ("sweep.json", "ledger.jsonl"):
+        (folder.path / name).unlink()
+    again = make(folder.path, f"seeds=0..1 reps=2 {SHORT}")
+    with pytest.warns(UserWarning, match="run of other settings"):
+        states = run_sweep(again, local(again))
+    assert {state.result["reps"] for state in states.values()} == {2}
+    for trial in again.trials:
+        put_aside = again.path / "trials" / f"{trial.name}.other-1"
+        assert RunFolder(put_aside).read_result()["reps"] == 1
+
+
+@pytest.mark.parametrize(
+    ("event", "message"),
+    [
+        ({"event": "lost", "trial": "t"}, "has the event 'lost'"),
+        ({"event": ["died"], "trial": "t"}, "has the event"),
+        ({"event": "finished", "trial": "t"}, "has no 'result'"),
+        ({"event": "finished", "trial": "t", "result": 3}, "'result' of type int"),
+        ({"event": "died", "trial": "t", "rounds": "1", "reason": "x"}, "'rounds' of type str"),
+        ({"event": "again"}, "has no 'trial'"),
+        ({"event": "again", "trial": "t", "more": 1}, "'more', which is unknown"),
+    ],
+)
+def test_events_that_are_none_are_told(tmp_path, event, message):
+    folder = make(tmp_path / "s", "seeds=0..1")
+    (folder.path / "ledger.jsonl").write_bytes(sealed({**event, "number": 1}))
+    with pytest.raises(RecordError, match=f"damaged in line 1: .*{message}"):
+        folder.states()
+
+
+def test_lines_of_the_ledger_that_are_gone_twice_or_turned_are_told(tmp_path):
+    folder = make(tmp_path / "s", "seeds=0..2")
+    ledger = Ledger(folder)
+    for trial in folder.trials:
+        ledger.add("failed", trial, error="x")
+    one, two, three = ledger.path.read_bytes().splitlines(keepends=True)
+    for lines in ([one, three], [two, three], [one, one, two], [two, one, three], [one, two, two]):
+        ledger.path.write_bytes(b"".join(lines))
+        with pytest.raises(RecordError, match="lines are gone, or there twice"):
+            folder.states()
+    flipped = two.replace(b'"error": "x"', b'"error": "y"')
+    ledger.path.write_bytes(one + flipped + three)
+    with pytest.raises(RecordError, match="line 2: its content does not match its checksum"):
+        folder.states()

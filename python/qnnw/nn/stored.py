@@ -183,8 +183,9 @@ def rebuild(
                 f"{released.FORMAT} and {FORMAT}"
             )
         hold(description, _DESCRIPTION)
-        if not all(isinstance(total, float) for total in description.get("weights_sums") or ()):
-            raise ValueError("its `weights_sums` are not all real numbers")
+        sums = description.get("weights_sums")
+        if sums is not None and [type(total) for total in sums] != [float] * SUMS:
+            raise ValueError(f"its `weights_sums` are {sums}, not {SUMS} real numbers")
         draws = integer("draws", description["draws"], 0, 2**63 - 1)
         targets = _matching_targets(module, description["targets"])
         rest = _named(tensors, REST)
