@@ -38,7 +38,7 @@ ThreadsEach = Annotated[
 ]
 EngineName = Annotated[str, typer.Option(help="local: processes here; ray: a Ray cluster.")]
 Address = Annotated[
-    str | None, typer.Option(help="The Ray cluster's; default: one started on this machine.")
+    str | None, typer.Option(help="The Ray cluster's; auto: this machine's; default: a new one.")
 ]
 Retries = Annotated[
     int, typer.Option(help="How often a run whose process died is tried again without progress.")

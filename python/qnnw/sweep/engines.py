@@ -159,7 +159,10 @@ class LocalEngine:
 
     def _spawn(self) -> _Worker:
         limits = dict.fromkeys(THREAD_LIMITS, str(self._threads))
-        with self._log.open("ab") as log:
+        # A link in the log's place could lead anywhere, and a pipe would be waited for.
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+        log = os.open(self._log, flags, 0o666)
+        try:
             process = subprocess.Popen(
                 [sys.executable, "-c", WORKER, str(self._threads), *_module_path()],
                 stdin=subprocess.PIPE,
@@ -169,6 +172,8 @@ class LocalEngine:
                 text=True,
                 encoding="utf-8",
             )
+        finally:
+            os.close(log)
         worker = _Worker(process)
         worker.reader = threading.Thread(target=self._read, args=(worker,), daemon=True)
         self._workers.append(worker)
