@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from qnnw._common.checks import flag, integer, one_of, real
+from qnnw._common.checks import flag, integer, one_of, real, refuse_masked
 
 SCALARS = [np.int8, np.uint16, np.int64, np.uint64, np.intp, np.array, torch.tensor]
 
@@ -83,3 +83,10 @@ def test_flags():
 def test_decimals_are_refused():
     with pytest.raises(TypeError, match="`step`"):
         real("step", Decimal("0.5"))
+
+
+def test_masked_arrays_are_named():
+    refuse_masked(X=np.ones(3), y=[1, 2], sample_weight=None)
+    for masked in (np.ma.ones((3, 2)), np.ma.masked_array([1.0, 2.0], mask=[True, False])):
+        with pytest.raises(TypeError, match="`y` is of type MaskedArray .*fill in what is masked"):
+            refuse_masked(X=np.ones(3), y=masked)

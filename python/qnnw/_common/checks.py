@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["flag", "integer", "kind_of", "one_of", "real"]
+__all__ = ["flag", "integer", "kind_of", "one_of", "real", "refuse_masked"]
 
 
 def integer(name: str, value: Any, least: int | None = None, most: int | None = None) -> int:
@@ -126,6 +126,22 @@ def flag(name: str, value: Any) -> bool:
     if not isinstance(plain, bool):
         raise TypeError(f"`{name}` is {kind_of(value)}; it must be True or False")
     return plain
+
+
+def refuse_masked(**arrays: Any) -> None:
+    """Refuse arrays with a mask, by the arguments' names: what is below it would pass for data.
+
+    Raises
+    ------
+    TypeError
+        One of them has a mask.
+    """
+    for name, value in arrays.items():
+        if isinstance(value, np.ma.MaskedArray):
+            raise TypeError(
+                f"`{name}` is {kind_of(value)}; an array of real numbers is needed; fill in what "
+                "is masked, or leave it out"
+            )
 
 
 def kind_of(value: Any) -> str:
