@@ -14,6 +14,7 @@ Third derivatives are refused. Each is taken one by one under ``torch.func.vmap`
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -117,6 +118,11 @@ def _one_by_one(
 
 class _Function(torch.autograd.Function):
     """Takes a call, then tensors; keeps all of them."""
+
+    def __init_subclass__(cls) -> None:
+        """``vmap`` takes the entries one by one."""
+        if "vmap" not in cls.__dict__:
+            setattr(cls, "vmap", staticmethod(partial(_one_by_one, cls)))  # noqa: B010
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:  # noqa: ARG004
@@ -224,11 +230,6 @@ class Back(_Function):
         turned = Turn.apply(call, *tensors, *along)
         return tuple(a + b for a, b in zip(straight, turned, strict=True))
 
-    @staticmethod
-    def vmap(info: Any, in_dims: Any, call: Call, *tensors: Tensor) -> Any:
-        """One by one."""
-        return _one_by_one(Back, info, in_dims, call, *tensors)
-
 
 class Push(_Function):
     """J t: (call, *numbers, *tangents) -> buffers."""
@@ -253,11 +254,6 @@ class Push(_Function):
         """Refused."""
         raise _too_deep("a forward derivative of a forward derivative")
 
-    @staticmethod
-    def vmap(info: Any, in_dims: Any, call: Call, *tensors: Tensor) -> Any:
-        """One by one."""
-        return _one_by_one(Push, info, in_dims, call, *tensors)
-
 
 class Turn(_Function):
     """d(J^T u)/dn t: (call, *numbers, *cotangents, *tangents) -> change of the gradients."""
@@ -274,19 +270,11 @@ class Turn(_Function):
         return call.like(found, numbers)
 
     @staticmethod
-    def backward(ctx: Any, *outer: Tensor) -> Any:  # noqa: ARG004
+    def backward(ctx: Any, *outer: Tensor | None) -> Any:  # noqa: ARG004
         """Refused."""
         raise _too_deep("a third derivative")
 
-    @staticmethod
-    def jvp(ctx: Any, *tangents: Tensor | None) -> Any:  # noqa: ARG004
-        """Refused."""
-        raise _too_deep("a third derivative")
-
-    @staticmethod
-    def vmap(info: Any, in_dims: Any, call: Call, *tensors: Tensor) -> Any:
-        """One by one."""
-        return _one_by_one(Turn, info, in_dims, call, *tensors)
+    jvp = backward
 
 
 def _too_deep(what: str) -> RuntimeError:

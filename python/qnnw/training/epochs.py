@@ -12,10 +12,8 @@ from numpy.typing import NDArray
 
 from qnnw._common.extras import needs
 from qnnw._common.seeds import derived_seed
-from qnnw.data.datasets import Dataset
 from qnnw.optim.derivative_free import NonFiniteLossError
 from qnnw.optim.schedules import one_cycle
-from qnnw.training.config import TrainConfig
 from qnnw.training.evaluation import Evaluation
 from qnnw.training.gradient import BatchGradient
 from qnnw.training.optimizers import EigenAdam
@@ -24,7 +22,6 @@ from qnnw.training.trainer import Point, Reporter, Trainer, packed_buffers, unpa
 
 with needs("train", "qnnw.training.epochs"):
     import torch
-    from torch import nn
 
 __all__ = ["EpochTrainer"]
 
@@ -57,14 +54,9 @@ class EpochTrainer(Trainer):
     :class:`qnnw.training.trainer.Trainer`.
     """
 
-    def __init__(
-        self,
-        config: TrainConfig,
-        data: Dataset | None = None,
-        network: nn.Module | None = None,
-    ) -> None:
-        super().__init__(config, data, network)
+    def _set_up(self) -> None:
         self.steps = 0
+        config = self.config
         assert isinstance(config.optimizer, EigenAdam)
         self.budget = config.optimizer
         self.peak_lr = self.budget.peak_lr(sum(len(self.groups[name].start) for name in self.many))

@@ -11,15 +11,13 @@ from numpy.typing import NDArray
 
 from qnnw._common.extras import needs
 from qnnw._common.seeds import derived_seed
-from qnnw.data.datasets import Dataset
 from qnnw.optim.derivative_free import Cobyla as CobylaMethod
 from qnnw.optim.derivative_free import NelderMead, Optimizer
-from qnnw.training.config import TrainConfig
 from qnnw.training.optimizers import Cobyla, Spsa
 from qnnw.training.trainer import Point, Reporter, Trainer
 
 with needs("train", "qnnw.training.periods"):
-    from torch import nn
+    pass
 
 __all__ = ["PeriodTrainer"]
 
@@ -38,13 +36,8 @@ class PeriodTrainer(Trainer):
     :class:`qnnw.training.trainer.Trainer`.
     """
 
-    def __init__(
-        self,
-        config: TrainConfig,
-        data: Dataset | None = None,
-        network: nn.Module | None = None,
-    ) -> None:
-        super().__init__(config, data, network)
+    def _set_up(self) -> None:
+        config = self.config
         assert isinstance(config.optimizer, Spsa)
         self.budget = config.optimizer
         self.evaluations = 0

@@ -122,30 +122,9 @@ def start(
     reporter: Reporter | None = None,
     given: Given = NOTHING,
 ) -> dict[str, Any]:
-    """Train from the beginning, in a new run folder.
+    """Train from the beginning, in a new run folder, by settings alone: see :func:`train`.
 
-    Parameters
-    ----------
-    config
-        The settings; :func:`qnnw.training.presets.preset` has some.
-    out
-        Parent of the run folders.
-    reporter
-        Hears how it goes.
-    given
-        Data and network that no settings can make.
-
-    Returns
-    -------
-    dict
-        The content of ``result.json``.
-
-    Raises
-    ------
-    TypeError, ValueError, qnnw.data.datasets.DatasetError
-        The settings or the data cannot be used; nothing is written.
-    qnnw.optim.derivative_free.NonFiniteLossError
-        The loss became NaN or infinite; finished rounds are kept.
+    ``given`` are data and network that no settings can make.
     """
     trainer = make_trainer(config, given)
     stamp = time.strftime("%Y%m%d-%H%M%S")
@@ -169,23 +148,13 @@ def train_at(
     config
         The settings; where the folder has a run already, they must be that run's, but for
         ``threads``, ``device`` and ``data_dir``.
-    reporter
-        Hears how it goes.
-    given
+    reporter, given
         As for :func:`start`.
-
-    Returns
-    -------
-    dict
-        The content of ``result.json``.
 
     Raises
     ------
-    TypeError, ValueError
-    qnnw.data.datasets.DatasetError, qnnw.optim.derivative_free.NonFiniteLossError
-        As for :func:`start`.
     qnnw.training.record.RecordError
-        The folder has another run, is damaged, or is in use.
+        The folder has another run, is damaged, or is in use; and as :func:`train`.
     """
     path, config = Path(path), _resolved(config)
     if (path / "config.json").is_file():

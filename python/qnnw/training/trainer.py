@@ -116,6 +116,11 @@ class Trainer(ABC):
         start = {name: group.start for name, group in self.groups.items()}
         self.best = Point(start, draw=0, loss=math.inf)
         self.history: list[dict[str, Any]] = []
+        self._set_up()
+
+    @abstractmethod
+    def _set_up(self) -> None:
+        """What the rounds need besides."""
 
     def _evaluator(self, inputs: torch.Tensor, labels: torch.Tensor) -> Evaluator:
         return Evaluator(

@@ -236,7 +236,26 @@ class FrozenSource(_Exact):
         return f"{self.num_weights} weights from frozen probabilities and gamma"
 
 
-class SubspaceSource(_Exact):
+class _Linear(_Exact):
+    """A source whose one group moves the weights linearly, from those at 0."""
+
+    _at_zero: Vector | float = 0.0
+
+    def jvp(self, parameters: Parameters, tangents: Parameters) -> Array:  # noqa: ARG002
+        """The tangent's own weights, but for those at 0."""
+        return self.forward(tangents)[0] - self._at_zero
+
+    def hvp(
+        self,
+        parameters: Parameters,
+        cotangent: ArrayLike,  # noqa: ARG002
+        tangents: Parameters,  # noqa: ARG002
+    ) -> dict[str, Vector]:
+        """0."""
+        return {name: np.zeros(len(numbers)) for name, numbers in parameters.items()}
+
+
+class SubspaceSource(_Linear):
     """w = w0 + P z: P's columns are independent random directions of length 1 (Li et al. 2018).
 
     The one group is ``"coordinates"``, z, shape (n,), which starts at 0.
@@ -255,15 +274,15 @@ class SubspaceSource(_Exact):
         self.layout, self.size = _as_layout(layout), integer("size", size, 1)
         self.seed = int(seed_to_int(seed))
         rng = _rng(self.seed)
-        self._origin = usual_weights(self.layout, rng)
-        columns = rng.normal(size=(len(self._origin), self.size))
+        self._at_zero = origin = usual_weights(self.layout, rng)
+        columns = rng.normal(size=(len(origin), self.size))
         # In torch, whose products keep to one thread here as NumPy's would not.
         self._basis = torch.from_numpy(columns / np.linalg.norm(columns, axis=0))
 
     @property
     def num_weights(self) -> int:
         """Number of weights, M."""
-        return len(self._origin)
+        return sum(numel for numel, _ in self.layout)
 
     @property
     def groups(self) -> Mapping[str, Group]:
@@ -279,21 +298,8 @@ class SubspaceSource(_Exact):
                 result: Vector = (matrix @ values).numpy()
             return result
 
-        made: Vector = self._origin + product(self._basis, parameters["coordinates"])
+        made: Vector = self._at_zero + product(self._basis, parameters["coordinates"])
         return made, lambda cotangent: {"coordinates": product(self._basis.T, cotangent)}
-
-    def jvp(self, parameters: Parameters, tangents: Parameters) -> Array:  # noqa: ARG002
-        """P times the tangent."""
-        return self.forward(tangents)[0] - self._origin
-
-    def hvp(
-        self,
-        parameters: Parameters,
-        cotangent: ArrayLike,  # noqa: ARG002
-        tangents: Parameters,  # noqa: ARG002
-    ) -> dict[str, Vector]:
-        """0: the weights are affine in the coordinates."""
-        return {"coordinates": np.zeros_like(np.asarray(parameters["coordinates"], np.float64))}
 
     def describe(self) -> Description:
         """Layout, size and seed."""
@@ -319,7 +325,7 @@ class SubspaceSource(_Exact):
         return f"{self.num_weights} weights from {self.size} coordinates of a random subspace"
 
 
-class DirectSource(_Exact):
+class DirectSource(_Linear):
     """The weights themselves: the one group is ``"values"``, shape (M,).
 
     Parameters
@@ -361,19 +367,6 @@ class DirectSource(_Exact):
         if made.shape != self._start.shape:
             raise ValueError(f"`values` has shape {made.shape}; it must be {self._start.shape}")
         return made, lambda cotangent: {"values": np.array(cotangent, dtype=np.float64)}
-
-    def jvp(self, parameters: Parameters, tangents: Parameters) -> Array:  # noqa: ARG002
-        """The tangent itself."""
-        return np.array(tangents["values"], dtype=np.float64)
-
-    def hvp(
-        self,
-        parameters: Parameters,
-        cotangent: ArrayLike,  # noqa: ARG002
-        tangents: Parameters,  # noqa: ARG002
-    ) -> dict[str, Vector]:
-        """0: the weights are the values."""
-        return {"values": np.zeros_like(np.asarray(parameters["values"], np.float64))}
 
     def describe(self) -> Description:
         """Layout and seed; the start only where it was given."""
