@@ -126,6 +126,8 @@ class EfficientSU2:
             Their shape is wrong, or one is NaN or infinite.
         MemoryError
             The state does not fit in memory; the message says how many GiB it needs.
+        RuntimeError
+            The system refuses to start the threads that are asked for.
         """
         return self._core.statevector(angles, is_single(dtype))
 
@@ -191,7 +193,8 @@ class EfficientSU2:
         The function is that of :meth:`probabilities_vjp` at these angles, but the forward evolution
         is not done again: up to 16 qubits the states of all layers wait in memory, (L + 1) 2^N
         complex numbers. For more qubits only the last state does, and a second call of the function
-        evolves once more.
+        evolves once more; so does a call that comes while another is under way, from a thread, a
+        signal handler or a lazy array: none waits for another.
 
         Parameters
         ----------

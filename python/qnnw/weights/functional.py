@@ -60,6 +60,8 @@ def generate_weights(
         An argument is of the wrong kind, shape or value.
     MemoryError
         The state does not fit in memory; the message says how many GiB it needs.
+    RuntimeError
+        The system refuses to start the threads that are asked for.
     """
     core, number = _core_ansatz(ansatz), None if seed is None else seed_to_int(seed)
     return _core.generate_weights(
