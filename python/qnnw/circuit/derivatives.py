@@ -15,8 +15,8 @@ __all__ = ["fisher", "jacobian", "reduced"]
 def reduced(angles: NDArray[np.float64]) -> NDArray[np.float64]:
     """The same rotations by angles of at most 16, which pi/2 can be added to without loss.
 
-    Beyond 1e16 neighbouring floats are more than pi/2 apart. Sines reduce any angle exactly; that of
-    the half angle keeps the state's sign.
+    Beyond 1e16 neighbouring floats are more than pi/2 apart. Sines reduce any angle exactly; that
+    of the half angle keeps the state's sign.
     """
     far = np.abs(angles) > 16
     if not far.any():

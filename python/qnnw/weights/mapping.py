@@ -15,7 +15,7 @@ from qnnw._common.seeds import Seed, seed_to_int
 
 __all__ = ["WeightMap", "probs_to_weights"]
 
-# Maps that are alive, by what they are drawn from: a copy of one, pickled or deep, is not drawn anew.
+# Maps that are alive, by what they are drawn from: copies of one, pickled or deep, share it.
 _DRAWN: WeakValueDictionary[tuple[int, int, str, str], _core.WeightMap] = WeakValueDictionary()
 
 
