@@ -88,5 +88,5 @@ def test_decimals_are_refused():
 def test_masked_arrays_are_named():
     refuse_masked(X=np.ones(3), y=[1, 2], sample_weight=None)
     for masked in (np.ma.ones((3, 2)), np.ma.masked_array([1.0, 2.0], mask=[True, False])):
-        with pytest.raises(TypeError, match="`y` is of type MaskedArray .*fill in what is masked"):
+        with pytest.raises(TypeError, match=r"`y` is of type MaskedArray .*fill in what is masked"):
             refuse_masked(X=np.ones(3), y=masked)

@@ -91,6 +91,18 @@ def test_a_run_whose_reader_leaves_goes_on(quiet, tmp_path):
     assert only_run(tmp_path).read_result()["periods"] == 30
 
 
+def test_a_pipe_that_does_not_block_is_waited_for():
+    script = "from qnnw._common.streams import settle_streams\nsettle_streams()\nprint('a' * 10**6)"
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with subprocess.Popen([sys.executable, "-c", script], stdout=writer) as process:
+        os.close(writer)
+        time.sleep(2.0)
+        with os.fdopen(reader, "rb") as file:
+            assert file.read() == b"a" * 10**6 + b"\n"
+    assert process.returncode == 0
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 def test_terminals_of_few_letters(encoding, tmp_path):
     few = {**os.environ, "PYTHONIOENCODING": encoding}
@@ -273,6 +285,36 @@ def test_one_signal_lets_a_sweeps_rounds_be_written(group, number, tmp_path):
     for run in map(RunFolder, tmp_path.glob("trials/*")):
         assert len(run.read_history()) == len(run.read_checkpoint()[2]) >= 1
     assert "Traceback" not in (tmp_path / "workers.log").read_text()
+
+
+@pytest.mark.slow
+def test_two_signals_stop_a_sweep_at_once(tmp_path):
+    settings = ["--optimizer", "cobyla", "--periods", "1", "--angle-evals", "1000000"]
+    with started("sweep", "iris", *settings, "--grid", "seeds=0..1", "--out", tmp_path) as process:
+        while len(list(tmp_path.glob("trials/*/config.json"))) < 2:
+            time.sleep(0.1)
+        time.sleep(5.0)  # both are in their first round
+        workers = children(process.pid)
+        process.send_signal(signal.SIGTERM)
+        read_until(process, "stopping after the rounds")
+        time.sleep(1.0)
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        before = time.monotonic()
+        assert "qnnw sweep --out" in process.stderr.read()
+        assert process.wait(timeout=60) == 130
+        assert time.monotonic() - before < 10
+    assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/tmp/elsewhere")])
+def test_the_workers_log_is_a_plain_file(make, tmp_path):
+    make(tmp_path / "workers.log")
+    finished = qnnw(*SWEEP, "--grid", GRID, "--out", tmp_path)
+    assert finished.returncode == 1
+    assert finished.stderr.splitlines()[-1].startswith("error: ")
+    assert "workers.log" in finished.stderr
+    assert not Path("/tmp/elsewhere").exists()
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ import contextlib
 import errno
 import io
 import os
+import select
 import sys
 import unicodedata
 from typing import Any
@@ -52,7 +53,10 @@ class _Forgiving(io.FileIO):
 
     def write(self, content: Any) -> int:
         try:
-            return super().write(content)
+            # A full pipe that whoever shares it has set not to block is waited for all the same.
+            while (written := super().write(content)) is None:
+                select.select((), (self,), ())
+            return written
         except OSError as error:
             self.lost = self.lost or error
             return memoryview(content).nbytes

@@ -55,9 +55,9 @@ class Lines(Stoppable):
 
     def estimated(self, seconds: float) -> None:
         """Say how long it will take, if that is long."""
+        super().estimated(seconds)
         if seconds >= LONG_SECONDS:
             self.say(f"estimated time: {duration(seconds)}")
-        super().estimated(seconds)
 
     def round_finished(self, line: dict[str, Any]) -> None:
         """Print the round's line."""
