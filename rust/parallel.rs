@@ -33,8 +33,11 @@ impl Pool {
             Ok(())
         };
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).spawn_handler(start);
-        let pool = Some(pool.build().map_err(|_| Error::Threads(threads))?);
-        Ok(Self { pool, threads: started })
+        let built = pool.build();
+        // Where some were refused, those that started end, and are waited for as this is dropped.
+        let mut made = Self { pool: None, threads: started };
+        made.pool = Some(built.map_err(|_| Error::Threads(threads))?);
+        Ok(made)
     }
 }
 
