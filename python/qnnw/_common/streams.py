@@ -52,14 +52,19 @@ class _Forgiving(io.FileIO):
     lost: OSError | None = None
 
     def write(self, content: Any) -> int:
+        left = memoryview(content).cast("B")
+        size = len(left)
         try:
-            # A full pipe that whoever shares it has set not to block is waited for all the same.
-            while (written := super().write(content)) is None:
-                select.select((), (self,), ())
-            return written
+            # All of it, as without a buffer (-u) nobody asks again; and a full pipe that does not
+            # block is waited for.
+            while left:
+                written = super().write(left)
+                if written is None:
+                    select.select((), (self,), ())
+                left = left[written or 0 :]
         except OSError as error:
             self.lost = self.lost or error
-            return memoryview(content).nbytes
+        return size
 
 
 def _sturdy(stream: Any) -> Any:
