@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 
 from qnnw.training.config import TrainConfig, all_settings
 from qnnw.training.legacy import upgraded
-from qnnw.training.optimizers import OPTIMIZERS, Adam, Cobyla, EigenAdam, optimizer_named
+from qnnw.training.optimizers import (
+    OPTIMIZERS,
+    Adam,
+    Cobyla,
+    EigenAdam,
+    optimizer_named,
+    optimizer_of,
+)
 from qnnw.training.presets import preset, settings_table
 from qnnw.training.settings import parsed, settings_of
 
@@ -188,3 +195,18 @@ def test_the_best_map_is_everybodys_default():
     assert not torch.equal(paper.module.weight, plain.module.weight)
     for preset_of_paper in PRESETS.values():
         assert {name: getattr(preset_of_paper, name) for name in PAPER} == PAPER
+
+
+@pytest.mark.parametrize(
+    ("names", "optimizer"),
+    [
+        ((), None),
+        (("reps", "seed"), None),
+        (("epochs", "lr"), None),
+        (("periods",), "cobyla"),
+        (("reps", "angle_evals", "rotate"), "cobyla"),
+        (("periods", "epochs"), None),
+    ],
+)
+def test_settings_tell_their_optimizer(names, optimizer):
+    assert optimizer_of(names) == optimizer

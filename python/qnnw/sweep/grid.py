@@ -13,7 +13,7 @@ from typing import Any
 from qnnw.data import registry
 from qnnw.sweep.ledger import Trial
 from qnnw.training.config import TrainConfig, all_settings
-from qnnw.training.optimizers import OPTIMIZERS
+from qnnw.training.optimizers import OPTIMIZERS, optimizer_of
 from qnnw.training.presets import preset
 from qnnw.training.settings import Setting, parsed
 
@@ -117,12 +117,13 @@ def trials_of(
         raise ValueError(f"`{twice}` is {fixed[twice]!r}, and the grid has it too; name it once")
     dataset = _absolute("dataset", dataset)
     varied = [name for name, values in axes.items() if len(values) > 1]
+    implied = optimizer_of([*axes, *fixed])
     trials = []
     for combination in itertools.product(*axes.values()):
         settings = {**fixed, **dict(zip(axes, combination, strict=True))}
         place = {name: settings[name] for name in varied}
         changed = {name: _absolute(name, value) for name, value in settings.items()}
-        config = base(dataset, changed.pop("optimizer", None)).changed(**changed)
+        config = base(dataset, changed.pop("optimizer", None) or implied).changed(**changed)
         trials.append(Trial(trial_name(place), place, config.to_dict()))
     counts = Counter(trial.name for trial in trials)
     shared = next((name for name, count in counts.items() if count > 1), None)

@@ -6,6 +6,7 @@ loss alone, in periods of evaluations.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -27,6 +28,7 @@ __all__ = [
     "OptimizerConfig",
     "Spsa",
     "optimizer_named",
+    "optimizer_of",
 ]
 
 # The default peak learning rate: a step moves every number by about that much, and the fewer there
@@ -161,6 +163,18 @@ class CobylaFast(Cobyla):
 OPTIMIZERS: dict[str, type[OptimizerConfig]] = {
     kind.name: kind for kind in (EigenAdam, Adam, Cobyla, CobylaFast, Spsa)
 }
+
+
+def optimizer_of(names: Iterable[str]) -> str | None:
+    """The first optimiser that has all those of these settings that are an optimiser's.
+
+    ``None`` where EigenAdam has them, which is everybody's default, or where no optimiser has.
+    """
+    every = {name for kind in OPTIMIZERS.values() for name in settings_of(kind)}
+    own = every & set(names)
+    found = (name for name, kind in OPTIMIZERS.items() if own <= set(settings_of(kind)))
+    name = next(found, None)
+    return None if name == EigenAdam.name else name
 
 
 def optimizer_named(name: str, settings: dict[str, Any] | None = None) -> OptimizerConfig:
