@@ -349,3 +349,12 @@ def test_ray_joins_no_cluster_and_takes_no_module_from_the_folder(tmp_path):
         command=[sys.executable, "-c", COMMAND], cwd=tmp_path, env=nowhere,
     )  # fmt: skip
     assert finished.returncode == 0, finished.stdout + finished.stderr
+
+
+def test_interrupted_while_the_package_itself_is_imported():
+    script = AT_IMPORT.replace("sys.argv[1]", "'numpy'").replace("sys.argv[2]", "'SIGINT'")
+    script = 'import sys\nsys.argv[0] = "qnnw"\n' + script.replace(
+        "sys.argv[1:] = sys.argv[3:]\n", ""
+    )
+    finished = qnnw("--help", command=[sys.executable, "-c", script])
+    assert (finished.returncode, finished.stdout, finished.stderr) == (130, "", "interrupted\n")

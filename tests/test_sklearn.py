@@ -253,3 +253,18 @@ def test_the_papers_map_by_name():
     assert settings["epochs"] == 5
     assert QuantumTrainRegressor.paper().get_params()["mapping"] == "paper"
     assert "class_weight" not in QuantumTrainRegressor().get_params()
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit", "predict", "predict_proba", "score"])
+def test_masked_samples_are_refused_by_name(method):
+    x, y = load_iris(return_X_y=True)
+    masked = np.ma.masked_greater(x, 5.0)
+    model = QuantumTrainClassifier(reps=1, epochs=1).fit(x, y)
+    call = getattr(model, method)
+    with pytest.raises(TypeError, match="`X` is of type MaskedArray"):
+        call(masked) if method.startswith("predict") else call(masked, y)
+    if "fit" in method:
+        with pytest.raises(TypeError, match="`y` is of type MaskedArray"):
+            call(x, np.ma.masked_equal(y, 1))
+        with pytest.raises(TypeError, match="`sample_weight` is of type MaskedArray"):
+            call(x, y, sample_weight=np.ma.masked_equal(np.ones(len(y)), 1))

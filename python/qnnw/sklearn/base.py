@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from qnnw._common.checks import flag, integer, one_of, real
+from qnnw._common.checks import flag, integer, one_of, real, refuse_masked
 from qnnw._common.devices import as_device
 from qnnw._common.extras import needs
 from qnnw._common.seeds import derived_seed
@@ -230,6 +230,7 @@ class QuantumTrainEstimator(BaseEstimator, ABC):  # type: ignore[misc]
     def _samples(
         self, x: Any, y: Any, given: ArrayLike | None, reset: bool
     ) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.float64] | None]:
+        refuse_masked(X=x, y=y, sample_weight=given)
         features, targets = self._validated(x, y, reset)
         if given is None:
             return merged(features, targets, None)
@@ -386,6 +387,7 @@ class QuantumTrainEstimator(BaseEstimator, ABC):  # type: ignore[misc]
 
     def _outputs(self, x: ArrayLike) -> Tensor:
         check_is_fitted(self)
+        refuse_masked(X=x)
         features = validate_data(self, x, reset=False)
         with torch.no_grad():
             outputs: Tensor = self.network_(self._inputs(features)).to("cpu", torch.float64)

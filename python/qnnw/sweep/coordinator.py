@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 import warnings
 from collections import deque
 
@@ -94,12 +95,15 @@ def run_sweep(
 
 
 def _draw(folder: SweepFolder) -> None:
-    """The pictures, if they can be drawn: without matplotlib the tables are enough."""
+    """The pictures, if they can be drawn: the tables are enough."""
     try:
         from qnnw.sweep.plots import plot_sweep
+
+        plot_sweep(folder.path)
     except MissingExtraError:
         return
-    plot_sweep(folder.path)
+    except Exception as error:  # the numbers are worth more than their picture
+        print(f"no picture of {str(folder.path)!r}: {error}", file=sys.stderr)
 
 
 def _put_aside(folder: RunFolder) -> None:

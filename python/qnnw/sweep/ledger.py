@@ -173,8 +173,9 @@ class SweepFolder:
             A link leads out of the sweep.
         """
         path = self.path / "trials" / trial.name
-        if not path.resolve().is_relative_to(self.path.resolve()):
-            raise RecordError(f"{str(path)!r} is a link that leads out of the sweep's folder")
+        for place in (path.parent, path):
+            if place.is_symlink() and not place.resolve().is_relative_to(self.path.resolve()):
+                raise RecordError(f"{str(place)!r} is a link that leads out of the sweep's folder")
         return path
 
     def finished_rounds(self, trial: Trial) -> int:

@@ -8,6 +8,7 @@ settings needs no torch.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import types
 from collections.abc import Iterable
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -108,6 +109,11 @@ class Setting:
 
 def settings_of(kind: type) -> dict[str, Setting]:
     """The settings that a dataclass declares, by name."""
+    return dict(_declared(kind))
+
+
+@functools.cache
+def _declared(kind: type) -> dict[str, Setting]:
     hints = get_type_hints(kind)
     found = {}
     for field in dataclasses.fields(kind):
