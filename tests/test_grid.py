@@ -141,3 +141,11 @@ def test_what_is_no_grid_file_is_named(text, tmp_path):
     path.write_text(text)
     with pytest.raises(ValueError, match="`grid`"):
         read_grid(path)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"[grid]\nreps = " + b"[" * 10**5, b"\0"])
+def test_what_is_no_toml_is_named_with_its_file(content, tmp_path):
+    path = tmp_path / "grid.toml"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"`grid` '.*grid\.toml' is no TOML"):
+        read_grid(path)

@@ -71,7 +71,7 @@ def read_grid(path: str | Path) -> tuple[str | None, Axes]:
     path = Path(path)
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # no UTF-8, no TOML, or nested without end
         raise ValueError(f"`grid` {str(path)!r} is no TOML: {error}") from error
     unknown = set(content) - {"dataset", "grid"}
     if unknown or not isinstance(content.get("grid"), dict):
