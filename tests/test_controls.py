@@ -17,7 +17,8 @@ from qnnw.training.presets import preset
 from qnnw.training.record import RunFolder
 from qnnw.training.runs import evaluate_run, start
 from qnnw.training.sources import source_of
-from qnnw.weights.rivals import FrozenSource, SubspaceSource
+from qnnw.weights.rivals import FrozenSource
+from qnnw.weights.subspaces import SubspaceSource
 from running import check_that_stops_change_nothing
 
 BASE = preset("iris").changed(epochs=5)

@@ -13,8 +13,10 @@ import qnnw
 from qnnw.weights import source as seam
 from qnnw.weights.circuit import CircuitSource
 from qnnw.weights.joined import JoinedSource
-from qnnw.weights.rivals import DirectSource, FrozenSource, SubspaceSource
+from qnnw.weights.mcnc import McncSource
+from qnnw.weights.rivals import DirectSource, FrozenSource
 from qnnw.weights.source import Description, WeightSource, from_description
+from qnnw.weights.subspaces import FastfoodSource, HashedSource, NetworksSource, SubspaceSource
 
 
 def scale_of(size, seed):
@@ -64,6 +66,12 @@ SOURCES = {
     "subspace": lambda size, seed: SubspaceSource([(size, 4)], 1 + seed % 7, seed),
     "direct": lambda size, seed: DirectSource([(1, 3), (size - 1, 5)], seed),
     "direct, given": lambda size, seed: DirectSource([(size, 3)], start=np.arange(size) / 7),
+    "hashed": lambda size, seed: HashedSource([(2, 4), (size - 2, 9)], 1 + seed % size, seed),
+    "fastfood": lambda size, seed: FastfoodSource([(size, 4)], 1 + seed % size, seed),
+    "networks": lambda size, seed: NetworksSource([(1, 3), (size - 1, 5)], 1 + seed % size, seed),
+    "mcnc": lambda size, seed: McncSource(
+        [(size, 4)], 1 + seed % size, inputs=1 + seed % 4, hidden=7, seed=seed
+    ),
     "joined": lambda size, seed: JoinedSource(
         {"": circuit(size - 1, seed), "rest": DirectSource([(1, 1)], seed)}
     ),

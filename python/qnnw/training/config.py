@@ -15,7 +15,9 @@ __all__ = ["FORMAT", "SOURCES", "TrainConfig", "all_settings", "one_of"]
 
 #: Of the settings in a record. 1: release 0.1, see :mod:`qnnw.training.legacy`.
 FORMAT = 2
-SOURCES = ("circuit", "frozen", "haar", "subspace", "direct")
+SOURCES = (
+    "circuit", "frozen", "haar", "subspace", "hashed", "fastfood", "networks", "mcnc", "direct",
+)  # fmt: skip
 ENTANGLEMENTS = ("linear", "reverse_linear", "circular", "full", "pairwise", "sca", "none")
 ACTIVATIONS = ("relu", "tanh", "identity")
 LOSSES = ("cross-entropy", "binary", "mse", "mae")
@@ -39,7 +41,7 @@ class TrainConfig:
     scale: str = setting(BEST["scale"], "Factor of every tensor.", choices=("none", "fan_in"))
     gamma: float = setting(BEST["gamma"], "Where the map's scale starts.", above=0)
     source: str = setting(
-        "circuit", "What makes the weights: the circuit, or a control.", choices=SOURCES
+        "circuit", "What makes the weights: the circuit, a control, or a rival.", choices=SOURCES
     )
     shots: int | None = setting(
         None, "Measurements an evaluation or step; none: exact.", least=1, most=2**40

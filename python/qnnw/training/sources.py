@@ -17,13 +17,23 @@ from qnnw.weights.source import WeightSource
 with needs("train", "qnnw.training.sources"):
     from torch import nn
 
-    from qnnw.weights.rivals import DirectSource, FrozenSource, SubspaceSource
+    from qnnw.weights.mcnc import McncSource
+    from qnnw.weights.rivals import DirectSource, FrozenSource
+    from qnnw.weights.subspaces import (
+        FastfoodSource,
+        HashedSource,
+        NetworksSource,
+        SubspaceSource,
+    )
     from qnnw.weights.targets import Target, find_targets, per_weight, scale_of
 
 __all__ = ["REST", "source_of"]
 
 #: The part of a source that trains what is no target.
 REST = "rest"
+SUBSPACES = {
+    kind.kind: kind for kind in (SubspaceSource, HashedSource, FastfoodSource, NetworksSource)
+}
 
 
 def source_of(config: TrainConfig, network: nn.Module) -> tuple[WeightSource, tuple[str, ...]]:
@@ -56,8 +66,10 @@ def _main(config: TrainConfig, targets: Sequence[Target]) -> WeightSource:
     size = sum(target.numel for target in targets)
     weight_map = WeightMap(size, config.seed, config.signs, config.mapping)
     ansatz = EfficientSU2(weight_map.num_qubits, config.reps, config.pairs)
-    if config.source == "subspace":
-        return SubspaceSource(layout, ansatz.num_parameters, config.seed)
+    if config.source in SUBSPACES:
+        return SUBSPACES[config.source](layout, ansatz.num_parameters, config.seed)
+    if config.source == "mcnc":
+        return McncSource.of_size(layout, ansatz.num_parameters, config.seed)
     scale = per_weight(targets, scale_of(targets, config.scale))
     if config.source == "frozen":
         return FrozenSource.from_circuit(

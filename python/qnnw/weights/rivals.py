@@ -2,7 +2,6 @@
 
 =====================  =============================================================================
 :class:`FrozenSource`  the map on probabilities that stay as they are: gamma alone is trained
-:class:`SubspaceSource`  w = w0 + P z: a fixed random direction for each z
 :class:`DirectSource`  the weights themselves
 =====================  =============================================================================
 """
@@ -17,8 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from qnnw._common.checks import integer, real
-from qnnw._common.extras import needs
+from qnnw._common.checks import real
 from qnnw._common.seeds import Seed, derived_seed, seed_to_int
 from qnnw.circuit.ansatz import EfficientSU2
 from qnnw.weights.circuit import usable_gamma
@@ -37,12 +35,15 @@ from qnnw.weights.settings import (
 )
 from qnnw.weights.source import Array, Description, Group, Parameters, Pullback
 
-with needs("train", "qnnw.weights.rivals"):
-    import torch
-
-    from qnnw._common.devices import one_torch_thread
-
-__all__ = ["DirectSource", "FrozenSource", "SubspaceSource", "usual_weights"]
+__all__ = [
+    "DirectSource",
+    "ExactSource",
+    "FrozenSource",
+    "LinearSource",
+    "as_layout",
+    "draws_of",
+    "usual_weights",
+]
 
 # The derived seed of a rival's own draws; those below are the shots', those above the orders'.
 DRAWS = 1 << 42
@@ -58,18 +59,20 @@ def usual_weights(layout: Layout, rng: np.random.Generator) -> Vector:
     return np.concatenate(parts)
 
 
-def _rng(seed: int) -> np.random.Generator:
+def draws_of(seed: int) -> np.random.Generator:
+    """What a source without a circuit draws from."""
     return np.random.default_rng(derived_seed(seed, DRAWS))
 
 
-def _as_layout(layout: Layout) -> tuple[tuple[int, int], ...]:
+def as_layout(layout: Layout) -> tuple[tuple[int, int], ...]:
+    """A layout, checked."""
     checked = tuple((int(numel), int(fan_in)) for numel, fan_in in layout)
     if not checked or any(numel < 1 or fan_in < 1 for numel, fan_in in checked):
         raise ValueError(f"`layout` is {layout!r}; it must be pairs (weights, fan-in) of 1 or more")
     return checked
 
 
-class _Exact(ABC):
+class ExactSource(ABC):
     """A source without a circuit: nothing is measured, no draw and no setting changes it."""
 
     shots: int | None = None
@@ -84,7 +87,7 @@ class _Exact(ABC):
         """See :class:`qnnw.weights.source.WeightSource`."""
 
 
-class FrozenSource(_Exact):
+class FrozenSource(ExactSource):
     """The map on probabilities that stay as they are: only gamma moves the weights.
 
     theta = scale * gamma * tanh(s * gamma * c), c as in
@@ -133,7 +136,7 @@ class FrozenSource(_Exact):
     def haar(cls, weight_map: WeightMap, seed: Seed = 0, **settings: Any) -> FrozenSource:
         """Those of a Haar-random state: squares of complex normal numbers, normalised."""
         number = int(seed_to_int(seed))
-        state = _rng(number).normal(size=(2, 2**weight_map.num_qubits))
+        state = draws_of(number).normal(size=(2, 2**weight_map.num_qubits))
         squares = np.square(state).sum(axis=0)
         source = cls(squares / squares.sum(), weight_map, **settings)
         source._made_by = {"haar": True, "seed": number}
@@ -236,7 +239,7 @@ class FrozenSource(_Exact):
         return f"{self.num_weights} weights from frozen probabilities and gamma"
 
 
-class _Linear(_Exact):
+class LinearSource(ExactSource):
     """A source whose one group moves the weights linearly, from those at 0."""
 
     _at_zero: Vector | float = 0.0
@@ -255,77 +258,7 @@ class _Linear(_Exact):
         return {name: np.zeros(len(numbers)) for name, numbers in parameters.items()}
 
 
-class SubspaceSource(_Linear):
-    """w = w0 + P z: P's columns are independent random directions of length 1 (Li et al. 2018).
-
-    The one group is ``"coordinates"``, z, shape (n,), which starts at 0.
-
-    Parameters
-    ----------
-    layout
-        Number of weights and fan-in of every tensor; w0 is :func:`usual_weights` of them.
-    size
-        Number of coordinates, n.
-    seed
-        Draws w0 and P.
-    """
-
-    def __init__(self, layout: Layout, size: int, seed: Seed = 0) -> None:
-        self.layout, self.size = _as_layout(layout), integer("size", size, 1)
-        self.seed = int(seed_to_int(seed))
-        rng = _rng(self.seed)
-        self._at_zero = origin = usual_weights(self.layout, rng)
-        columns = rng.normal(size=(len(origin), self.size))
-        # In torch, whose products keep to one thread here as NumPy's would not.
-        self._basis = torch.from_numpy(columns / np.linalg.norm(columns, axis=0))
-
-    @property
-    def num_weights(self) -> int:
-        """Number of weights, M."""
-        return sum(numel for numel, _ in self.layout)
-
-    @property
-    def groups(self) -> Mapping[str, Group]:
-        """The coordinates."""
-        return {"coordinates": Group(np.zeros(self.size))}
-
-    def forward(self, parameters: Parameters, draw: int = 0) -> tuple[Array, Pullback]:  # noqa: ARG002
-        """See :class:`qnnw.weights.source.WeightSource`."""
-
-        def product(matrix: torch.Tensor, vector: ArrayLike) -> Vector:
-            with one_torch_thread():
-                values = torch.from_numpy(np.array(vector, dtype=np.float64))
-                result: Vector = (matrix @ values).numpy()
-            return result
-
-        made: Vector = self._at_zero + product(self._basis, parameters["coordinates"])
-        return made, lambda cotangent: {"coordinates": product(self._basis.T, cotangent)}
-
-    def describe(self) -> Description:
-        """Layout, size and seed."""
-        layout = [list(pair) for pair in self.layout]
-        return Description(
-            {"kind": "subspace", "layout": layout, "size": self.size, "seed": self.seed}
-        )
-
-    @classmethod
-    def sizes_of(cls, description: Description) -> tuple[int, dict[str, int]]:
-        """See :func:`qnnw.weights.source.sizes_of`."""
-        settings = description.settings
-        size = sum(numel for numel, _ in _as_layout(settings["layout"]))
-        return size, {"coordinates": integer("size", settings["size"], 1)}
-
-    @classmethod
-    def from_description(cls, description: Description) -> SubspaceSource:
-        """Rebuild what :meth:`describe` gave; raises KeyError, TypeError or ValueError."""
-        settings = description.settings
-        return cls(settings["layout"], settings["size"], settings["seed"])
-
-    def __repr__(self) -> str:
-        return f"{self.num_weights} weights from {self.size} coordinates of a random subspace"
-
-
-class DirectSource(_Linear):
+class DirectSource(LinearSource):
     """The weights themselves: the one group is ``"values"``, shape (M,).
 
     Parameters
@@ -340,10 +273,10 @@ class DirectSource(_Linear):
     """
 
     def __init__(self, layout: Layout, seed: Seed = 0, *, start: ArrayLike | None = None) -> None:
-        self.layout, self.seed = _as_layout(layout), int(seed_to_int(seed))
+        self.layout, self.seed = as_layout(layout), int(seed_to_int(seed))
         self._given = start is not None
         self._start: Vector = (
-            usual_weights(self.layout, _rng(self.seed))
+            usual_weights(self.layout, draws_of(self.seed))
             if start is None
             else np.array(start, dtype=np.float64)
         )
@@ -380,7 +313,7 @@ class DirectSource(_Linear):
     @classmethod
     def sizes_of(cls, description: Description) -> tuple[int, dict[str, int]]:
         """See :func:`qnnw.weights.source.sizes_of`."""
-        size = sum(numel for numel, _ in _as_layout(description.settings["layout"]))
+        size = sum(numel for numel, _ in as_layout(description.settings["layout"]))
         return size, {"values": size}
 
     @classmethod

@@ -143,8 +143,12 @@ Rebuild = Callable[[Description], WeightSource]
 _KINDS: dict[str, tuple[str, str]] = {
     "circuit": ("qnnw.weights.circuit", "CircuitSource"),
     "frozen": ("qnnw.weights.rivals", "FrozenSource"),
-    "subspace": ("qnnw.weights.rivals", "SubspaceSource"),
+    "subspace": ("qnnw.weights.subspaces", "SubspaceSource"),
     "direct": ("qnnw.weights.rivals", "DirectSource"),
+    "hashed": ("qnnw.weights.subspaces", "HashedSource"),
+    "fastfood": ("qnnw.weights.subspaces", "FastfoodSource"),
+    "networks": ("qnnw.weights.subspaces", "NetworksSource"),
+    "mcnc": ("qnnw.weights.mcnc", "McncSource"),
     "joined": ("qnnw.weights.joined", "JoinedSource"),
 }
 _registered: dict[str, Rebuild] = {}
