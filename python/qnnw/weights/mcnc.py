@@ -49,8 +49,9 @@ class McncSource(ExactSource):
 
     Notes
     -----
-    Thrush et al. (2024), "MCNC: Manifold-Constrained Reparameterization for Neural Compression",
-    which leaves open the spreads of W2 and W3, the normalisation, and the start of alpha.
+    Thrash et al. (2025), "MCNC: Manifold-Constrained Reparameterization for Neural Compression",
+    ICLR. Ours are the spreads of W2 and W3, the factor r (there phi goes to a sphere), sigma, and
+    where alpha starts.
     """
 
     def __init__(
