@@ -222,7 +222,7 @@ def test_one_signal_lets_the_period_be_written(number, tmp_path):
 
 
 def test_two_signals_stop_at_once(tmp_path):
-    settings = ["--optimizer", "cobyla", "--periods", "1", "--angle-evals", "1000000"]
+    settings = ["--optimizer", "spsa", "--periods", "1", "--angle-evals", "1000000"]
     with started("train", "iris", *settings, "--out", tmp_path) as process:
         read_until(process, "estimated time")
         process.send_signal(signal.SIGINT)
@@ -289,7 +289,7 @@ def test_one_signal_lets_a_sweeps_rounds_be_written(group, number, tmp_path):
 
 @pytest.mark.slow
 def test_two_signals_stop_a_sweep_at_once(tmp_path):
-    settings = ["--optimizer", "cobyla", "--periods", "1", "--angle-evals", "1000000"]
+    settings = ["--optimizer", "spsa", "--periods", "1", "--angle-evals", "1000000"]
     with started("sweep", "iris", *settings, "--grid", "seeds=0..1", "--out", tmp_path) as process:
         while len(list(tmp_path.glob("trials/*/config.json"))) < 2:
             time.sleep(0.1)
