@@ -101,7 +101,7 @@ fn weights<R: Kept>(criterion: &mut Criterion) {
     group.bench_function("WeightMap::vjp", |bencher| {
         bencher.iter(|| {
             let probabilities = black_box(&probabilities);
-            map.vjp(level, probabilities, GAMMA, &cotangent, &mut pulled, &cancel).unwrap()
+            map.vjp(level, probabilities, GAMMA, &cotangent, &mut pulled, 0.0, &cancel).unwrap()
         });
     });
     group.bench_function("generate_weights", |bencher| {

@@ -121,11 +121,14 @@ pub fn generate_weights_vjp<R: Kept>(
         let mut tape = record(circuit, angles, space, &mut probabilities, run)?;
         let cotangent = &cotangents[set * weights..][..weights];
         let gamma = gammas[set % gammas.len()];
-        weights_back(circuit, map, gamma, &mut tape, &probabilities, cotangent, gradient, run)
+        let (least, tape) = (0.0, &mut tape);
+        weights_back(circuit, map, gamma, tape, &probabilities, least, cotangent, gradient, run)
     })
 }
 
 /// The way back through the map and the circuit: dL/dangles, and after them dL/dgamma.
+///
+/// For `least` see [`WeightMap::vjp`].
 #[allow(clippy::too_many_arguments)]
 pub fn weights_back<R: Real>(
     circuit: &Circuit,
@@ -133,13 +136,15 @@ pub fn weights_back<R: Real>(
     gamma: f64,
     tape: &mut Tape<R>,
     probabilities: &[R],
+    least: f64,
     cotangent: &[R],
     gradient: &mut [R],
     run: Run<'_>,
 ) -> Result<()> {
     let (angles, gamma_gradient) = gradient.split_at_mut(circuit.num_parameters());
     let mut back = memory::filled(probabilities.len(), R::default())?;
-    let by_gamma = map.vjp(run.level, probabilities, gamma, cotangent, &mut back, run.cancel)?;
+    let Run { level, cancel, .. } = run;
+    let by_gamma = map.vjp(level, probabilities, gamma, cotangent, &mut back, least, cancel)?;
     gamma_gradient[0] = R::from_f64(by_gamma);
     tape.backward(circuit, &back, angles, run)
 }

@@ -40,6 +40,9 @@ def from_arrays(size, seed):
     made = circuit(size, seed)
     arrays = (made.weight_map.first, made.weight_map.second, made.weight_map.signs)
     weight_map = qnnw.WeightMap.from_arrays(*arrays, made.weight_map.mapping)
+    if seed % 5 == 0:
+        drawn = qnnw.WeightMap(size, seed, mapping="hadamard")
+        weight_map = qnnw.WeightMap.from_arrays(*arrays, "hadamard", drawn.basis_signs)
     return CircuitSource(made.ansatz, weight_map, scale=made.scale, seed=seed)
 
 
@@ -55,8 +58,18 @@ def given_probabilities(size, seed):
     return FrozenSource(values, weight_map)
 
 
+def by_map(mapping):
+    def make(size, seed):
+        weight_map = qnnw.WeightMap(size, seed, mapping=mapping)
+        ansatz = qnnw.EfficientSU2(weight_map.num_qubits, 2)
+        return CircuitSource(ansatz, weight_map, gamma=0.8, scale=scale_of(size, seed), seed=seed)
+
+    return make
+
+
 SOURCES = {
     "circuit": circuit,
+    "hadamard": by_map("hadamard"),
     "map from arrays": from_arrays,
     "frozen": frozen,
     "probabilities": given_probabilities,

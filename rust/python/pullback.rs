@@ -20,6 +20,8 @@ struct MapEnd<R> {
     gammas: Vec<f64>,
     /// With shots, the measured frequencies.
     probabilities: Vec<R>,
+    /// The least that one counts as on the way back: a single outcome's, with shots.
+    least: f64,
 }
 
 struct Recorded<R> {
@@ -74,13 +76,23 @@ impl<R: Precision> Recorded<R> {
         run(py, 2 * ansatz.steps(self.batch), move |cancel| {
             pullback.apply(circuit, out, cancel, |set, tape, gradient, run| {
                 let cotangent = &cotangents[set * values..][..values];
-                let Some(MapEnd { map, gammas, probabilities }) = map else {
+                let Some(MapEnd { map, gammas, probabilities, least }) = map else {
                     return tape.backward(circuit, cotangent, gradient, run);
                 };
                 let gamma = gammas[set % gammas.len()];
                 let probabilities = &probabilities[set * bases..][..bases];
-                let map = &map.get().0;
-                weights_back(circuit, map, gamma, tape, probabilities, cotangent, gradient, run)
+                let (map, least) = (&map.get().0, *least);
+                weights_back(
+                    circuit,
+                    map,
+                    gamma,
+                    tape,
+                    probabilities,
+                    least,
+                    cotangent,
+                    gradient,
+                    run,
+                )
             })
         })?;
         if self.map.is_some() {
@@ -167,7 +179,7 @@ fn weights<'py, R: Precision>(
     let (sets, batch) = (inputs.sets(), inputs.batch);
     let row_bytes =
         state_bytes::<R>(circuit) / 2 + map.num_weights() as u128 * size_of::<R>() as u128;
-    let work_bytes = counts_bytes(circuit, shots);
+    let work_bytes = counts_bytes(circuit, shots) + map.feature_bytes::<R>();
     Pullback::<R>::require_memory(circuit, sets, row_bytes, work_bytes)?;
     let mut probabilities = memory::filled(sets * circuit.dimension(), R::default())?;
     let level = Level::current()?;
@@ -192,7 +204,8 @@ fn weights<'py, R: Precision>(
         Ok(pullback)
     })?;
     drop(borrow);
-    let map = MapEnd { map: weight_map.clone().unbind(), gammas, probabilities };
+    let least = shots.map_or(0.0, |shots| 1.0 / shots.shots as f64);
+    let map = MapEnd { map: weight_map.clone().unbind(), gammas, probabilities, least };
     let circuit = ansatz.clone().unbind();
     Ok((out, Recorded { circuit, batch, pullback, map: Some(map) }))
 }

@@ -47,7 +47,8 @@ fn mapped<'py, R: Precision>(
     let values = array.as_slice()?;
     let weights = map.num_weights();
     let total = weights as u128 * batch.unwrap_or(1) as u128;
-    memory::require(total * size_of::<R>() as u128, || format!("the result of {total} weights"))?;
+    let bytes = total * size_of::<R>() as u128 + map.feature_bytes::<R>();
+    memory::require(bytes, || format!("the result of {total} weights"))?;
     let level = Level::current()?;
     let out = zeros::<R>(py, &shape(batch, weights))?;
     let mut borrow = out.readwrite();
@@ -142,7 +143,8 @@ fn generated<'py, R: Precision>(
     let inputs = Inputs::new::<R>(ansatz.get(), angles, weight_map.get(), gamma)?;
     let (sets, batch) = (inputs.sets(), inputs.batch);
     let result_bytes = map.num_weights() as u128 * size_of::<R>() as u128;
-    let work_bytes = 2 * state_bytes::<R>(circuit) + counts_bytes(circuit, shots);
+    let work_bytes =
+        2 * state_bytes::<R>(circuit) + counts_bytes(circuit, shots) + map.feature_bytes::<R>();
     evolve::require_memory(circuit, sets, result_bytes, work_bytes)?;
     let out = zeros::<R>(py, &shape(batch, map.num_weights()))?;
     let mut borrow = out.readwrite();
@@ -198,7 +200,7 @@ fn vjp<'py, R: Precision>(
     check_finite(cotangents, "cotangent")?;
     // Probabilities and their cotangent take as much as one more state.
     let [kept, beside] = states_needed::<R>(circuit, Level::current()?)?;
-    let work_bytes = (kept + beside + 1) * state_bytes::<R>(circuit);
+    let work_bytes = (kept + beside + 1) * state_bytes::<R>(circuit) + map.feature_bytes::<R>();
     let columns = circuit.num_parameters() + 1;
     // As rows, and once more as the two arrays.
     let row_bytes = (2 * columns * size_of::<R>()) as u128;

@@ -61,8 +61,8 @@ class QuantumTrain(nn.Module):
     gamma
         Initial scale of the map, > 0; 1.2.
     signs, mapping
-        The map; ``"parity"`` and ``"centered"``, which trains better than the paper's
-        (docs/results.md). :meth:`paper` has the paper's.
+        The map, see :class:`qnnw.WeightMap`; ``"parity"`` and ``"centered"``, which trains better
+        than the paper's (docs/results.md). :meth:`paper` has the paper's.
     scale
         ``"fan_in"``: every target is multiplied by sqrt(2 / fan_in). Or ``"none"``.
     seed

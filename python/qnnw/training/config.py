@@ -9,6 +9,7 @@ from qnnw._common.checks import one_of
 from qnnw.data import registry
 from qnnw.training.optimizers import OPTIMIZERS, EigenAdam, OptimizerConfig, optimizer_named
 from qnnw.training.settings import Setting, checked, setting, settings_of
+from qnnw.weights.mapping import MAPPINGS
 from qnnw.weights.settings import BEST
 
 __all__ = ["FORMAT", "SOURCES", "TrainConfig", "all_settings", "one_of"]
@@ -35,7 +36,7 @@ class TrainConfig:
     reps: int = setting(26, "Repetitions of the circuit.", least=0)
     entanglement: str = setting("linear", "Of the circuit; none: no CNOTs.", choices=ENTANGLEMENTS)
     signs: str = setting("parity", "Of the map.", choices=("parity", "random"))
-    mapping: str = setting(BEST["mapping"], "The map.", choices=("paper", "centered"))
+    mapping: str = setting(BEST["mapping"], "The map.", choices=MAPPINGS)
     scale: str = setting(BEST["scale"], "Factor of every tensor.", choices=("none", "fan_in"))
     gamma: float = setting(BEST["gamma"], "Where the map's scale starts.", above=0)
     source: str = setting(

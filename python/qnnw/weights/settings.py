@@ -71,6 +71,8 @@ def described_map(weight_map: WeightMap) -> tuple[dict[str, Any], dict[str, NDAr
         "map.second": weight_map.second.astype(np.uint32),
         "map.signs": weight_map.signs.copy(),
     }
+    if weight_map.basis_signs is not None:
+        arrays["map.basis_signs"] = weight_map.basis_signs.copy()
     return settings, arrays
 
 
@@ -93,6 +95,7 @@ def map_from(settings: Mapping[str, Any], arrays: Arrays) -> WeightMap:
         arrays["map.second"].astype(np.int64),
         arrays["map.signs"],
         settings["mapping"],
+        arrays.get("map.basis_signs"),
     )
 
 
