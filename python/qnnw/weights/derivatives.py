@@ -38,7 +38,7 @@ ROUNDING = 1e-30
 
 
 def map_argument(probabilities: Vector, weight_map: WeightMap) -> Vector:
-    """x of :class:`qnnw.WeightMap`: what the map multiplies by s * gamma."""
+    """X of :class:`qnnw.WeightMap`: what the map multiplies by s * gamma."""
     if weight_map.mapping == "sqrt":
         root = np.sqrt(len(probabilities) * probabilities)
         return _gathered((root - ROOT_MEAN) / ROOT_SPREAD, weight_map)
@@ -121,7 +121,8 @@ def _gathered(values: Vector, weight_map: WeightMap) -> Vector:
     """One basis' number, or what two share."""
     alone = weight_map.first == weight_map.second
     shared = values[weight_map.first] + values[weight_map.second]
-    return shared * np.where(alone, 0.5, math.sqrt(0.5))
+    gathered: Vector = shared * np.where(alone, 0.5, math.sqrt(0.5))
+    return gathered
 
 
 def _linear(values: Vector, weight_map: WeightMap) -> Vector:

@@ -25,10 +25,10 @@ _DRAWN: WeakValueDictionary[tuple[int, int, str, str], _core.WeightMap] = WeakVa
 class WeightMap:
     """Which of the 2^N bases feed which of the M weights, and with which sign.
 
-    N = max(1, ceil(log2 M)), D = 2^N. Every basis feeds exactly one weight: D - M weights, chosen at
-    random, are fed by two bases, the others by one; but where M = 1 all maps but the paper's read
-    one of the two bases, since what both say together never changes. (The paper's single weight
-    has q = 1/2: gamma alone moves it.) A weight is
+    N = max(1, ceil(log2 M)), D = 2^N. Every basis feeds exactly one weight: D - M weights, chosen
+    at random, are fed by two bases, the others by one; but where M = 1 all maps but the paper's
+    read one of the two bases, since what both say together never changes. (The paper's single
+    weight has q = 1/2: gamma alone moves it.) A weight is
 
         theta_j = gamma tanh(u_j),    u_j = s_j gamma x_j,
 
@@ -56,11 +56,11 @@ class WeightMap:
       with every probability. r is no row of H: with sum p = 1 one entry of y would be 0 for ever.
       (Where N = 1 all signs are such rows; there y = r (D p - 1).)
 
-    Of a random state D p_b is exponential with mean 1 (Porter-Thomas). There the tanh's argument u_j
-    has, where one basis feeds the weight (two bases),
+    Of a random state D p_b is exponential with mean 1 (Porter-Thomas). There x_j, of which the tanh
+    is taken times s_j gamma, has, where one basis feeds the weight (two bases),
 
     ==========  =====================  =====================
-    map         mean of s_j u_j/gamma  standard deviation
+    map         mean of x_j            standard deviation
     ==========  =====================  =====================
     paper       1/2 (1/2)              1/2 (0.354)
     centered    0 (0)                  1 (0.707)
