@@ -14,7 +14,14 @@ from qnnw.weights import source as seam
 from qnnw.weights.circuit import CircuitSource
 from qnnw.weights.joined import JoinedSource
 from qnnw.weights.rivals import DirectSource, FrozenSource, SubspaceSource
-from qnnw.weights.source import Description, WeightSource, from_description
+from qnnw.weights.source import (
+    Description,
+    Group,
+    WeightSource,
+    from_description,
+    register_kind,
+)
+from qnnw.weights.trained import TrainedSource
 
 
 def scale_of(size, seed):
@@ -81,6 +88,55 @@ SOURCES = {
         {"": circuit(size - 1, seed), "rest": DirectSource([(1, 1)], seed)}
     ),
 }
+
+
+def fewer(how, inner):
+    """Fewer numbers of another source."""
+
+    def make(size, seed):
+        source = SOURCES[inner](size, seed)
+        many = [group.start for group in source.groups.values() if len(group.start) > 1]
+        numbers = sum(map(len, many))
+        return TrainedSource(source, 1 + seed % max(1, numbers // 2), how, seed)
+
+    return make
+
+
+def parts(size, seed):
+    """Groups of two units of step."""
+    joined = {"a": circuit(size - 2, seed), "b": Stepped(DirectSource([(2, 1)], seed))}
+    return JoinedSource(joined)
+
+
+class Stepped:
+    """A direct source whose numbers move in steps of 0.3."""
+
+    def __init__(self, source):
+        self.source = source
+
+    def __getattr__(self, name):
+        return getattr(self.source, name)
+
+    @property
+    def groups(self):
+        return {"values": Group(self.source.groups["values"].start, step=0.3)}
+
+    def describe(self):
+        described = self.source.describe()
+        return Description({**described.settings, "kind": "stepped"}, described.arrays)
+
+
+register_kind("stepped", lambda told: Stepped(DirectSource.from_description(told)))
+SOURCES |= {
+    "subset": fewer("subset", "circuit"),
+    "projected": fewer("projected", "hadamard"),
+    "tied": fewer("tied", "map from arrays"),
+    "subset of parts": lambda size, seed: TrainedSource(parts(size, seed), 3, "subset", seed),
+    "projected parts": lambda size, seed: TrainedSource(parts(size, seed), 3, "projected", seed),
+    "joined subsets": lambda size, seed: JoinedSource(
+        {"": fewer("subset", "circuit")(size - 2, seed), "rest": DirectSource([(2, 1)], seed)}
+    ),
+}
 shapes = st.tuples(st.integers(3, 70), st.integers(0, 200))
 
 
@@ -114,7 +170,7 @@ def test_it_is_rebuilt_from_its_description(kind, shape):
     parameters = moved(at_start(source), 0.1, along(source, 1))
     assert np.array_equal(again.weights(parameters), source.weights(parameters))
     assert np.array_equal(source.forward(parameters)[0], source.weights(parameters))
-    if kind not in ("map from arrays", "probabilities", "direct, given"):
+    if kind not in ("map from arrays", "tied", "probabilities", "direct, given"):
         assert set(described.arrays) <= {"scale"}, "seeds stand for what they draw"
 
 

@@ -16,6 +16,7 @@ use crate::gradient::states_needed;
 use crate::memory;
 use crate::parallel::{self, Team};
 use crate::simd::Level;
+use crate::weights::walsh;
 
 #[pyfunction]
 pub fn probs_to_weights<'py>(
@@ -68,6 +69,28 @@ fn mapped<'py, R: Precision>(
     })?;
     drop(borrow);
     Ok(out)
+}
+
+/// The transform of the Hadamard map, of one vector of float64.
+#[pyfunction]
+pub fn walsh_hadamard<'py>(values: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let py = values.py();
+    let array = floats::<f64>(values, "values")?;
+    let length = array.shape().iter().product::<usize>();
+    if array.shape().len() != 1 || !length.is_power_of_two() {
+        let need = "it must be one vector, its length a power of two";
+        return Err(Error::value("values", format!("has shape {:?}", array.shape()), need).into());
+    }
+    let level = Level::current()?;
+    let out = zeros::<f64>(py, &[length])?;
+    let mut borrow = out.readwrite();
+    let slice = borrow.as_slice_mut()?;
+    slice.copy_from_slice(array.as_slice()?);
+    run(py, length as u128 * 8, move |cancel| {
+        parallel::with_team(length, |team| walsh::transform(level, slice, team, cancel))
+    })?;
+    drop(borrow);
+    Ok(out.into_any())
 }
 
 #[pyfunction]

@@ -11,11 +11,14 @@ from qnnw.training.optimizers import OPTIMIZERS, EigenAdam, OptimizerConfig, opt
 from qnnw.training.settings import Setting, checked, setting, settings_of
 from qnnw.weights.mapping import MAPPINGS
 from qnnw.weights.settings import BEST
+from qnnw.weights.trained import HOW
 
 __all__ = ["FORMAT", "SOURCES", "TrainConfig", "all_settings", "one_of"]
 
 #: Of the settings in a record. 1: release 0.1, see :mod:`qnnw.training.legacy`.
 FORMAT = 2
+#: Settings that came after the first records of this format, and what they were then.
+LATER: dict[str, Any] = {"trained": None, "trained_how": "subset"}
 SOURCES = ("circuit", "frozen", "haar", "subspace", "direct")
 ENTANGLEMENTS = ("linear", "reverse_linear", "circular", "full", "pairwise", "sca", "none")
 ACTIVATIONS = ("relu", "tanh", "identity")
@@ -41,6 +44,12 @@ class TrainConfig:
     gamma: float = setting(BEST["gamma"], "Where the map's scale starts.", above=0)
     source: str = setting(
         "circuit", "What makes the weights: the circuit, or a control.", choices=SOURCES
+    )
+    trained: int | None = setting(
+        None, "Numbers that train, besides gamma, of all that the source has; none: all.", least=1
+    )
+    trained_how: str = setting(
+        "subset", "Some of them, a random subspace, or numbers in common.", choices=HOW
     )
     shots: int | None = setting(
         None, "Measurements an evaluation or step; none: exact.", least=1, most=2**40
@@ -75,6 +84,8 @@ class TrainConfig:
                 registry.kind_of(self.dataset)
             except ValueError as error:
                 raise ValueError(str(error).replace("`name`", "`dataset`", 1)) from None
+        if self.source in ("frozen", "haar") and self.trained is not None:
+            raise ValueError(f"`trained` is {self.trained}; of {self.source!r} gamma alone trains")
         if self.source != "circuit" and self.shots is not None:
             raise ValueError(
                 f"`shots` is {self.shots}; weights from {self.source!r} are not measured"
@@ -126,7 +137,7 @@ class TrainConfig:
         TypeError, ValueError
             It is of another format, or lacks a setting, or has one that is unknown.
         """
-        values = dict(stored)
+        values = {**LATER, **stored}
         found = values.pop("format", None)
         if found != FORMAT:
             raise ValueError(f"`format` of the settings is {found!r}; it must be {FORMAT}")

@@ -13,6 +13,7 @@ from qnnw.weights.circuit import CircuitSource
 from qnnw.weights.joined import JoinedSource
 from qnnw.weights.mapping import WeightMap
 from qnnw.weights.source import WeightSource
+from qnnw.weights.trained import TrainedSource
 
 with needs("train", "qnnw.training.sources"):
     from torch import nn
@@ -50,6 +51,13 @@ def source_of(config: TrainConfig, network: nn.Module) -> tuple[WeightSource, tu
 
 
 def _main(config: TrainConfig, targets: Sequence[Target]) -> WeightSource:
+    source = _whole(config, targets)
+    if config.trained is None:
+        return source
+    return TrainedSource(source, config.trained, config.trained_how, config.seed)
+
+
+def _whole(config: TrainConfig, targets: Sequence[Target]) -> WeightSource:
     layout = [(target.numel, target.fan_in) for target in targets]
     if config.source == "direct":
         return DirectSource(layout, config.seed)

@@ -115,7 +115,11 @@ class CircuitSource:
     def groups(self) -> Mapping[str, Group]:
         """Angles, uniform on [0, 2 pi), and gamma."""
         angles = self.ansatz.random_angles(self.seed)
-        return {"angles": Group(angles), "gamma": Group(np.array([self.gamma]), even=True)}
+        live = self.ansatz.live_angles
+        return {
+            "angles": Group(angles, live=live),
+            "gamma": Group(np.array([self.gamma]), even=True),
+        }
 
     def __setattr__(self, name: str, value: Any) -> None:
         """``shots`` and ``seed`` may be set; the rest stays: others have what follows from it."""

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from qnnw._core import walsh_hadamard
 from qnnw.circuit.ansatz import EfficientSU2
 from qnnw.circuit.derivatives import reduced
 from qnnw.weights.mapping import WeightMap
@@ -148,19 +149,14 @@ def _adjoint(by_argument: Vector, weight_map: WeightMap) -> Vector:
     np.add.at(found, weight_map.second, share * by_argument)
     if weight_map.basis_signs is not None:
         return math.sqrt(size) * weight_map.basis_signs * _transformed(found)
-    factor = {"paper": size / 2, "centered": size, "sqrt": 1}[weight_map.mapping]
-    return factor * found
+    factors = {"paper": size / 2, "centered": float(size), "sqrt": 1.0}
+    found *= factors[weight_map.mapping]
+    return found
 
 
 def _transformed(values: Vector) -> Vector:
     """H values; of two bases, for which the map has no transform, sqrt(2) values."""
-    if len(values) == 2:
-        return math.sqrt(2) * values
-    for bit in range(len(values).bit_length() - 1):
-        pairs = values.reshape(-1, 2, 1 << bit)
-        low, high = pairs[:, 0], pairs[:, 1]
-        values = np.stack([low + high, low - high], axis=1).reshape(-1)
-    return values
+    return walsh_hadamard(values) if len(values) > 2 else math.sqrt(2) * values
 
 
 def _pushed(ansatz: EfficientSU2, angles: Vector, along: Vector) -> Vector:
