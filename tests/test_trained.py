@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ import qnnw
 from qnnw.data import networks
 from qnnw.nn import QuantumTrain
 from qnnw.nn.pretrained import load_recipe, save_recipe
+from qnnw.sweep.grid import parse_grid, trials_of
 from qnnw.training.config import TrainConfig
 from qnnw.training.presets import preset
 from qnnw.training.runs import resume
@@ -277,3 +280,27 @@ def test_a_run(optimizer, tmp_path):
     )  # fmt: skip
     assert result["num_trained"] == 13
     assert resume(result["run_dir"]) == result
+
+
+def command(*words):
+    return subprocess.run(
+        [sys.executable, "-m", "qnnw", *map(str, words)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_grids_and_the_command_line(tmp_path):
+    trials = trials_of("iris", parse_grid("trained=none,20 trained_how=subset,tied"))
+    assert [trial.config["trained"] for trial in trials] == [None, None, 20, 20]
+    finished = command(
+        "train", "iris", "--trained", 20, "--trained-how", "tied", "--mapping", "sqrt",
+        "--reps", 4, "--epochs", 2, "--out", tmp_path, "--json",
+    )  # fmt: skip
+    assert finished.returncode == 0, finished.stderr
+    result = json.loads(finished.stdout.splitlines()[-1])
+    assert (result["num_trained"], result["mapping"], result["reps"]) == (21, "sqrt", 4)
+    finished = command("train", "iris", "--trained", 500, "--reps", 1, "--out", tmp_path)
+    assert finished.returncode != 0
+    assert "500" in finished.stderr

@@ -200,6 +200,8 @@ def fingerprint(source: WeightSource, targets: Sequence[Target]) -> bytes:
         sha.update(repr((source.ansatz, weight_map.mapping, factors)).encode())
         for array in (weight_map.first, weight_map.second, weight_map.signs):
             sha.update(array.tobytes())
+        if weight_map.basis_signs is not None:
+            sha.update(weight_map.basis_signs.tobytes())
     else:
         described = source.describe()
         sha.update(json.dumps(described.settings, sort_keys=True).encode())

@@ -102,10 +102,12 @@ class TrainedSource:
         self._chosen = _chosen_from({n: len(g.start) for n, g in groups.items() if not g.even})
         if not self._chosen:
             raise ValueError("`source` has no group of more than one number; there is no choice")
-        self._start = {name: groups[name].start for name in self._chosen}
+        self._start = {name: np.array(groups[name].start) for name in self._chosen}
         self._start |= _given_start(start, self._start)
-        self._live = {name: _live(groups[name]) for name in self._chosen}
-        many = sum(map(len, self._live.values()))
+        live = {name: _live(groups[name]) for name in self._chosen}
+        self._counts = {name: len(places) for name, places in live.items()}
+        self._live = {name: _places(places) for name, places in live.items()}
+        many = sum(self._counts.values())
         self.size = integer("size", size, 1)
         if self.size > many:
             raise ValueError(f"`size` is {size}; the source has {many} numbers that can change it")
@@ -212,7 +214,7 @@ class TrainedSource:
         return found
 
     def __repr__(self) -> str:
-        many = sum(map(len, self._live.values()))
+        many = sum(self._counts.values())
         return f"{self.size} trained ({self.how}) of {many} numbers: {self.source!r}"
 
     def _spread(self, parameters: Parameters, tangent: bool = False) -> dict[str, Any]:
@@ -223,11 +225,10 @@ class TrainedSource:
             raise ValueError(f"`{self.name}` has shape {values.shape}; it must be ({self.size},)")
         spread, first = self._way.spread(values, tangent), 0
         for name, start in self._start.items():
-            live = self._live[name]
-            part = spread[first : first + len(live)]
+            part = spread[first : first + self._counts[name]]
             whole = np.zeros(len(start)) if tangent else start.copy()
-            whole[live] = part if self._steps[name] == 1 else self._steps[name] * part
-            given[name], first = whole, first + len(live)
+            whole[self._live[name]] = part if self._steps[name] == 1 else self._steps[name] * part
+            given[name], first = whole, first + self._counts[name]
         return given
 
     def _brought_back(self, gradients: Mapping[str, Vector]) -> dict[str, Vector]:
@@ -237,10 +238,11 @@ class TrainedSource:
 
     def _gathered(self, vectors: Mapping[str, Vector], inverse: bool = False) -> Vector:
         """The live numbers of all groups, times their steps or over them."""
-        parts = [
-            vectors[name][live] * self._steps[name] ** (-1 if inverse else 1)
-            for name, live in self._live.items()
-        ]
+        parts = []
+        for name, live in self._live.items():
+            step = self._steps[name]
+            part = vectors[name][live]
+            parts.append(part if step == 1 else part / step if inverse else part * step)
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
@@ -359,6 +361,13 @@ def _name_of(chosen: list[str], how: str) -> str:
 
 def _live(group: Group) -> NDArray[np.intp]:
     return np.arange(len(group.start)) if group.live is None else group.live
+
+
+def _places(live: NDArray[np.intp]) -> NDArray[np.intp] | slice:
+    """A slice where one does: it is taken faster."""
+    first = int(live[0]) if len(live) else 0
+    stretch = np.arange(first, first + len(live))
+    return slice(first, first + len(live)) if np.array_equal(live, stretch) else live
 
 
 def _given_start(
