@@ -107,7 +107,8 @@ fn weights<R: Kept>(criterion: &mut Criterion) {
     group.bench_function("generate_weights", |bencher| {
         bencher.iter(|| {
             let angles = black_box(&angles);
-            generate_weights(&circuit, angles, &map, &[GAMMA], None, &mut out, &cancel).unwrap();
+            generate_weights(&circuit, angles, &map, &[GAMMA][..], None, &mut out, &cancel)
+                .unwrap();
         });
     });
     group.bench_function("generate_weights_vjp", |bencher| {
@@ -117,7 +118,7 @@ fn weights<R: Kept>(criterion: &mut Criterion) {
                 &circuit,
                 angles,
                 &map,
-                &[GAMMA],
+                &[GAMMA][..],
                 &cotangent,
                 &mut gradient,
                 &cancel,

@@ -127,7 +127,17 @@ class Stepped:
 
 
 register_kind("stepped", lambda told: Stepped(DirectSource.from_description(told)))
+
+
+def tensors(size, seed):
+    """A gamma for every stretch of three weights."""
+    made = by_map("centered")(size, seed)
+    stretches = [3] * (size // 3) + ([size % 3] if size % 3 else [])
+    return CircuitSource(made.ansatz, made.weight_map, tensors=stretches, seed=seed)
+
+
 SOURCES |= {
+    "tensors": tensors,
     "subset": fewer("subset", "circuit"),
     "projected": fewer("projected", "hadamard"),
     "tied": fewer("tied", "map from arrays"),

@@ -53,25 +53,49 @@ impl WeightMap {
         assert_eq!(probabilities.len(), 1 << self.num_qubits);
         assert_eq!(weights.len(), self.num_weights());
         match self.features(level, probabilities, cancel)? {
-            Some(features) => self.squash::<R, true>(level, &features, gamma, weights, cancel),
-            None => self.squash::<R, false>(level, probabilities, gamma, weights, cancel),
+            Some(y) => self.squash::<R, true, false>(level, &y, gamma, &[], weights, cancel),
+            None => {
+                self.squash::<R, false, false>(level, probabilities, gamma, &[], weights, cancel)
+            }
         }
     }
 
-    fn squash<R: Real, const SHARED: bool>(
+    /// [`WeightMap::apply`] with a gamma for every weight.
+    pub fn apply_each<R: Real>(
+        &self,
+        level: Level,
+        probabilities: &[R],
+        gammas: &[R],
+        weights: &mut [R],
+        cancel: &Cancel,
+    ) -> Result<()> {
+        assert_eq!(probabilities.len(), 1 << self.num_qubits);
+        assert_eq!(weights.len(), self.num_weights());
+        assert_eq!(gammas.len(), self.num_weights());
+        match self.features(level, probabilities, cancel)? {
+            Some(y) => self.squash::<R, true, true>(level, &y, 1.0, gammas, weights, cancel),
+            None => {
+                self.squash::<R, false, true>(level, probabilities, 1.0, gammas, weights, cancel)
+            }
+        }
+    }
+
+    fn squash<R: Real, const SHARED: bool, const EACH: bool>(
         &self,
         level: Level,
         values: &[R],
         gamma: f64,
+        gammas: &[R],
         weights: &mut [R],
         cancel: &Cancel,
     ) -> Result<()> {
         let formula = self.formula(gamma);
         parallel::with_team(weights.len(), |team| {
             let tasks = weights.chunks_mut(TASK_AMPLITUDES).zip(self.feeds());
-            let tasks = memory::collected(tasks)?;
-            team.for_each(tasks, |(weights, feed)| {
-                level.run(Apply::<_, SHARED> { feed, formula, values, weights });
+            let tasks = memory::collected(tasks.enumerate())?;
+            team.for_each(tasks, |(task, (weights, feed))| {
+                let gammas = part::<R, EACH>(gammas, task, weights.len());
+                level.run(Apply::<_, SHARED, EACH> { feed, formula, values, gammas, weights });
                 cancel.check()
             })
         })
@@ -95,25 +119,76 @@ impl WeightMap {
         assert_eq!(probabilities.len(), 1 << self.num_qubits);
         assert_eq!(probabilities_cotangent.len(), probabilities.len());
         assert_eq!(cotangent.len(), self.num_weights());
-        let pulled = probabilities_cotangent;
+        let (pulled, none) = (probabilities_cotangent, (&[][..], &mut [][..]));
         match self.features(level, probabilities, cancel)? {
             Some(features) => {
-                let by_gamma =
-                    self.unsquash::<R, true>(level, &features, gamma, cotangent, pulled, cancel)?;
+                let by_gamma = self.unsquash::<R, true, false>(
+                    level, &features, gamma, none, cotangent, pulled, cancel,
+                )?;
                 self.features_back(level, probabilities, pulled, least, cancel)?;
                 Ok(by_gamma)
             }
+            None => self.unsquash::<R, false, false>(
+                level,
+                probabilities,
+                gamma,
+                none,
+                cotangent,
+                pulled,
+                cancel,
+            ),
+        }
+    }
+
+    /// [`WeightMap::vjp`] with a gamma for every weight, whose cotangents are written.
+    #[allow(clippy::too_many_arguments)]
+    pub fn vjp_each<R: Real>(
+        &self,
+        level: Level,
+        probabilities: &[R],
+        gammas: &[R],
+        cotangent: &[R],
+        probabilities_cotangent: &mut [R],
+        gammas_cotangent: &mut [R],
+        least: f64,
+        cancel: &Cancel,
+    ) -> Result<()> {
+        assert_eq!(probabilities.len(), 1 << self.num_qubits);
+        assert_eq!(probabilities_cotangent.len(), probabilities.len());
+        for length in [cotangent.len(), gammas.len(), gammas_cotangent.len()] {
+            assert_eq!(length, self.num_weights());
+        }
+        let (pulled, each) = (probabilities_cotangent, (gammas, gammas_cotangent));
+        match self.features(level, probabilities, cancel)? {
+            Some(features) => {
+                self.unsquash::<R, true, true>(
+                    level, &features, 1.0, each, cotangent, pulled, cancel,
+                )?;
+                self.features_back(level, probabilities, pulled, least, cancel)
+            }
             None => {
-                self.unsquash::<R, false>(level, probabilities, gamma, cotangent, pulled, cancel)
+                self.unsquash::<R, false, true>(
+                    level,
+                    probabilities,
+                    1.0,
+                    each,
+                    cotangent,
+                    pulled,
+                    cancel,
+                )?;
+                Ok(())
             }
         }
     }
 
-    fn unsquash<R: Real, const SHARED: bool>(
+    /// `each` are gammas and what takes their cotangents, both empty where one gamma serves all.
+    #[allow(clippy::too_many_arguments)]
+    fn unsquash<R: Real, const SHARED: bool, const EACH: bool>(
         &self,
         level: Level,
         values: &[R],
         gamma: f64,
+        (gammas, by_gammas): (&[R], &mut [R]),
         cotangent: &[R],
         pulled: &mut [R],
         cancel: &Cancel,
@@ -125,13 +200,32 @@ impl WeightMap {
         }
         // No basis feeds two weights, so no two tasks write the same entry.
         let pulled = Pointer::new(pulled.as_mut_ptr());
+        let each = Pointer::new(by_gammas.as_mut_ptr());
         // One sum per task, added in order: the total does not depend on the number of threads.
         let mut sums = memory::filled(cotangent.len().div_ceil(TASK_AMPLITUDES), 0.0)?;
         parallel::with_team(cotangent.len(), |team| {
             let tasks = cotangent.chunks(TASK_AMPLITUDES).zip(self.feeds()).zip(&mut sums);
-            let tasks = memory::collected(tasks)?;
-            team.for_each(tasks, |((cotangent, feed), sum)| {
-                *sum = level.run(Vjp::<_, SHARED> { feed, formula, values, cotangent, pulled });
+            let tasks = memory::collected(tasks.enumerate())?;
+            team.for_each(tasks, |(task, ((cotangent, feed), sum))| {
+                let gammas = part::<R, EACH>(gammas, task, cotangent.len());
+                let by_gammas = if EACH {
+                    // SAFETY: it has an entry for every weight, and every task has weights of its own.
+                    unsafe {
+                        let start = each.get().add(task * TASK_AMPLITUDES);
+                        std::slice::from_raw_parts_mut(start, cotangent.len())
+                    }
+                } else {
+                    &mut []
+                };
+                let each = (gammas, by_gammas);
+                *sum = level.run(Vjp::<_, SHARED, EACH> {
+                    feed,
+                    formula,
+                    values,
+                    each,
+                    cotangent,
+                    pulled,
+                });
                 cancel.check()
             })
         })?;
@@ -161,6 +255,11 @@ impl WeightMap {
     }
 }
 
+/// One task's part of what every weight has.
+fn part<R, const EACH: bool>(each: &[R], task: usize, length: usize) -> &[R] {
+    if EACH { &each[task * TASK_AMPLITUDES..][..length] } else { &[] }
+}
+
 /// The formula in every lane.
 struct Splat<V> {
     gamma: V,
@@ -187,8 +286,8 @@ impl<R: Real> Formula<R> {
 impl<V: Lanes> Splat<V> {
     /// b = gamma x. The slope is a power of two, so all is rounded as in the formula's order.
     #[inline(always)]
-    fn argument(&self, q: V) -> V {
-        self.gamma.mul(q.mul(self.slope).sub(self.offset))
+    fn argument(&self, gamma: V, q: V) -> V {
+        gamma.mul(q.mul(self.slope).sub(self.offset))
     }
 }
 
@@ -233,35 +332,41 @@ fn share<R: Real>(first: u32, second: u32) -> R {
 }
 
 /// [`WeightMap::apply`] of one task.
-struct Apply<'a, R, const SHARED: bool> {
+struct Apply<'a, R, const SHARED: bool, const EACH: bool> {
     feed: Feed<'a>,
     formula: Formula<R>,
     values: &'a [R],
+    gammas: &'a [R],
     weights: &'a mut [R],
 }
 
-impl<R: Real, const SHARED: bool> Kernel<R> for Apply<'_, R, SHARED> {
+impl<R: Real, const SHARED: bool, const EACH: bool> Kernel<R> for Apply<'_, R, SHARED, EACH> {
     type Output = ();
 
     #[inline(always)]
     unsafe fn run<V: Lanes<Real = R>>(self) {
-        let Self { feed, formula, values, weights } = self;
+        let Self { feed, formula, values, gammas, weights } = self;
         // SAFETY: the caller's promise.
         let splat = unsafe { formula.splat::<V>() };
         let (mut q, mut signs) = ([R::default(); BLOCK], [R::default(); BLOCK]);
+        let mut own = [R::default(); BLOCK];
         let mut start = 0;
         while start < weights.len() {
             let block = BLOCK.min(weights.len() - start);
             // SAFETY: `apply` holds the number of probabilities against the map.
             unsafe { feed.gather::<_, SHARED>(start, values, &mut q[..block]) };
             feed.signs(start, &mut signs[..block]);
+            if EACH {
+                own[..block].copy_from_slice(&gammas[start..][..block]);
+            }
             let mut place = 0;
             while place < block {
                 // SAFETY: the caller's promise; the buffers have a multiple of all lanes.
                 let weight = unsafe {
                     let sign = V::load(signs.as_ptr().add(place));
-                    let b = splat.argument(V::load(q.as_ptr().add(place)));
-                    tanh(b).mul(splat.gamma).mul(sign)
+                    let gamma = if EACH { V::load(own.as_ptr().add(place)) } else { splat.gamma };
+                    let b = splat.argument(gamma, V::load(q.as_ptr().add(place)));
+                    tanh(b).mul(gamma).mul(sign)
                 };
                 if place + V::COUNT <= block {
                     // SAFETY: `weights` has all lanes.
@@ -280,25 +385,27 @@ impl<R: Real, const SHARED: bool> Kernel<R> for Apply<'_, R, SHARED> {
 }
 
 /// [`WeightMap::vjp`] of one task: returns its part of gamma's cotangent.
-struct Vjp<'a, R, const SHARED: bool> {
+struct Vjp<'a, R, const SHARED: bool, const EACH: bool> {
     feed: Feed<'a>,
     formula: Formula<R>,
     values: &'a [R],
+    each: (&'a [R], &'a mut [R]),
     cotangent: &'a [R],
     pulled: Pointer<R>,
 }
 
-impl<R: Real, const SHARED: bool> Kernel<R> for Vjp<'_, R, SHARED> {
+impl<R: Real, const SHARED: bool, const EACH: bool> Kernel<R> for Vjp<'_, R, SHARED, EACH> {
     type Output = f64;
 
     #[inline(always)]
     unsafe fn run<V: Lanes<Real = R>>(self) -> f64 {
-        let Self { feed, formula, values, cotangent, pulled } = self;
+        let Self { feed, formula, values, each: (gammas, by_gammas), cotangent, pulled } = self;
         // SAFETY: the caller's promise.
         let (splat, limit) = unsafe { (formula.splat::<V>(), V::splat(R::from_f64(1e3))) };
         let half = R::from_f64(0.5);
         // q becomes dL/dq in place, and s dL/dtheta becomes a summand of dL/dgamma.
         let (mut by_q, mut by_gamma) = ([R::default(); BLOCK], [R::default(); BLOCK]);
+        let mut own = [R::default(); BLOCK];
         let mut sums = [0.0; SUMS];
         let mut start = 0;
         while start < cotangent.len() {
@@ -309,21 +416,28 @@ impl<R: Real, const SHARED: bool> Kernel<R> for Vjp<'_, R, SHARED> {
             for (signed, &cotangent) in by_gamma[..block].iter_mut().zip(&cotangent[start..]) {
                 *signed *= cotangent;
             }
+            if EACH {
+                own[..block].copy_from_slice(&gammas[start..][..block]);
+            }
             let mut place = 0;
             while place < block {
                 // SAFETY: the caller's promise; the buffers have a multiple of all lanes.
                 unsafe {
                     let signed = V::load(by_gamma.as_ptr().add(place));
-                    let b = splat.argument(V::load(by_q.as_ptr().add(place)));
+                    let gamma = if EACH { V::load(own.as_ptr().add(place)) } else { splat.gamma };
+                    let b = splat.argument(gamma, V::load(by_q.as_ptr().add(place)));
                     // The derivative is 0 long before the limit, and 0 times infinity is no number.
                     let b = limit.min(b.abs()).copysign(b);
                     let (value, derivative) = tanh_with_derivative(b);
-                    let slope = derivative.mul(splat.gamma).mul(splat.gamma).mul(splat.slope);
+                    let slope = derivative.mul(gamma).mul(gamma).mul(splat.slope);
                     slope.mul(signed).store(by_q.as_mut_ptr().add(place));
                     let summand = b.mul_add(derivative, value).mul(signed);
                     summand.store(by_gamma.as_mut_ptr().add(place));
                 }
                 place += V::COUNT;
+            }
+            if EACH {
+                by_gammas[start..][..block].copy_from_slice(&by_gamma[..block]);
             }
             for summands in by_gamma[..block].chunks(SUMS) {
                 for (sum, &summand) in sums.iter_mut().zip(summands) {
@@ -511,6 +625,51 @@ mod tests {
             for gamma in [0.03, 0.5, 4.0] {
                 check::<f64>(&map, gamma, 1e-13);
                 check::<f32>(&map, gamma, 1e-5);
+            }
+        }
+    }
+
+    #[test]
+    fn gammas_of_their_own_are_one_where_all_are() {
+        for (weights, mapping) in SIZES.into_iter().flat_map(|m| MAPPINGS.map(|rule| (m, rule))) {
+            let map = map(weights, mapping);
+            let (probabilities, cotangent) = (probabilities::<f64>(&map), cotangent::<f64>(&map));
+            let cancel = Cancel::default();
+            let several: Vec<f64> =
+                (0..weights).map(|at| [0.3, 1.7, 0.9][at as usize % 3]).collect();
+            for level in Level::available() {
+                let mut weights = vec![0.0; several.len()];
+                map.apply_each(level, &probabilities, &several, &mut weights, &cancel).unwrap();
+                let mut by_p = vec![f64::NAN; probabilities.len()];
+                let mut by_gammas = vec![f64::NAN; several.len()];
+                let out = (&mut by_p, &mut by_gammas);
+                map.vjp_each(
+                    level,
+                    &probabilities,
+                    &several,
+                    &cotangent,
+                    out.0,
+                    out.1,
+                    0.0,
+                    &cancel,
+                )
+                .unwrap();
+                let mut summed = vec![0.0; probabilities.len()];
+                for (turn, gamma) in [0.3, 1.7, 0.9].into_iter().enumerate() {
+                    let expected = applied(&map, level, &probabilities, gamma);
+                    let own = |at: &usize| at % 3 == turn;
+                    assert!((0..several.len()).filter(own).all(|at| weights[at] == expected[at]));
+                    let mut some = cotangent.clone();
+                    let others = some.iter_mut().enumerate().filter(|(at, _)| !own(at));
+                    others.for_each(|(_, entry)| *entry = 0.0);
+                    let (part, by_gamma) = pulled(&map, level, &probabilities, gamma, &some);
+                    summed.iter_mut().zip(part).for_each(|(sum, one)| *sum += one);
+                    let found: f64 = (0..several.len()).filter(own).map(|at| by_gammas[at]).sum();
+                    assert!((found - by_gamma).abs() <= 1e-10 * (1.0 + by_gamma.abs()));
+                }
+                let largest = summed.iter().fold(1.0f64, |most, one| most.max(one.abs()));
+                let pairs = by_p.iter().zip(&summed);
+                assert!(pairs.into_iter().all(|(one, sum)| (one - sum).abs() <= 1e-12 * largest));
             }
         }
     }

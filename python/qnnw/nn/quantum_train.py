@@ -60,7 +60,8 @@ class QuantumTrain(nn.Module):
     reps, entanglement
         The circuit; 26 and ``"linear"``.
     gamma
-        Initial scale of the map, > 0; 1.2.
+        Initial scale of the map, > 0; 1.2. ``"per_tensor"``: every target has a scale of its own,
+        which starts there; they are counted.
     signs, mapping
         The map, see :class:`qnnw.WeightMap`; ``"parity"`` and ``"centered"``, which trains better
         than the paper's (docs/results.md). :meth:`paper` has the paper's.
@@ -121,7 +122,7 @@ class QuantumTrain(nn.Module):
         *,
         reps: int | None = None,
         entanglement: str | _Pairs | None = None,
-        gamma: float | None = None,
+        gamma: float | str | None = None,
         signs: str | None = None,
         mapping: str | None = None,
         scale: str | None = None,

@@ -10,7 +10,7 @@ from qnnw.data import registry
 from qnnw.training.optimizers import OPTIMIZERS, EigenAdam, OptimizerConfig, optimizer_named
 from qnnw.training.settings import Setting, checked, setting, settings_of
 from qnnw.weights.mapping import MAPPINGS
-from qnnw.weights.settings import BEST
+from qnnw.weights.settings import BEST, PER_TENSOR
 from qnnw.weights.trained import HOW
 
 __all__ = ["FORMAT", "SOURCES", "TrainConfig", "all_settings", "one_of"]
@@ -18,7 +18,7 @@ __all__ = ["FORMAT", "SOURCES", "TrainConfig", "all_settings", "one_of"]
 #: Of the settings in a record. 1: release 0.1, see :mod:`qnnw.training.legacy`.
 FORMAT = 2
 #: Settings that came after the first records of this format, and what they were then.
-LATER: dict[str, Any] = {"trained": None, "trained_how": "subset"}
+LATER: dict[str, Any] = {"trained": None, "trained_how": "subset", "gammas": "one"}
 SOURCES = ("circuit", "frozen", "haar", "subspace", "direct")
 ENTANGLEMENTS = ("linear", "reverse_linear", "circular", "full", "pairwise", "sca", "none")
 ACTIVATIONS = ("relu", "tanh", "identity")
@@ -42,6 +42,9 @@ class TrainConfig:
     mapping: str = setting(BEST["mapping"], "The map.", choices=MAPPINGS)
     scale: str = setting(BEST["scale"], "Factor of every tensor.", choices=("none", "fan_in"))
     gamma: float = setting(BEST["gamma"], "Where the map's scale starts.", above=0)
+    gammas: str = setting(
+        "one", "Of the circuit's map: one scale, or one a tensor.", choices=("one", PER_TENSOR)
+    )
     source: str = setting(
         "circuit", "What makes the weights: the circuit, or a control.", choices=SOURCES
     )
@@ -86,6 +89,8 @@ class TrainConfig:
                 raise ValueError(str(error).replace("`name`", "`dataset`", 1)) from None
         if self.source in ("frozen", "haar") and self.trained is not None:
             raise ValueError(f"`trained` is {self.trained}; of {self.source!r} gamma alone trains")
+        if self.source in ("frozen", "haar") and self.gammas != "one":
+            raise ValueError(f"`gammas` is {self.gammas!r}; {self.source!r} has one scale")
         if self.source != "circuit" and self.shots is not None:
             raise ValueError(
                 f"`shots` is {self.shots}; weights from {self.source!r} are not measured"

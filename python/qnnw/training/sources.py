@@ -12,6 +12,7 @@ from qnnw.training.config import TrainConfig
 from qnnw.weights.circuit import CircuitSource
 from qnnw.weights.joined import JoinedSource
 from qnnw.weights.mapping import WeightMap
+from qnnw.weights.settings import PER_TENSOR
 from qnnw.weights.source import WeightSource
 from qnnw.weights.trained import TrainedSource
 
@@ -74,5 +75,11 @@ def _whole(config: TrainConfig, targets: Sequence[Target]) -> WeightSource:
     if config.source == "haar":
         return FrozenSource.haar(weight_map, config.seed, gamma=config.gamma, scale=scale)
     return CircuitSource(
-        ansatz, weight_map, gamma=config.gamma, scale=scale, shots=config.shots, seed=config.seed
+        ansatz,
+        weight_map,
+        gamma=config.gamma,
+        scale=scale,
+        tensors=[target.numel for target in targets] if config.gammas == PER_TENSOR else None,
+        shots=config.shots,
+        seed=config.seed,
     )

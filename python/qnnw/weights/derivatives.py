@@ -55,8 +55,8 @@ def push_argument(probabilities: Vector, weight_map: WeightMap, change: Vector) 
 
 
 def push_weights(
-    ansatz: EfficientSU2, weight_map: WeightMap, angles: Vector, gamma: float, along: Vector,
-    by_gamma: float,
+    ansatz: EfficientSU2, weight_map: WeightMap, angles: Vector, gamma: float | Vector,
+    along: Vector, by_gamma: float | Vector,
 ) -> Vector:  # fmt: skip
     """Derivative of t(angles, gamma) along (along, by_gamma), shape (M,)."""
     argument, slope, (by_probability, _) = _at(ansatz, weight_map, angles, gamma)
@@ -66,15 +66,15 @@ def push_weights(
 
 
 def turn_gradient(
-    ansatz: EfficientSU2, weight_map: WeightMap, angles: Vector, gamma: float, cotangent: Vector,
-    along: Vector, by_gamma: float,
-) -> tuple[Vector, float]:  # fmt: skip
+    ansatz: EfficientSU2, weight_map: WeightMap, angles: Vector, gamma: float | Vector,
+    cotangent: Vector, along: Vector, by_gamma: float | Vector,
+) -> tuple[Vector, float | Vector]:  # fmt: skip
     """Derivative of the gradient of sum(cotangent * t) along (along, by_gamma): a Hessian times it.
 
     Returns
     -------
-    ndarray of float64, shape of ``angles``, and float
-        The change of the gradient by the angles, and of that by gamma.
+    ndarray of float64, shape of ``angles``, and float or ndarray of shape (M,)
+        The change of the gradient by the angles, and of that by gamma, or by every weight's.
     """
     argument, slope, (by_probability, bend) = _at(ansatz, weight_map, angles, gamma)
     signs, tangent = weight_map.signs, np.tanh(argument)
@@ -96,11 +96,11 @@ def turn_gradient(
         return np.asarray(ansatz.probabilities_vjp(sets, np.ascontiguousarray(repeated)))
 
     by_angles: Vector = back + _shifted(ansatz, gradients, angles, along, len(angles))
-    return by_angles, float(in_gamma.sum())
+    return by_angles, float(in_gamma.sum()) if np.ndim(gamma) == 0 else in_gamma
 
 
 def _at(
-    ansatz: EfficientSU2, weight_map: WeightMap, angles: Vector, gamma: float
+    ansatz: EfficientSU2, weight_map: WeightMap, angles: Vector, gamma: float | Vector
 ) -> tuple[Vector, Vector, tuple[Vector | float, Vector | float]]:
     """u, sech^2 u, and the first and second derivative of what :func:`_linear` takes, by p."""
     probabilities = np.asarray(ansatz.probabilities(angles))

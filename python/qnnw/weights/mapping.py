@@ -231,7 +231,8 @@ def probs_to_weights(
     weight_map
         The map.
     gamma
-        Scale, > 0; with a batch axis also of shape (B,).
+        Scale, > 0; with a batch axis also of shape (B,), one per set of it, and without one also of
+        shape (M,), one per weight.
     dtype
         Precision of the arithmetic and of the result: ``float64`` or ``float32``.
 
