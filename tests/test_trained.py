@@ -177,6 +177,17 @@ def test_several_groups_are_one():
     assert sizes_of(few.describe()) == (90, {"numbers": 94, "a.gamma": 1})
 
 
+def test_a_choice_of_a_choice_is_rebuilt():
+    start = {"angles": np.linspace(0, 1, 60)}
+    tied = TrainedSource(circuit(), 20, "tied", 1, start=start)
+    few = TrainedSource(tied, 7, "projected", 2, start={"angles": np.linspace(1, 2, 20)})
+    again = from_description(few.describe())
+    assert set(few.describe().arrays) == {"start/angles", "source/start/angles"}
+    assert sizes_of(few.describe()) == (50, {"coordinates": 7, "gamma": 1})
+    parameters = {"coordinates": np.arange(7.0), "gamma": np.ones(1)}
+    assert np.array_equal(again.weights(parameters), few.weights(parameters))
+
+
 def test_a_descriptions_sizes_are_known_beforehand():
     few = TrainedSource(circuit(), 9, "projected")
     told = few.describe()

@@ -185,13 +185,14 @@ class TrainedSource:
             for name, values in self._start.items()
             if not np.array_equal(values, now[name].start)
         }
-        return Description(settings, {**inner.arrays, **starts})
+        inside = {f"source/{name}": array for name, array in inner.arrays.items()}
+        return Description(settings, {**inside, **starts})
 
     @classmethod
     def sizes_of(cls, description: Description) -> tuple[int, dict[str, int]] | None:
         """See :func:`qnnw.weights.source.sizes_of`."""
         settings = description.settings
-        found = sizes_of(Description(settings["source"], description.arrays))
+        found = sizes_of(Description(settings["source"], _named(description, "source/")))
         if found is None:
             return None
         chosen, size = [str(name) for name in settings["groups"]], integer("size", settings["size"])
@@ -204,10 +205,8 @@ class TrainedSource:
     def from_description(cls, description: Description) -> TrainedSource:
         """Rebuild what :meth:`describe` gave; raises KeyError, TypeError or ValueError."""
         settings = description.settings
-        own = {k: v for k, v in description.arrays.items() if k.startswith("start/")}
-        inner = {k: v for k, v in description.arrays.items() if k not in own}
-        source = from_description(Description(settings["source"], inner))
-        start = {name.removeprefix("start/"): values for name, values in own.items()}
+        source = from_description(Description(settings["source"], _named(description, "source/")))
+        start = _named(description, "start/")
         found = cls(source, settings["size"], settings["how"], settings["seed"], start=start)
         if found._chosen != settings["groups"]:
             raise ValueError(f"`groups` are {settings['groups']}; the source has {found._chosen}")
@@ -346,6 +345,12 @@ def _orthonormal(seed: int, count: int, size: int) -> Vector:
             row -= np.einsum("kn,k->n", rows[:place], along)
         row /= math.sqrt((row * row).sum())
     return rows
+
+
+def _named(description: Description, start: str) -> dict[str, NDArray[Any]]:
+    """The arrays whose names begin so, by what follows."""
+    arrays = description.arrays.items()
+    return {name.removeprefix(start): array for name, array in arrays if name.startswith(start)}
 
 
 def _chosen_from(sizes: Mapping[str, int]) -> list[str]:
