@@ -2,6 +2,7 @@
 
     python -m pip install '.[bench]'
     python benches/core.py
+    python benches/core.py --maps       # the maps, and the Hadamard one's transform; needs no peers
 
 Everything runs in this one process, the competitors in turn, with the same angles in float64.
 Qiskit runs as it is (it picks its threads itself); qulacs and qnnw run on one thread and on all.
@@ -20,8 +21,11 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+from scipy.linalg import hadamard
 
 import qnnw
+from qnnw._core import walsh_hadamard
+from qnnw.weights.mapping import MAPPINGS
 
 
 def cpu_name() -> str:
@@ -97,6 +101,35 @@ def median_seconds(calls: dict[str, Callable[[], object]], seconds: float) -> di
     return {name: statistics.median(values) for name, values in times.items()}
 
 
+def print_maps(reps: int, seconds: float) -> None:
+    """What each map costs in a step, and its whole pass beside the transform as a product."""
+    ansatz = qnnw.EfficientSU2(13, reps)
+    angles = ansatz.random_angles(0)
+    maps = {name: qnnw.WeightMap(6690, mapping=name) for name in MAPPINGS}
+    cotangent = np.random.default_rng(0).normal(size=6690)
+
+    def step(weight_map: qnnw.WeightMap) -> object:
+        _, pullback = qnnw.generate_weights_with_vjp(ansatz, angles, weight_map, 1.2)
+        return pullback(cotangent)
+
+    calls = {name: lambda one=one: step(one) for name, one in maps.items()}
+    times = median_seconds(calls, seconds)
+    print("| map | generate_weights with its way back, N = 13 | beside centered |\n|---|---|---|")
+    for name, value in times.items():
+        print(f"| {name} | {text(value)} | {value / times['centered']:.3f} |")
+    print()
+    print("| N | the transform | scipy.linalg.hadamard's product | |\n|---|---|---|---|")
+    for num_qubits in (8, 10, 13):
+        values = np.random.default_rng(0).normal(size=2**num_qubits)
+        matrix = hadamard(2**num_qubits, dtype=np.float64)
+        expected = matrix @ values
+        assert np.abs(walsh_hadamard(values) - expected).max() < 1e-9
+        # One after the other: the product leaves nothing of the transform in the cache.
+        ours = median_seconds({"": lambda v=values: walsh_hadamard(v)}, seconds / 2)[""]
+        product = median_seconds({"": lambda v=values, m=matrix: m @ v}, seconds / 2)[""]
+        print(f"| {num_qubits} | {text(ours)} | {text(product)} | {product / ours:.1f}x |")
+
+
 def text(seconds: float) -> str:
     """Seconds in the unit that suits them."""
     for unit, factor in (("s", 1.0), ("ms", 1e3)):
@@ -110,7 +143,11 @@ def main() -> None:
     parser.add_argument("--qubits", type=int, nargs="+", default=[8, 13, 16, 20])
     parser.add_argument("--reps", type=int, default=26)
     parser.add_argument("--seconds", type=float, default=5.0, help="per row")
+    parser.add_argument("--maps", action="store_true", help="the maps instead of the peers")
     options = parser.parse_args()
+    if options.maps:
+        print_maps(options.reps, options.seconds)
+        return
     import qiskit
     import qulacs
 

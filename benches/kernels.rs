@@ -101,13 +101,14 @@ fn weights<R: Kept>(criterion: &mut Criterion) {
     group.bench_function("WeightMap::vjp", |bencher| {
         bencher.iter(|| {
             let probabilities = black_box(&probabilities);
-            map.vjp(level, probabilities, GAMMA, &cotangent, &mut pulled, &cancel).unwrap()
+            map.vjp(level, probabilities, GAMMA, &cotangent, &mut pulled, 0.0, &cancel).unwrap()
         });
     });
     group.bench_function("generate_weights", |bencher| {
         bencher.iter(|| {
             let angles = black_box(&angles);
-            generate_weights(&circuit, angles, &map, &[GAMMA], None, &mut out, &cancel).unwrap();
+            generate_weights(&circuit, angles, &map, &[GAMMA][..], None, &mut out, &cancel)
+                .unwrap();
         });
     });
     group.bench_function("generate_weights_vjp", |bencher| {
@@ -117,7 +118,7 @@ fn weights<R: Kept>(criterion: &mut Criterion) {
                 &circuit,
                 angles,
                 &map,
-                &[GAMMA],
+                &[GAMMA][..],
                 &cotangent,
                 &mut gradient,
                 &cancel,

@@ -16,6 +16,8 @@ pub enum Domain {
     Signs = 3,
     /// Measurement outcomes.
     Sampling = 4,
+    /// Random signs of the bases.
+    BasisSigns = 5,
 }
 
 const MULTIPLIERS: [u64; 2] = [0xD2E7_470E_E14C_6C93, 0xCA5A_8263_9512_1157];

@@ -8,6 +8,7 @@ import numpy as np
 
 import qnnw
 import reference
+from qnnw.weights.mapping import MAPPINGS
 from strategies import WITH_PAIRS, random_pattern, spread_angles
 
 
@@ -44,8 +45,9 @@ def check_weights(worst, rng, num_weights, mapping):
     cotangent = rng.uniform(-1, 1, num_weights)
     exact = reference.probabilities(ansatz.num_qubits, 2, "linear", angles)
     rest = (weight_map.first, weight_map.second, weight_map.signs, mapping, 0.4)
-    expected = reference.weights(exact, *rest)
-    by_probabilities, by_gamma = reference.weights_vjp(exact, *rest, cotangent)
+    basis_signs = weight_map.basis_signs
+    expected = reference.weights(exact, *rest, basis_signs)
+    by_probabilities, by_gamma = reference.weights_vjp(exact, *rest, cotangent, basis_signs)
     by_angles = reference.shift_rule(ansatz.probabilities, angles, by_probabilities)
     for dtype in (np.float64, np.float32):
         name = np.dtype(dtype).name
@@ -91,7 +93,7 @@ def main():
                 pattern = random_pattern(rng, entanglement, num_qubits)
                 check_circuit(worst, rng, num_qubits, reps, pattern)
     for num_weights in (1, 2, 3, 7, 8, 15, 16, 17, 33, 131, 1025):
-        for mapping in ("paper", "centered"):
+        for mapping in MAPPINGS:
             check_weights(worst, rng, num_weights, mapping)
     same = check_batches(rng)
     print(json.dumps({"simd": qnnw.build_info()["simd"], "same": same, "worst": worst}))

@@ -98,35 +98,74 @@ def shift_rule(probabilities, angles, cotangent, indices=None) -> np.ndarray:
     return (values[: len(indices)] - values[len(indices) :]) / 2
 
 
-def weights(probabilities, first, second, signs, mapping: str, gamma: float) -> np.ndarray:
-    """Eqs. 8 and 9, and the centred map, one weight after another."""
+def walsh(bases: int) -> np.ndarray:
+    """The matrix H: -1 to the number of ones that row and column share."""
+    matrix = np.ones((1, 1))
+    while len(matrix) < bases:
+        matrix = np.kron([[1.0, 1.0], [1.0, -1.0]], matrix)
+    return matrix
+
+
+def features(probabilities, mapping: str, basis_signs=None) -> np.ndarray:
+    """What the square-root and the Hadamard map read, a number a basis."""
+    bases = probabilities.shape[-1]
+    if mapping == "sqrt":
+        return (np.sqrt(bases * probabilities) - np.sqrt(np.pi) / 2) / np.sqrt(1 - np.pi / 4)
+    centred = np.asarray(basis_signs) * (bases * probabilities - 1)
+    return centred if bases == 2 else walsh(bases) @ centred / np.sqrt(bases)
+
+
+def weights(
+    probabilities, first, second, signs, mapping: str, gamma: float, basis_signs=None
+) -> np.ndarray:
+    """Eqs. 8 and 9, and the other maps, one weight after another."""
     bases = probabilities.shape[-1]
     result = np.empty(len(first))
+    y = None
+    if mapping in ("sqrt", "hadamard"):
+        y = features(probabilities, mapping, basis_signs)
     for j in range(len(first)):
         q = probabilities[first[j]]
         if second[j] != first[j]:
             q = (probabilities[first[j]] + probabilities[second[j]]) / 2
         if mapping == "paper":
             result[j] = gamma * np.tanh(signs[j] * gamma * (bases / 2) * q)
-        else:
+        elif mapping == "centered":
             result[j] = gamma * np.tanh(signs[j] * gamma * (bases * q - 1))
+        else:
+            shared = y[first[j]]
+            if second[j] != first[j]:
+                shared = (y[first[j]] + y[second[j]]) / np.sqrt(2)
+            result[j] = gamma * np.tanh(signs[j] * gamma * shared)
     return result
 
 
 def weights_vjp(
-    probabilities, first, second, signs, mapping: str, gamma: float, cotangent
+    probabilities, first, second, signs, mapping: str, gamma: float, cotangent, basis_signs=None
 ) -> tuple[np.ndarray, float]:
     """Gradient of cotangent . weights by the probabilities and by gamma."""
     bases = probabilities.shape[-1]
     by_probabilities, by_gamma = np.zeros(bases), 0.0
+    slopes = np.diag(np.full(bases, float(bases)))  # of what is read, by the probabilities
+    y = bases * probabilities - 1
+    if mapping == "paper":
+        slopes, y = slopes / 2, bases / 2 * probabilities
+    elif mapping == "sqrt":
+        y = features(probabilities, mapping)
+        spread = np.sqrt(1 - np.pi / 4)
+        slopes = np.diag(bases / (2 * spread * np.sqrt(bases * probabilities)))
+    elif mapping == "hadamard":
+        y = features(probabilities, mapping, basis_signs)
+        matrix = np.eye(2) if bases == 2 else walsh(bases) / np.sqrt(bases)
+        slopes = bases * matrix * np.asarray(basis_signs)
+    mean = mapping in ("paper", "centered")
     for j in range(len(first)):
-        fed_by = {int(first[j]), int(second[j])}
-        q = sum(probabilities[basis] for basis in fed_by) / len(fed_by)
-        slope, x = (bases / 2, bases / 2 * q) if mapping == "paper" else (bases, bases * q - 1)
+        fed_by = sorted({int(first[j]), int(second[j])})
+        share = len(fed_by) if mean else np.sqrt(len(fed_by))
+        x = sum(y[basis] for basis in fed_by) / share
         derivative = np.cosh(gamma * x) ** -2
         by_gamma += cotangent[j] * signs[j] * (np.tanh(gamma * x) + gamma * x * derivative)
         for basis in fed_by:
-            by_probabilities[basis] = (
-                cotangent[j] * signs[j] * gamma**2 * derivative * slope / len(fed_by)
-            )
+            slope = cotangent[j] * signs[j] * gamma**2 * derivative / share
+            by_probabilities += slope * slopes[basis]
     return by_probabilities, by_gamma

@@ -28,6 +28,7 @@ from qnnw.training.config import TrainConfig
 from qnnw.training.optimizers import OPTIMIZERS
 from qnnw.training.presets import preset
 from qnnw.training.record import RunFolder
+from qnnw.weights.mapping import MAPPINGS
 
 
 def configs(*arguments, **named):
@@ -213,7 +214,7 @@ def test_the_controls_table_and_picture(tmp_path):
     assert "| a random subspace | 364 | 364 |  | 2 | 85.00 ± 7.07 |" in text
 
 
-@pytest.mark.parametrize("mapping", ["paper", "centered"])
+@pytest.mark.parametrize("mapping", MAPPINGS)
 @pytest.mark.parametrize("entanglement", ["linear", "none"])
 def test_directions_are_counted_as_differences_count_them(mapping, entanglement):
     config = preset("iris").changed(reps=3, mapping=mapping, entanglement=entanglement, gamma=0.4)

@@ -15,8 +15,15 @@ from qnnw.weights.circuit import CircuitSource
 from qnnw.weights.joined import JoinedSource
 from qnnw.weights.mcnc import McncSource
 from qnnw.weights.rivals import DirectSource, FrozenSource
-from qnnw.weights.source import Description, WeightSource, from_description
+from qnnw.weights.source import (
+    Description,
+    Group,
+    WeightSource,
+    from_description,
+    register_kind,
+)
 from qnnw.weights.subspaces import FastfoodSource, HashedSource, NetworksSource, SubspaceSource
+from qnnw.weights.trained import TrainedSource
 
 
 def scale_of(size, seed):
@@ -42,6 +49,9 @@ def from_arrays(size, seed):
     made = circuit(size, seed)
     arrays = (made.weight_map.first, made.weight_map.second, made.weight_map.signs)
     weight_map = qnnw.WeightMap.from_arrays(*arrays, made.weight_map.mapping)
+    if seed % 5 == 0:
+        drawn = qnnw.WeightMap(size, seed, mapping="hadamard")
+        weight_map = qnnw.WeightMap.from_arrays(*arrays, "hadamard", drawn.basis_signs)
     return CircuitSource(made.ansatz, weight_map, scale=made.scale, seed=seed)
 
 
@@ -57,8 +67,18 @@ def given_probabilities(size, seed):
     return FrozenSource(values, weight_map)
 
 
+def by_map(mapping):
+    def make(size, seed):
+        weight_map = qnnw.WeightMap(size, seed, mapping=mapping)
+        ansatz = qnnw.EfficientSU2(weight_map.num_qubits, 2)
+        return CircuitSource(ansatz, weight_map, gamma=0.8, scale=scale_of(size, seed), seed=seed)
+
+    return make
+
+
 SOURCES = {
     "circuit": circuit,
+    "hadamard": by_map("hadamard"),
     "map from arrays": from_arrays,
     "frozen": frozen,
     "probabilities": given_probabilities,
@@ -74,6 +94,65 @@ SOURCES = {
     ),
     "joined": lambda size, seed: JoinedSource(
         {"": circuit(size - 1, seed), "rest": DirectSource([(1, 1)], seed)}
+    ),
+}
+
+
+def fewer(how, inner):
+    """Fewer numbers of another source."""
+
+    def make(size, seed):
+        source = SOURCES[inner](size, seed)
+        many = [group.start for group in source.groups.values() if len(group.start) > 1]
+        numbers = sum(map(len, many))
+        return TrainedSource(source, 1 + seed % max(1, numbers // 2), how, seed)
+
+    return make
+
+
+def parts(size, seed):
+    """Groups of two units of step."""
+    joined = {"a": circuit(size - 2, seed), "b": Stepped(DirectSource([(2, 1)], seed))}
+    return JoinedSource(joined)
+
+
+class Stepped:
+    """A direct source whose numbers move in steps of 0.3."""
+
+    def __init__(self, source):
+        self.source = source
+
+    def __getattr__(self, name):
+        return getattr(self.source, name)
+
+    @property
+    def groups(self):
+        return {"values": Group(self.source.groups["values"].start, step=0.3)}
+
+    def describe(self):
+        described = self.source.describe()
+        return Description({**described.settings, "kind": "stepped"}, described.arrays)
+
+
+register_kind("stepped", lambda told: Stepped(DirectSource.from_description(told)))
+
+
+def tensors(size, seed):
+    """A gamma for every stretch of three weights."""
+    made = by_map("centered")(size, seed)
+    stretches = [3] * (size // 3) + ([size % 3] if size % 3 else [])
+    return CircuitSource(made.ansatz, made.weight_map, tensors=stretches, seed=seed)
+
+
+SOURCES |= {
+    "tensors": tensors,
+    "subset": fewer("subset", "circuit"),
+    "projected": fewer("projected", "hadamard"),
+    "tied": fewer("tied", "map from arrays"),
+    "subset of parts": lambda size, seed: TrainedSource(parts(size, seed), 3, "subset", seed),
+    "projected parts": lambda size, seed: TrainedSource(parts(size, seed), 3, "projected", seed),
+    "joined subsets": lambda size, seed: JoinedSource(
+        {"": fewer("subset", "circuit")(size - 2, seed), "rest": DirectSource([(2, 1)], seed)}
     ),
 }
 shapes = st.tuples(st.integers(3, 70), st.integers(0, 200))
@@ -109,7 +188,7 @@ def test_it_is_rebuilt_from_its_description(kind, shape):
     parameters = moved(at_start(source), 0.1, along(source, 1))
     assert np.array_equal(again.weights(parameters), source.weights(parameters))
     assert np.array_equal(source.forward(parameters)[0], source.weights(parameters))
-    if kind not in ("map from arrays", "probabilities", "direct, given"):
+    if kind not in ("map from arrays", "tied", "probabilities", "direct, given"):
         assert set(described.arrays) <= {"scale"}, "seeds stand for what they draw"
 
 

@@ -236,11 +236,13 @@ impl PyWeightMap {
     }
 
     #[staticmethod]
+    #[pyo3(signature = (first, second, signs, mapping, basis_signs))]
     fn from_arrays(
         first: &Bound<'_, PyAny>,
         second: &Bound<'_, PyAny>,
         signs: &Bound<'_, PyAny>,
         mapping: &Bound<'_, PyAny>,
+        basis_signs: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
         let py = first.py();
         let bases = |object, argument| {
@@ -252,10 +254,13 @@ impl PyWeightMap {
         };
         let (first, second) = (bases(first, "first")?, bases(second, "second")?);
         // What is no sign becomes 0 and is refused as such.
-        let signs = integers(signs, "signs", |sign| Ok(i8::try_from(sign).unwrap_or(0)))?;
+        let sign = |sign| Ok(i8::try_from(sign).unwrap_or(0));
+        let signs = integers(signs, "signs", sign)?;
+        let basis_signs =
+            basis_signs.map(|array| integers(array, "basis_signs", sign)).transpose()?;
         let mapping = Mapping::from_name(&string(mapping, "mapping")?)?;
         run(py, first.len() as u128 * 16, move |cancel| {
-            WeightMap::from_arrays(first, second, signs, mapping, cancel)
+            WeightMap::from_arrays(first, second, signs, basis_signs, mapping, cancel)
         })
         .map(Self)
     }
@@ -283,6 +288,13 @@ impl PyWeightMap {
     #[getter]
     fn signs<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         filled(py, self.0.signs(), |&sign| sign)
+    }
+
+    /// None but for the Hadamard map.
+    #[getter]
+    fn basis_signs<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let signs = self.0.basis_signs();
+        (!signs.is_empty()).then(|| filled(py, signs, |&sign| sign)).transpose()
     }
 
     #[getter]

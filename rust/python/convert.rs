@@ -13,6 +13,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PySlice, PyString};
 
 use crate::error::{Error, Gib};
+use crate::generate::Gammas;
 use crate::memory;
 use crate::simd::Real;
 use crate::state::Kept;
@@ -312,18 +313,43 @@ pub fn shape(batch: Option<usize>, length: usize) -> Vec<usize> {
     batch.into_iter().chain([length]).collect()
 }
 
-/// gamma: a positive number, or with a batch axis one per set.
-pub fn gammas<R: Precision>(object: &Bound<'_, PyAny>, batch: Option<usize>) -> PyResult<Vec<f64>> {
+/// Scales as they came from Python: checked and copied.
+pub struct OwnGammas {
+    values: Vec<f64>,
+    /// Whether every weight of the only set has one.
+    each: bool,
+}
+
+impl OwnGammas {
+    /// For the core.
+    pub fn as_gammas(&self) -> Gammas<'_> {
+        Gammas::new(&self.values, self.each)
+    }
+
+    /// The shape of a gradient by them.
+    pub fn shape(&self, batch: Option<usize>) -> Vec<usize> {
+        if self.each { vec![self.values.len()] } else { batch.into_iter().collect() }
+    }
+}
+
+/// gamma: a positive number; with a batch axis also one per set, without one also one per weight.
+pub fn gammas<R: Precision>(
+    object: &Bound<'_, PyAny>,
+    batch: Option<usize>,
+    weights: usize,
+) -> PyResult<OwnGammas> {
     let array = floats::<f64>(object, "gamma")?;
     let fits = match (array.shape(), batch) {
         ([], _) => true,
         (&[given], Some(sets)) => given == sets,
+        (&[given], None) => given == weights,
         _ => false,
     };
+    let each = batch.is_none() && array.shape().len() == 1;
     if !fits {
         let need = match batch {
             Some(sets) => format!("it must be a number or have shape [{sets}], one per set"),
-            None => "it must be a number".to_owned(),
+            None => format!("it must be a number or have shape [{weights}], one per weight"),
         };
         return Err(Error::value("gamma", format!("has shape {:?}", array.shape()), need).into());
     }
@@ -340,5 +366,5 @@ pub fn gammas<R: Precision>(object: &Bound<'_, PyAny>, batch: Option<usize>) -> 
         let need = format!("it must be within the range of {}", R::DTYPE);
         return Err(Error::value("gamma", format!("is {gamma}"), need).into());
     }
-    Ok(gammas)
+    Ok(OwnGammas { values: gammas, each })
 }

@@ -35,5 +35,7 @@ mod _core {
     #[pymodule_export]
     use super::pullback::{PyPullback, record_probabilities, record_weights};
     #[pymodule_export]
-    use super::weights::{generate_weights, generate_weights_vjp, probs_to_weights};
+    use super::weights::{
+        generate_weights, generate_weights_vjp, probs_to_weights, walsh_hadamard,
+    };
 }

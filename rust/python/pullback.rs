@@ -4,7 +4,7 @@ use numpy::{PyArrayDyn, PyArrayMethods, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 
 use super::classes::{Angles, PyEfficientSu2, PyWeightMap, check_cotangent};
-use super::convert::{Precision, check_finite, floats, shape, zeros};
+use super::convert::{OwnGammas, Precision, check_finite, floats, shape, zeros};
 use super::interrupt::run;
 use super::weights::{Inputs, counts_bytes, shots_or_exact, split_gradients};
 use crate::evolve::state_bytes;
@@ -17,9 +17,11 @@ use crate::simd::Level;
 /// The map at the end of a chain, and what it was given.
 struct MapEnd<R> {
     map: Py<PyWeightMap>,
-    gammas: Vec<f64>,
+    gammas: OwnGammas,
     /// With shots, the measured frequencies.
     probabilities: Vec<R>,
+    /// The least that one counts as on the way back: a single outcome's, with shots.
+    least: f64,
 }
 
 struct Recorded<R> {
@@ -68,23 +70,34 @@ impl<R: Precision> Recorded<R> {
         let cotangents = cotangent.as_slice()?;
         check_finite(cotangents, "cotangent")?;
         let sets = self.batch.unwrap_or(1);
-        let columns = parameters + usize::from(self.map.is_some());
+        let scales = self.map.as_ref().map_or(0, |end| end.gammas.as_gammas().per_set());
+        let columns = parameters + scales;
         let mut rows = memory::filled(sets * columns, R::default())?;
         let (out, pullback, map) = (&mut rows, &self.pullback, &self.map);
         run(py, 2 * ansatz.steps(self.batch), move |cancel| {
             pullback.apply(circuit, out, cancel, |set, tape, gradient, run| {
                 let cotangent = &cotangents[set * values..][..values];
-                let Some(MapEnd { map, gammas, probabilities }) = map else {
+                let Some(MapEnd { map, gammas, probabilities, least }) = map else {
                     return tape.backward(circuit, cotangent, gradient, run);
                 };
-                let gamma = gammas[set % gammas.len()];
+                let scales = (gammas.as_gammas(), set);
                 let probabilities = &probabilities[set * bases..][..bases];
-                let map = &map.get().0;
-                weights_back(circuit, map, gamma, tape, probabilities, cotangent, gradient, run)
+                let (map, least) = (&map.get().0, *least);
+                weights_back(
+                    circuit,
+                    map,
+                    scales,
+                    tape,
+                    probabilities,
+                    least,
+                    cotangent,
+                    gradient,
+                    run,
+                )
             })
         })?;
-        if self.map.is_some() {
-            let pair = split_gradients(py, &rows, self.batch, parameters)?;
+        if let Some(end) = &self.map {
+            let pair = split_gradients(py, &rows, self.batch, parameters, &end.gammas)?;
             return Ok(pair.into_pyobject(py)?.into_any());
         }
         let out = zeros::<R>(py, &shape(self.batch, parameters))?;
@@ -167,7 +180,7 @@ fn weights<'py, R: Precision>(
     let (sets, batch) = (inputs.sets(), inputs.batch);
     let row_bytes =
         state_bytes::<R>(circuit) / 2 + map.num_weights() as u128 * size_of::<R>() as u128;
-    let work_bytes = counts_bytes(circuit, shots);
+    let work_bytes = counts_bytes(circuit, shots) + map.feature_bytes::<R>();
     Pullback::<R>::require_memory(circuit, sets, row_bytes, work_bytes)?;
     let mut probabilities = memory::filled(sets * circuit.dimension(), R::default())?;
     let level = Level::current()?;
@@ -175,7 +188,7 @@ fn weights<'py, R: Precision>(
     let mut borrow = out.readwrite();
     let slice = borrow.as_slice_mut()?;
     let Inputs { angles, gammas, .. } = inputs;
-    let (scales, bases) = (&gammas, &mut probabilities);
+    let (scales, bases) = (gammas.as_gammas(), &mut probabilities);
     let pullback = run(py, ansatz.get().steps(batch), move |cancel| {
         let pullback = Pullback::record(circuit, angles, bases, cancel)?;
         let amplitudes = bases.len();
@@ -186,13 +199,14 @@ fn weights<'py, R: Precision>(
                 if let Some(shots) = shots {
                     measure_frequencies(probabilities, shots, set as u64, cancel)?;
                 }
-                map.apply(level, probabilities, scales[set % scales.len()], weights, cancel)
+                scales.apply(map, set, level, probabilities, weights, cancel)
             })
         })?;
         Ok(pullback)
     })?;
     drop(borrow);
-    let map = MapEnd { map: weight_map.clone().unbind(), gammas, probabilities };
+    let least = shots.map_or(0.0, |shots| 1.0 / shots.shots as f64);
+    let map = MapEnd { map: weight_map.clone().unbind(), gammas, probabilities, least };
     let circuit = ansatz.clone().unbind();
     Ok((out, Recorded { circuit, batch, pullback, map: Some(map) }))
 }

@@ -5,7 +5,8 @@ use pyo3::prelude::*;
 
 use super::classes::{Angles, PyEfficientSu2, PyWeightMap, check_cotangent};
 use super::convert::{
-    Precision, batch, check_finite, check_probabilities, floats, gammas, shape, unsigned, zeros,
+    OwnGammas, Precision, batch, check_finite, check_probabilities, floats, gammas, shape,
+    unsigned, zeros,
 };
 use super::functions::shots_from;
 use super::interrupt::run;
@@ -16,6 +17,7 @@ use crate::gradient::states_needed;
 use crate::memory;
 use crate::parallel::{self, Team};
 use crate::simd::Level;
+use crate::weights::walsh;
 
 #[pyfunction]
 pub fn probs_to_weights<'py>(
@@ -43,11 +45,13 @@ fn mapped<'py, R: Precision>(
         let (weights, qubits) = (map.num_weights(), map.num_qubits());
         format!("a map of {weights} weights needs 2**{qubits} = {bases}")
     })?;
-    let gammas = gammas::<R>(gamma, batch)?;
-    let values = array.as_slice()?;
     let weights = map.num_weights();
+    let gammas = gammas::<R>(gamma, batch, weights)?;
+    let gammas = gammas.as_gammas();
+    let values = array.as_slice()?;
     let total = weights as u128 * batch.unwrap_or(1) as u128;
-    memory::require(total * size_of::<R>() as u128, || format!("the result of {total} weights"))?;
+    let bytes = total * size_of::<R>() as u128 + map.feature_bytes::<R>();
+    memory::require(bytes, || format!("the result of {total} weights"))?;
     let level = Level::current()?;
     let out = zeros::<R>(py, &shape(batch, weights))?;
     let mut borrow = out.readwrite();
@@ -57,7 +61,7 @@ fn mapped<'py, R: Precision>(
         parallel::with_team(slice.len(), |team| {
             let rows = values.chunks(bases).zip(slice.chunks_mut(weights)).enumerate();
             let row = |(set, (values, weights)): (usize, (&[R], &mut [R]))| -> Result<()> {
-                map.apply(level, values, gammas[set % gammas.len()], weights, cancel)
+                gammas.apply(map, set, level, values, weights, cancel)
             };
             match team {
                 Team::Solo => rows.into_iter().try_for_each(row),
@@ -67,6 +71,28 @@ fn mapped<'py, R: Precision>(
     })?;
     drop(borrow);
     Ok(out)
+}
+
+/// The transform of the Hadamard map, of one vector of float64.
+#[pyfunction]
+pub fn walsh_hadamard<'py>(values: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let py = values.py();
+    let array = floats::<f64>(values, "values")?;
+    let length = array.shape().iter().product::<usize>();
+    if array.shape().len() != 1 || !length.is_power_of_two() {
+        let need = "it must be one vector, its length a power of two";
+        return Err(Error::value("values", format!("has shape {:?}", array.shape()), need).into());
+    }
+    let level = Level::current()?;
+    let out = zeros::<f64>(py, &[length])?;
+    let mut borrow = out.readwrite();
+    let slice = borrow.as_slice_mut()?;
+    slice.copy_from_slice(array.as_slice()?);
+    run(py, length as u128 * 8, move |cancel| {
+        parallel::with_team(length, |team| walsh::transform(level, slice, team, cancel))
+    })?;
+    drop(borrow);
+    Ok(out.into_any())
 }
 
 #[pyfunction]
@@ -108,7 +134,7 @@ pub fn shots_or_exact(
 pub struct Inputs {
     pub angles: Vec<f64>,
     pub batch: Option<usize>,
-    pub gammas: Vec<f64>,
+    pub gammas: OwnGammas,
 }
 
 impl Inputs {
@@ -121,7 +147,8 @@ impl Inputs {
     ) -> PyResult<Self> {
         check_qubits(&ansatz.0, &weight_map.0)?;
         let Angles { values: angles, batch } = ansatz.angles(angles)?;
-        Ok(Self { angles, batch, gammas: gammas::<R>(gamma, batch)? })
+        let gammas = gammas::<R>(gamma, batch, weight_map.0.num_weights())?;
+        Ok(Self { angles, batch, gammas })
     }
 
     /// Sets of angles.
@@ -142,7 +169,8 @@ fn generated<'py, R: Precision>(
     let inputs = Inputs::new::<R>(ansatz.get(), angles, weight_map.get(), gamma)?;
     let (sets, batch) = (inputs.sets(), inputs.batch);
     let result_bytes = map.num_weights() as u128 * size_of::<R>() as u128;
-    let work_bytes = 2 * state_bytes::<R>(circuit) + counts_bytes(circuit, shots);
+    let work_bytes =
+        2 * state_bytes::<R>(circuit) + counts_bytes(circuit, shots) + map.feature_bytes::<R>();
     evolve::require_memory(circuit, sets, result_bytes, work_bytes)?;
     let out = zeros::<R>(py, &shape(batch, map.num_weights()))?;
     let mut borrow = out.readwrite();
@@ -152,6 +180,7 @@ fn generated<'py, R: Precision>(
         ansatz.get().steps(batch) + (8 + drawn) * circuit.dimension() as u128 * sets as u128;
     run(py, steps, move |cancel| {
         let Inputs { angles, gammas, .. } = &inputs;
+        let gammas = gammas.as_gammas();
         generate::generate_weights(circuit, angles, map, gammas, shots, slice, cancel)
     })?;
     drop(borrow);
@@ -198,18 +227,19 @@ fn vjp<'py, R: Precision>(
     check_finite(cotangents, "cotangent")?;
     // Probabilities and their cotangent take as much as one more state.
     let [kept, beside] = states_needed::<R>(circuit, Level::current()?)?;
-    let work_bytes = (kept + beside + 1) * state_bytes::<R>(circuit);
-    let columns = circuit.num_parameters() + 1;
+    let work_bytes = (kept + beside + 1) * state_bytes::<R>(circuit) + map.feature_bytes::<R>();
+    let columns = circuit.num_parameters() + inputs.gammas.as_gammas().per_set();
     // As rows, and once more as the two arrays.
     let row_bytes = (2 * columns * size_of::<R>()) as u128;
     evolve::require_memory(circuit, sets, row_bytes, work_bytes)?;
     let mut rows = memory::filled(sets * columns, R::default())?;
-    let out = &mut rows;
+    let (out, given) = (&mut rows, &inputs);
     run(py, 3 * ansatz.get().steps(batch), move |cancel| {
-        let Inputs { angles, gammas, .. } = &inputs;
+        let Inputs { angles, gammas, .. } = given;
+        let gammas = gammas.as_gammas();
         generate::generate_weights_vjp(circuit, angles, map, gammas, cotangents, out, cancel)
     })?;
-    split_gradients(py, &rows, batch, circuit.num_parameters())
+    split_gradients(py, &rows, batch, circuit.num_parameters(), &inputs.gammas)
 }
 
 /// Rows of a gradient by angles and gamma as two arrays.
@@ -218,15 +248,17 @@ pub fn split_gradients<'py, R: Precision>(
     rows: &[R],
     batch: Option<usize>,
     parameters: usize,
+    gammas: &OwnGammas,
 ) -> PyResult<Gradients<'py>> {
     let by_angles = zeros::<R>(py, &shape(batch, parameters))?;
-    let by_gamma = zeros::<R>(py, batch.as_slice())?;
+    let by_gamma = zeros::<R>(py, &gammas.shape(batch))?;
+    let scales = gammas.as_gammas().per_set();
     {
         let (mut by_angles, mut by_gamma) = (by_angles.readwrite(), by_gamma.readwrite());
         let (by_angles, by_gamma) = (by_angles.as_slice_mut()?, by_gamma.as_slice_mut()?);
-        for (set, row) in rows.chunks_exact(parameters + 1).enumerate() {
+        for (set, row) in rows.chunks_exact(parameters + scales).enumerate() {
             by_angles[set * parameters..][..parameters].copy_from_slice(&row[..parameters]);
-            by_gamma[set] = row[parameters];
+            by_gamma[set * scales..][..scales].copy_from_slice(&row[parameters..]);
         }
     }
     Ok((by_angles.into_any(), by_gamma.into_any()))

@@ -14,7 +14,7 @@ mod portable;
 mod x86;
 
 use std::fmt::Debug;
-use std::ops::{Add, AddAssign, Mul, MulAssign, Neg, Sub};
+use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::error::{Error, Result};
@@ -54,6 +54,7 @@ pub trait Real:
     + Sub<Output = Self>
     + Mul<Output = Self>
     + MulAssign
+    + Div<Output = Self>
     + Neg<Output = Self>
     + 'static
 {
@@ -66,10 +67,15 @@ pub trait Real:
     #[cfg(target_arch = "x86_64")]
     type Avx512: Lanes<Real = Self>;
 
+    /// The least normal number.
+    const LEAST: Self;
+
     /// The nearest number of this precision.
     fn from_f64(value: f64) -> Self;
     /// The number in double precision.
     fn to_f64(self) -> f64;
+    /// The square root, rounded to the nearest.
+    fn sqrt(self) -> Self;
 }
 
 /// A vector of numbers, lane 0 first.

@@ -149,6 +149,8 @@ impl Real for f64 {
     #[cfg(target_arch = "x86_64")]
     type Avx512 = super::avx512::F64x8;
 
+    const LEAST: Self = f64::MIN_POSITIVE;
+
     #[inline(always)]
     fn from_f64(value: f64) -> Self {
         value
@@ -156,6 +158,10 @@ impl Real for f64 {
     #[inline(always)]
     fn to_f64(self) -> f64 {
         self
+    }
+    #[inline(always)]
+    fn sqrt(self) -> Self {
+        self.sqrt()
     }
 }
 
@@ -166,6 +172,8 @@ impl Real for f32 {
     #[cfg(target_arch = "x86_64")]
     type Avx512 = super::avx512::F32x16;
 
+    const LEAST: Self = f32::MIN_POSITIVE;
+
     #[inline(always)]
     fn from_f64(value: f64) -> Self {
         value as f32
@@ -173,5 +181,9 @@ impl Real for f32 {
     #[inline(always)]
     fn to_f64(self) -> f64 {
         f64::from(self)
+    }
+    #[inline(always)]
+    fn sqrt(self) -> Self {
+        self.sqrt()
     }
 }

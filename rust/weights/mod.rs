@@ -2,14 +2,24 @@
 //!
 //! q_j = (p_first + p_second) / 2, where one basis feeds the weight first = second, and
 //! theta_j = gamma tanh(s_j gamma 2^(N-1) q_j)      (the paper's map, eqs. 8 and 9), or
-//! theta_j = gamma tanh(s_j gamma (2^N q_j - 1))    (centred: the argument's mean is 0).
+//! theta_j = gamma tanh(s_j gamma (2^N q_j - 1))    (centred: the argument's mean is 0);
+//!
+//! or a number y_b for every basis, and theta_j = gamma tanh(s_j gamma y_j), where two bases share
+//! (y_first + y_second) / sqrt 2, whose variance is theirs:
+//!
+//! y_b = (sqrt(2^N p_b) - m) / sd                   (square root), or
+//! y   = H (r (2^N p - 1)) / sqrt(2^N)              (Hadamard).
 //!
 //! Where M = 1 the paper's weight is fed by both bases of its qubit: q = 1/2, and gamma alone moves it.
-//! Centred it would be 0 for ever; there the one weight is fed by one basis, and q moves.
+//! By any other map it would stay where it is for ever; there the one weight is fed by one basis, and
+//! moves.
 //!
-//! This file draws and checks maps; `apply` holds their application and its derivative.
+//! This file draws and checks maps; `apply` holds their application and its derivative, `features`
+//! the numbers y, `walsh` the transform H.
 
 mod apply;
+mod features;
+pub mod walsh;
 
 use crate::error::{Error, Result};
 use crate::memory;
@@ -37,6 +47,10 @@ pub enum Mapping {
     Paper,
     /// s gamma (2^N q - 1)
     Centered,
+    /// s gamma (sqrt(2^N p) - m) / sd
+    Sqrt,
+    /// s gamma H (r (2^N p - 1)) / sqrt(2^N)
+    Hadamard,
 }
 
 impl Signs {
@@ -60,10 +74,12 @@ impl Mapping {
         match name {
             "paper" => Ok(Self::Paper),
             "centered" => Ok(Self::Centered),
+            "sqrt" => Ok(Self::Sqrt),
+            "hadamard" => Ok(Self::Hadamard),
             _ => Err(Error::value(
                 "mapping",
                 format!("is {name:?}"),
-                "it must be \"paper\" or \"centered\"",
+                "it must be \"paper\", \"centered\", \"sqrt\" or \"hadamard\"",
             )),
         }
     }
@@ -73,6 +89,8 @@ impl Mapping {
         match self {
             Self::Paper => "paper",
             Self::Centered => "centered",
+            Self::Sqrt => "sqrt",
+            Self::Hadamard => "hadamard",
         }
     }
 }
@@ -84,6 +102,8 @@ pub struct WeightMap {
     first: Vec<u32>,
     second: Vec<u32>,
     signs: Vec<i8>,
+    /// r; empty but for the Hadamard map.
+    basis_signs: Vec<i8>,
     mapping: Mapping,
 }
 
@@ -94,7 +114,7 @@ pub fn qubits_for(num_weights: u64) -> usize {
 
 impl WeightMap {
     /// Draws a map: every basis feeds exactly one weight, 2^N - M weights have two bases; but a
-    /// centred weight that is alone has one.
+    /// weight that is alone has one, unless it is the paper's.
     pub fn new(
         num_weights: u64,
         seed: u64,
@@ -112,7 +132,7 @@ impl WeightMap {
         let num_qubits = qubits_for(num_weights);
         let dimension = 1u64 << num_qubits;
         // Two permutations while drawing, then the map and its arrays as Python sees them.
-        memory::require(u128::from(dimension) * 8 + u128::from(num_weights) * 26, || {
+        memory::require(u128::from(dimension) * 9 + u128::from(num_weights) * 26, || {
             format!("a map of {num_weights} weights")
         })?;
         let weights = num_weights as usize;
@@ -128,14 +148,19 @@ impl WeightMap {
             }
         }
         let signs = draw_signs(weights, seed, signs)?;
-        Ok(Self { num_qubits, first, second, signs, mapping })
+        let basis_signs = match mapping {
+            Mapping::Hadamard => draw_basis_signs(dimension as usize, seed)?,
+            _ => Vec::new(),
+        };
+        Ok(Self { num_qubits, first, second, signs, basis_signs, mapping })
     }
 
-    /// The map of these arrays, checked.
+    /// The map of these arrays, checked; `basis_signs` is for the Hadamard map alone.
     pub fn from_arrays(
         first: Vec<u32>,
         second: Vec<u32>,
         signs: Vec<i8>,
+        basis_signs: Option<Vec<i8>>,
         mapping: Mapping,
         cancel: &Cancel,
     ) -> Result<Self> {
@@ -156,20 +181,15 @@ impl WeightMap {
                 ));
             }
         }
-        if let Some(sign) = signs.iter().find(|sign| ![-1, 1].contains(*sign)) {
-            return Err(Error::value(
-                "signs",
-                format!("has the entry {sign}"),
-                "every sign must be -1 or 1",
-            ));
-        }
+        check_signs("signs", &signs)?;
         let num_qubits = qubits_for(weights as u64);
         if lone(weights as u64, mapping) {
             check_lone(first[0], second[0])?;
         } else {
             check_bases(&first, &second, num_qubits, cancel)?;
         }
-        Ok(Self { num_qubits, first, second, signs, mapping })
+        let basis_signs = checked_basis_signs(basis_signs, num_qubits, mapping)?;
+        Ok(Self { num_qubits, first, second, signs, basis_signs, mapping })
     }
 
     /// Number of weights, M.
@@ -197,6 +217,11 @@ impl WeightMap {
         &self.signs
     }
 
+    /// The sign of every basis, r: -1 or 1; empty but for the Hadamard map.
+    pub fn basis_signs(&self) -> &[i8] {
+        &self.basis_signs
+    }
+
     /// What the tanh is taken of.
     pub fn mapping(&self) -> Mapping {
         self.mapping
@@ -221,28 +246,96 @@ fn draw_signs(weights: usize, seed: u64, signs: Signs) -> Result<Vec<i8>> {
         Signs::Parity => {
             memory::collected((0..weights).map(|weight| if weight % 2 == 0 { -1 } else { 1 }))
         }
-        Signs::Random => {
-            let mut stream = Stream::new(seed, Domain::Signs, 0, 0);
-            let mut bits = 0;
-            memory::collected((0..weights).map(|weight| {
-                if weight % 64 == 0 {
-                    bits = stream.next_u64();
-                }
-                if (bits >> (weight % 64)) & 1 == 0 { -1 } else { 1 }
-            }))
+        Signs::Random => coins(weights, Stream::new(seed, Domain::Signs, 0, 0)),
+    }
+}
+
+/// Fair coins, -1 or 1.
+fn coins(count: usize, mut stream: Stream) -> Result<Vec<i8>> {
+    let mut bits = 0;
+    memory::collected((0..count).map(|place| {
+        if place % 64 == 0 {
+            bits = stream.next_u64();
+        }
+        if (bits >> (place % 64)) & 1 == 0 { -1 } else { 1 }
+    }))
+}
+
+/// r: coins for every basis, tossed again while they are a row of H.
+fn draw_basis_signs(dimension: usize, seed: u64) -> Result<Vec<i8>> {
+    let mut attempt = 0;
+    loop {
+        let signs = coins(dimension, Stream::new(seed, Domain::BasisSigns, 0, attempt))?;
+        if !is_walsh_row(&signs) {
+            return Ok(signs);
+        }
+        attempt += 1;
+    }
+}
+
+/// Whether the signs are a row of H, or its negative: then the sum of the probabilities, which is
+/// always 1, fixes one entry of y at 0. (Two bases have no other signs, and no transform.)
+fn is_walsh_row(signs: &[i8]) -> bool {
+    // A sign is the product of those of its bits, each relative to the first of all.
+    signs.len() > 2
+        && (1..signs.len()).all(|basis| {
+            let lowest = basis & basis.wrapping_neg();
+            signs[basis] == signs[basis ^ lowest] * signs[lowest] * signs[0]
+        })
+}
+
+fn check_signs(argument: &'static str, signs: &[i8]) -> Result<()> {
+    match signs.iter().find(|sign| ![-1, 1].contains(*sign)) {
+        Some(sign) => Err(Error::value(
+            argument,
+            format!("has the entry {sign}"),
+            "every sign must be -1 or 1",
+        )),
+        None => Ok(()),
+    }
+}
+
+/// The Hadamard map needs a sign for every basis, the others none.
+fn checked_basis_signs(
+    signs: Option<Vec<i8>>,
+    num_qubits: usize,
+    mapping: Mapping,
+) -> Result<Vec<i8>> {
+    let argument = "basis_signs";
+    match (signs, mapping) {
+        (None, Mapping::Hadamard) => {
+            let need = "the Hadamard map needs a sign for every basis";
+            Err(Error::value(argument, "is missing", need))
+        }
+        (None, _) => Ok(Vec::new()),
+        (Some(signs), Mapping::Hadamard) => {
+            check_signs(argument, &signs)?;
+            if signs.len() != 1 << num_qubits {
+                let need = format!("it must have length 2**{num_qubits}, one per basis");
+                return Err(Error::value(argument, format!("has length {}", signs.len()), need));
+            }
+            if is_walsh_row(&signs) {
+                let need = "one weight would be 0 for ever; other signs are needed";
+                return Err(Error::value(argument, "is a row of the transform", need));
+            }
+            Ok(signs)
+        }
+        (Some(_), _) => {
+            let need = format!("it is for \"hadamard\" alone, not for {:?}", mapping.name());
+            Err(Error::value(argument, "is given", need))
         }
     }
 }
 
-/// Whether the map is that of one centred weight, which reads one of its two bases.
+/// Whether the map is that of one weight that reads one of its two bases.
 fn lone(num_weights: u64, mapping: Mapping) -> bool {
-    num_weights == 1 && mapping == Mapping::Centered
+    num_weights == 1 && mapping != Mapping::Paper
 }
 
-/// One centred weight is fed by one of two bases.
+/// One weight, unless it is the paper's, is fed by one of two bases.
 fn check_lone(first: u32, second: u32) -> Result<()> {
-    let need = "one centred weight is fed by one basis, 0 or 1, and `second` is `first`; \
-                fed by both it is 0 for ever";
+    let need = "one weight that is not the paper's is fed by one basis, 0 or 1, and `second` is \
+                `first`; fed by both it is 0 for ever";
     for (argument, basis, fits) in
         [("first", first, first < 2), ("second", second, second == first)]
     {
@@ -303,6 +396,7 @@ mod tests {
                 map.first.clone(),
                 map.second.clone(),
                 map.signs.clone(),
+                None,
                 map.mapping,
                 &cancel,
             );
@@ -311,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn one_centred_weight_is_fed_by_one_basis() {
+    fn one_weight_is_fed_by_one_basis() {
         let cancel = Cancel::default();
         let (mut seen, signs) = ([false; 2], Signs::Parity);
         for seed in 0..20 {
@@ -322,7 +416,8 @@ mod tests {
             assert_eq!((paper.first[0], paper.second[0]), (map.first[0], 1 - map.first[0]));
             let copy = |second| {
                 let arrays = (vec![map.first[0]], vec![second], vec![-1]);
-                WeightMap::from_arrays(arrays.0, arrays.1, arrays.2, Mapping::Centered, &cancel)
+                let mapping = Mapping::Centered;
+                WeightMap::from_arrays(arrays.0, arrays.1, arrays.2, None, mapping, &cancel)
             };
             assert_eq!(copy(map.first[0]).unwrap(), map);
             assert!(copy(1 - map.first[0]).unwrap_err().to_string().contains("0 for ever"));
@@ -334,7 +429,8 @@ mod tests {
     fn broken_maps_are_refused() {
         let from = |first: &[u32], second: &[u32]| {
             let (signs, cancel) = (vec![1; first.len()], Cancel::default());
-            WeightMap::from_arrays(first.to_vec(), second.to_vec(), signs, Mapping::Paper, &cancel)
+            let (first, second) = (first.to_vec(), second.to_vec());
+            WeightMap::from_arrays(first, second, signs, None, Mapping::Paper, &cancel)
                 .unwrap_err()
                 .to_string()
         };
@@ -342,5 +438,23 @@ mod tests {
         assert!(from(&[0, 1, 2], &[0, 1, 2]).contains("leaves out the basis 3"));
         assert!(from(&[0, 1, 4], &[0, 1, 3]).contains("`first` has the entry 4"));
         assert!(from(&[0, 1], &[0]).contains("`second` has length 1"));
+    }
+
+    #[test]
+    fn signs_of_bases_are_no_row_of_the_transform() {
+        let cancel = Cancel::default();
+        for weights in [3u64, 4, 7, 8, 16] {
+            for seed in 0..200 {
+                let map = WeightMap::new(weights, seed, Signs::Parity, Mapping::Hadamard, &cancel);
+                let signs = map.unwrap().basis_signs;
+                for row in 0..signs.len() {
+                    let entry = |basis: usize| 1 - 2 * ((basis & row).count_ones() % 2) as i32;
+                    let along =
+                        (0..signs.len()).map(|basis| entry(basis) * i32::from(signs[basis]));
+                    assert!((along.sum::<i32>().unsigned_abs() as usize) < signs.len());
+                }
+            }
+        }
+        assert!(is_walsh_row(&[-1, 1, 1, -1]) && !is_walsh_row(&[-1, 1, 1, 1]));
     }
 }

@@ -79,6 +79,14 @@ class EfficientSU2:
         """Number of angles, 2 N (L + 1)."""
         return self._core.num_parameters
 
+    @property
+    def live_angles(self) -> NDArray[np.intp]:
+        """Places of the angles that can change a probability: all but the last RZ layer's N.
+
+        Behind those there is nothing but the measurement, whose probabilities know no phase.
+        """
+        return np.arange(self.num_parameters - self.num_qubits)
+
     def entangler_pairs(self, block: int) -> Pairs:
         """(control, target) pairs of the CNOTs in block number ``block`` (0 … L-1), in order."""
         block = integer("block", block)

@@ -8,12 +8,13 @@ from contextlib import contextmanager
 from types import FunctionType, MethodType
 from typing import Any
 
-from qnnw._common.checks import flag
+from qnnw._common.checks import flag, one_of
 from qnnw._common.extras import needs
 from qnnw._common.seeds import Seed
 from qnnw.circuit.ansatz import Pairs as _Pairs
 from qnnw.weights.settings import PAPER
 from qnnw.weights.source import WeightSource
+from qnnw.weights.trained import HOW, TrainedSource
 
 with needs("train", "qnnw.nn"):
     import inspect
@@ -59,10 +60,11 @@ class QuantumTrain(nn.Module):
     reps, entanglement
         The circuit; 26 and ``"linear"``.
     gamma
-        Initial scale of the map, > 0; 1.2.
+        Initial scale of the map, > 0; 1.2. ``"per_tensor"``: every target has a scale of its own,
+        which starts there; they are counted.
     signs, mapping
-        The map; ``"parity"`` and ``"centered"``, which trains better than the paper's
-        (docs/results.md). :meth:`paper` has the paper's.
+        The map, see :class:`qnnw.WeightMap`; ``"parity"`` and ``"centered"``, which trains better
+        than the paper's (docs/results.md). :meth:`paper` has the paper's.
     scale
         ``"fan_in"``: every target is multiplied by sqrt(2 / fan_in). Or ``"none"``.
     seed
@@ -72,6 +74,10 @@ class QuantumTrain(nn.Module):
         every call in training mode with gradients; in evaluation mode the last measurement stands.
     dtype
         Precision of the circuit: ``"float64"`` or ``"float32"``.
+    trained, trained_how
+        ``None``: all of the source's numbers train. Otherwise so many, besides gamma, whatever its
+        depth: ``"subset"`` (the default), ``"projected"`` or ``"tied"``; see
+        :class:`qnnw.weights.trained.TrainedSource`, which draws the choice from the seed.
     target_parameters
         Names or patterns (``"classifier.*"``) of the parameters to make; ``None`` is all that
         require a gradient, but the scales of normalisation layers.
@@ -86,7 +92,8 @@ class QuantumTrain(nn.Module):
     Attributes
     ----------
     angles, gamma : nn.Parameter
-        A circuit's numbers, shapes (2 N (reps + 1),) and (1,); another source has its own groups.
+        A circuit's numbers, shapes (2 N (reps + 1),) and (1,); another source has its own groups,
+        and so has ``trained``.
         float64 if a target is, else float32.
     module : nn.Module
         The wrapped module.
@@ -115,13 +122,15 @@ class QuantumTrain(nn.Module):
         *,
         reps: int | None = None,
         entanglement: str | _Pairs | None = None,
-        gamma: float | None = None,
+        gamma: float | str | None = None,
         signs: str | None = None,
         mapping: str | None = None,
         scale: str | None = None,
         seed: Seed | None = None,
         shots: int | None = None,
         dtype: str | torch.dtype | None = None,
+        trained: int | None = None,
+        trained_how: str = "subset",
         target_parameters: str | Iterable[str] | None = None,
         trainable: str | Iterable[str] | None = None,
         copy: bool | None = None,
@@ -144,6 +153,10 @@ class QuantumTrain(nn.Module):
             source = wrapping.circuit_source(targets, **circuit)
         elif not isinstance(source, WeightSource):
             source = source(sum(target.numel for target in targets))
+        if trained is not None:
+            source = TrainedSource(source, trained, trained_how, getattr(source, "seed", 0))
+        elif one_of("trained_how", trained_how, HOW) != HOW[0]:
+            raise ValueError(f"`trained_how` is {trained_how!r}, but `trained` is None: all train")
         self._set_up(wrapping.prepared(module, targets, trainable, copy), targets, source)
 
     @classmethod

@@ -14,7 +14,7 @@ from qnnw._common.seeds import seed_to_int
 from qnnw.circuit.ansatz import EfficientSU2
 from qnnw.weights.circuit import CircuitSource
 from qnnw.weights.mapping import WeightMap
-from qnnw.weights.settings import BEST
+from qnnw.weights.settings import BEST, PER_TENSOR
 from qnnw.weights.source import WeightSource
 
 with needs("train", "qnnw.nn"):
@@ -75,10 +75,12 @@ def circuit_source(targets: Sequence[Target], **given: Any) -> CircuitSource:
     size = sum(target.numel for target in targets)
     weight_map = WeightMap(size, seed, settings["signs"], settings["mapping"])
     ansatz = EfficientSU2(weight_map.num_qubits, settings["reps"], settings["entanglement"])
+    each = settings["gamma"] == PER_TENSOR
     return CircuitSource(
         ansatz,
         weight_map,
-        gamma=settings["gamma"],
+        gamma=BEST["gamma"] if each else settings["gamma"],
+        tensors=[target.numel for target in targets] if each else None,
         scale=per_weight(targets, scale_of(targets, settings["scale"])),
         shots=settings["shots"],
         seed=seed,
@@ -200,6 +202,10 @@ def fingerprint(source: WeightSource, targets: Sequence[Target]) -> bytes:
         sha.update(repr((source.ansatz, weight_map.mapping, factors)).encode())
         for array in (weight_map.first, weight_map.second, weight_map.signs):
             sha.update(array.tobytes())
+        if weight_map.basis_signs is not None:
+            sha.update(weight_map.basis_signs.tobytes())
+        if source.tensors is not None:
+            sha.update(repr(source.tensors).encode())
     else:
         described = source.describe()
         sha.update(json.dumps(described.settings, sort_keys=True).encode())

@@ -15,7 +15,7 @@ from qnnw.training.config import TrainConfig
 from qnnw.training.legacy import num_trained, upgraded_checkpoint
 from qnnw.training.optimizers import Adam, EigenAdam
 from qnnw.training.record import RunFolder
-from qnnw.weights.circuit import map_argument
+from qnnw.weights.derivatives import map_argument, push_argument
 from qnnw.weights.mapping import WeightMap
 
 __all__ = [
@@ -171,11 +171,10 @@ def num_directions(config: TrainConfig, num_weights: int) -> int:
     angles = ansatz.random_angles(config.seed)
     probabilities = np.asarray(ansatz.probabilities(angles))
     by_angles = np.asarray(ansatz.jacobian(angles))
-    size = float(2**weight_map.num_qubits)
-    centered = weight_map.mapping == "centered"
     argument = config.gamma * map_argument(probabilities, weight_map)
-    slope = config.gamma**2 * (size if centered else size / 2) / np.cosh(argument) ** 2
-    moved = (by_angles[weight_map.first] + by_angles[weight_map.second]) / 2
+    slope = config.gamma**2 / np.cosh(argument) ** 2
+    columns = [push_argument(probabilities, weight_map, change) for change in by_angles.T]
+    moved = np.column_stack(columns)
     by_gamma = np.tanh(argument) + argument / np.cosh(argument) ** 2
     jacobian = np.column_stack([slope[:, None] * moved, by_gamma])
     return int(np.linalg.matrix_rank(jacobian))

@@ -9,12 +9,16 @@ from qnnw._common.checks import one_of
 from qnnw.data import registry
 from qnnw.training.optimizers import OPTIMIZERS, EigenAdam, OptimizerConfig, optimizer_named
 from qnnw.training.settings import Setting, checked, setting, settings_of
-from qnnw.weights.settings import BEST
+from qnnw.weights.mapping import MAPPINGS
+from qnnw.weights.settings import BEST, PER_TENSOR
+from qnnw.weights.trained import HOW
 
 __all__ = ["FORMAT", "SOURCES", "TrainConfig", "all_settings", "one_of"]
 
 #: Of the settings in a record. 1: release 0.1, see :mod:`qnnw.training.legacy`.
 FORMAT = 2
+#: Settings that came after the first records of this format, and what they were then.
+LATER: dict[str, Any] = {"trained": None, "trained_how": "subset", "gammas": "one"}
 SOURCES = (
     "circuit", "frozen", "haar", "subspace", "hashed", "fastfood", "networks", "mcnc", "direct",
 )  # fmt: skip
@@ -37,11 +41,20 @@ class TrainConfig:
     reps: int = setting(26, "Repetitions of the circuit.", least=0)
     entanglement: str = setting("linear", "Of the circuit; none: no CNOTs.", choices=ENTANGLEMENTS)
     signs: str = setting("parity", "Of the map.", choices=("parity", "random"))
-    mapping: str = setting(BEST["mapping"], "The map.", choices=("paper", "centered"))
+    mapping: str = setting(BEST["mapping"], "The map.", choices=MAPPINGS)
     scale: str = setting(BEST["scale"], "Factor of every tensor.", choices=("none", "fan_in"))
     gamma: float = setting(BEST["gamma"], "Where the map's scale starts.", above=0)
+    gammas: str = setting(
+        "one", "Of the circuit's map: one scale, or one a tensor.", choices=("one", PER_TENSOR)
+    )
     source: str = setting(
         "circuit", "What makes the weights: the circuit, a control, or a rival.", choices=SOURCES
+    )
+    trained: int | None = setting(
+        None, "Numbers that train, besides gamma, of all that the source has; none: all.", least=1
+    )
+    trained_how: str = setting(
+        "subset", "Some of them, a random subspace, or numbers in common.", choices=HOW
     )
     shots: int | None = setting(
         None, "Measurements an evaluation or step; none: exact.", least=1, most=2**40
@@ -76,6 +89,10 @@ class TrainConfig:
                 registry.kind_of(self.dataset)
             except ValueError as error:
                 raise ValueError(str(error).replace("`name`", "`dataset`", 1)) from None
+        if self.source in ("frozen", "haar") and self.trained is not None:
+            raise ValueError(f"`trained` is {self.trained}; of {self.source!r} gamma alone trains")
+        if self.source in ("frozen", "haar") and self.gammas != "one":
+            raise ValueError(f"`gammas` is {self.gammas!r}; {self.source!r} has one scale")
         if self.source != "circuit" and self.shots is not None:
             raise ValueError(
                 f"`shots` is {self.shots}; weights from {self.source!r} are not measured"
@@ -127,7 +144,7 @@ class TrainConfig:
         TypeError, ValueError
             It is of another format, or lacks a setting, or has one that is unknown.
         """
-        values = dict(stored)
+        values = {**LATER, **stored}
         found = values.pop("format", None)
         if found != FORMAT:
             raise ValueError(f"`format` of the settings is {found!r}; it must be {FORMAT}")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qnnw.training.config import FORMAT, TrainConfig
+from qnnw.training.config import FORMAT, LATER, TrainConfig
 from qnnw.training.optimizers import OPTIMIZERS
 from qnnw.training.settings import settings_of
 
@@ -34,7 +34,7 @@ def upgraded(settings: dict[str, Any]) -> dict[str, Any]:
     """
     if "format" in settings:
         return settings
-    old = {**_THEN, **settings}
+    old = {**LATER, **_THEN, **settings}
     source = old.pop("weights_from", "circuit")
     optimizer = old.get("optimizer", "cobyla")
     # "adam" was EigenAdam unless it was told otherwise, or had to hold all weights of a network.

@@ -12,7 +12,9 @@ from qnnw.training.config import TrainConfig
 from qnnw.weights.circuit import CircuitSource
 from qnnw.weights.joined import JoinedSource
 from qnnw.weights.mapping import WeightMap
+from qnnw.weights.settings import PER_TENSOR
 from qnnw.weights.source import WeightSource
+from qnnw.weights.trained import TrainedSource
 
 with needs("train", "qnnw.training.sources"):
     from torch import nn
@@ -60,16 +62,25 @@ def source_of(config: TrainConfig, network: nn.Module) -> tuple[WeightSource, tu
 
 
 def _main(config: TrainConfig, targets: Sequence[Target]) -> WeightSource:
+    source = _whole(config, targets)
+    # How many numbers a subspace or a manifold has is its own to choose.
+    if config.trained is None or config.source in (*SUBSPACES, "mcnc"):
+        return source
+    return TrainedSource(source, config.trained, config.trained_how, config.seed)
+
+
+def _whole(config: TrainConfig, targets: Sequence[Target]) -> WeightSource:
     layout = [(target.numel, target.fan_in) for target in targets]
     if config.source == "direct":
         return DirectSource(layout, config.seed)
     size = sum(target.numel for target in targets)
     weight_map = WeightMap(size, config.seed, config.signs, config.mapping)
     ansatz = EfficientSU2(weight_map.num_qubits, config.reps, config.pairs)
+    numbers = config.trained or ansatz.num_parameters
     if config.source in SUBSPACES:
-        return SUBSPACES[config.source](layout, ansatz.num_parameters, config.seed)
+        return SUBSPACES[config.source](layout, numbers, config.seed)
     if config.source == "mcnc":
-        return McncSource.of_size(layout, ansatz.num_parameters, config.seed)
+        return McncSource.of_size(layout, numbers, config.seed)
     scale = per_weight(targets, scale_of(targets, config.scale))
     if config.source == "frozen":
         return FrozenSource.from_circuit(
@@ -78,5 +89,11 @@ def _main(config: TrainConfig, targets: Sequence[Target]) -> WeightSource:
     if config.source == "haar":
         return FrozenSource.haar(weight_map, config.seed, gamma=config.gamma, scale=scale)
     return CircuitSource(
-        ansatz, weight_map, gamma=config.gamma, scale=scale, shots=config.shots, seed=config.seed
+        ansatz,
+        weight_map,
+        gamma=config.gamma,
+        scale=scale,
+        tensors=[target.numel for target in targets] if config.gammas == PER_TENSOR else None,
+        shots=config.shots,
+        seed=config.seed,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,9 @@ from qnnw.weights.settings import (
 )
 from qnnw.weights.source import SMALLEST, Array, Description, Group, Parameters, Pullback
 
+# One gamma, or every weight's.
+Scale = float | NDArray[np.float64]
+
 __all__ = ["CircuitSource", "map_argument", "usable_gamma"]
 
 
@@ -42,7 +45,9 @@ class CircuitSource:
     """Weights theta = scale * t(angles, gamma), t as in :class:`qnnw.WeightMap`.
 
     The trained groups are ``"angles"``, shape (2 N (L + 1),), radians, and ``"gamma"``, shape (1,),
-    of which the absolute value counts. Gradients are exact; with shots they are the
+    of which the absolute value counts; with ``tensors`` there are ``"gamma.0"``, ``"gamma.1"``, …
+    instead, and weights of tensor k take gamma_k: theta_j = scale_j gamma_k tanh(s_j gamma_k x_j).
+    Gradients are exact; with shots they are the
     straight-through estimator of :func:`qnnw.generate_weights_with_vjp`.
 
     Parameters
@@ -55,6 +60,9 @@ class CircuitSource:
         Where gamma starts, > 0.
     scale
         Shape (M,), finite; ``None`` is 1.
+    tensors
+        How many weights each of the tensors has, in their order, for a gamma each; ``None``: one
+        gamma for all.
     shots
         ``None``: exact probabilities. Otherwise the circuit is measured this often in every draw.
     seed
@@ -87,6 +95,7 @@ class CircuitSource:
         *,
         gamma: float = BEST["gamma"],
         scale: ArrayLike | None = None,
+        tensors: Sequence[int] | None = None,
         shots: int | None = None,
         seed: Seed = 0,
         dtype: DTypeLike = "float64",
@@ -100,6 +109,8 @@ class CircuitSource:
         self.weight_map = weight_map
         self.gamma = real("gamma", gamma, above=0)
         self.scale = per_weight(scale, weight_map.num_weights)
+        self.tensors = None if tensors is None else _checked(tensors, weight_map.num_weights)
+        self._scales = _scale_names(self.tensors)
         self.seed = seed  # type: ignore[assignment]
         self.dtype = np.dtype(np.float32 if is_single(dtype) else np.float64)
         self._scale = None if self.scale is None else self.scale.astype(self.dtype, copy=False)
@@ -115,7 +126,9 @@ class CircuitSource:
     def groups(self) -> Mapping[str, Group]:
         """Angles, uniform on [0, 2 pi), and gamma."""
         angles = self.ansatz.random_angles(self.seed)
-        return {"angles": Group(angles), "gamma": Group(np.array([self.gamma]), even=True)}
+        live = self.ansatz.live_angles
+        gammas = {name: Group(np.array([self.gamma]), even=True) for name in self._scales}
+        return {"angles": Group(angles, live=live), **gammas}
 
     def __setattr__(self, name: str, value: Any) -> None:
         """``shots`` and ``seed`` may be set; the rest stays: others have what follows from it."""
@@ -141,7 +154,7 @@ class CircuitSource:
     def forward(self, parameters: Parameters, draw: int = 0) -> tuple[Array, Pullback]:
         """The weights, and their way back: see :class:`qnnw.weights.source.WeightSource`."""
         made, back = generate_weights_with_vjp(*self._chain(parameters, draw), dtype=self.dtype)
-        sign = _sign(parameters["gamma"])
+        signs = {name: _sign(parameters[name]) for name in self._scales}
 
         def pullback(cotangent: ArrayLike) -> dict[str, NDArray[np.float64]]:
             with np.errstate(invalid="ignore", over="ignore"):
@@ -149,12 +162,10 @@ class CircuitSource:
             if not np.isfinite(by_weights).all():
                 # A step that overflowed is seen by who scales the loss, and left out.
                 size = self.ansatz.num_parameters
-                return {"angles": np.full(size, np.nan), "gamma": np.full(1, np.nan)}
+                return {"angles": np.full(size, np.nan)} | dict.fromkeys(signs, np.full(1, np.nan))
             by_angles, by_gamma = back(by_weights)
-            return {
-                "angles": by_angles.astype(np.float64, copy=False),
-                "gamma": np.array([sign * float(by_gamma)]),
-            }
+            by_scales = self._by_scales(by_gamma, signs)
+            return {"angles": by_angles.astype(np.float64, copy=False), **by_scales}
 
         return self._scaled(made), pullback
 
@@ -186,18 +197,21 @@ class CircuitSource:
         values = values if self.scale is None else values * self.scale
         chain = (self.ansatz, self.weight_map, angles, gamma)
         by_angles, turned = turn_gradient(*chain, values, along, by_gamma)
-        return {"angles": by_angles, "gamma": np.array([_sign(parameters["gamma"]) * turned])}
+        signs = {name: _sign(parameters[name]) for name in self._scales}
+        return {"angles": by_angles, **self._by_scales(turned, signs)}
 
     def _along(
         self, parameters: Parameters, tangents: Parameters
-    ) -> tuple[NDArray[np.float64], float, NDArray[np.float64], float]:
+    ) -> tuple[NDArray[np.float64], Scale, NDArray[np.float64], Scale]:
         if self.shots is not None:
             raise ValueError(f"`shots` is {self.shots}; measured weights have no such derivative")
         angles = np.asarray(parameters["angles"], dtype=np.float64)
         along = np.asarray(tangents["angles"], dtype=np.float64)
-        by_gamma = float(np.asarray(tangents["gamma"]).reshape(()))
-        gamma = usable_gamma(parameters["gamma"])
-        return angles, gamma, along, _sign(parameters["gamma"]) * by_gamma
+        turns = [
+            _sign(parameters[name]) * float(np.asarray(tangents[name]).reshape(()))
+            for name in self._scales
+        ]
+        return angles, self._gamma(parameters), along, self._repeated(turns)
 
     def describe(self) -> Description:
         """Seeds and settings; arrays only where no seed makes them."""
@@ -213,6 +227,8 @@ class CircuitSource:
             "seed": self.seed,
             "dtype": self.dtype.name,
         }
+        if self.tensors is not None:
+            settings["tensors"] = list(self.tensors)
         return Description(settings, {**map_arrays, **arrays})
 
     @classmethod
@@ -221,7 +237,9 @@ class CircuitSource:
         settings = description.settings
         angles = ansatz_from(settings["circuit"]).num_parameters
         size = size_of_map(settings["map"], description.arrays)
-        return size, {"angles": angles, "gamma": 1}
+        tensors = settings.get("tensors")
+        scales = _scale_names(None if tensors is None else _checked(tensors, size))
+        return size, {"angles": angles, **dict.fromkeys(scales, 1)}
 
     @classmethod
     def from_description(cls, description: Description) -> CircuitSource:
@@ -233,6 +251,7 @@ class CircuitSource:
             weight_map,
             gamma=settings["gamma"],
             scale=scale_from(settings["scale"], arrays, weight_map.num_weights),
+            tensors=settings.get("tensors"),
             shots=settings["shots"],
             seed=settings["seed"],
             dtype=settings["dtype"],
@@ -248,9 +267,25 @@ class CircuitSource:
 
     def _chain(self, parameters: Parameters, draw: int) -> tuple[Any, ...]:
         angles = np.asarray(parameters["angles"], dtype=np.float64)
-        gamma = usable_gamma(parameters["gamma"])
+        gamma = self._gamma(parameters)
         seed = None if self.shots is None else derived_seed(self.seed, draw)
         return self.ansatz, angles, self.weight_map, gamma, self.shots, seed
+
+    def _gamma(self, parameters: Parameters) -> Scale:
+        """The scale, or that of every weight."""
+        return self._repeated([usable_gamma(parameters[name]) for name in self._scales])
+
+    def _repeated(self, scales: list[float]) -> Scale:
+        return scales[0] if self.tensors is None else np.repeat(scales, self.tensors)
+
+    def _by_scales(self, by_gamma: Any, signs: Mapping[str, float]) -> dict[str, Any]:
+        """The gradient by every scale, from that by the one or by every weight's."""
+        if self.tensors is None:
+            return {"gamma": np.array([signs["gamma"] * float(by_gamma)])}
+        starts = np.cumsum([0, *self.tensors[:-1]])
+        sums = np.add.reduceat(by_gamma.astype(np.float64, copy=False), starts)
+        pairs = zip(signs.items(), sums, strict=True)
+        return {name: np.array([sign * part]) for (name, sign), part in pairs}
 
     def _scaled(self, values: NDArray[Any]) -> NDArray[Any]:
         return values if self._scale is None else values * self._scale
@@ -258,3 +293,14 @@ class CircuitSource:
 
 def _sign(gamma: ArrayLike) -> float:
     return math.copysign(1.0, float(np.asarray(gamma).reshape(())))
+
+
+def _scale_names(tensors: tuple[int, ...] | None) -> list[str]:
+    return ["gamma"] if tensors is None else [f"gamma.{place}" for place in range(len(tensors))]
+
+
+def _checked(tensors: Sequence[int], num_weights: int) -> tuple[int, ...]:
+    sizes = tuple(integer("tensors", size, 1) for size in tensors)
+    if sum(sizes) != num_weights:
+        raise ValueError(f"`tensors` have {sum(sizes)} weights; the map has {num_weights}")
+    return sizes

@@ -1,9 +1,13 @@
 """Forward and second derivatives of a circuit's weights: exact, at two evolutions an angle.
 
-With p the probabilities, c the map's argument (:func:`map_argument`, affine in p), u = s gamma c
-and theta = scale gamma tanh u:
+With p the probabilities, c the map's argument (:func:`map_argument`), u = s gamma c and theta =
+scale gamma tanh u:
 
     d theta = scale (gamma^2 s sech^2 u dc + (tanh u + u sech^2 u) d gamma)
+
+c is affine in p, but for the square root's: dc = f'(p) dp, and f'' has a part in the second
+derivatives. Of a probability below the rounding of amplitudes, whose root has a direction of noise
+alone, both count as 0.
 
 Derivatives of p, and of its gradients, along an angle are differences at +pi/2 and -pi/2 (the
 parameter-shift rule), which are exact: p has one frequency in every angle.
@@ -11,95 +15,148 @@ parameter-shift rule), which are exact: p has one frequency in every angle.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from qnnw._core import walsh_hadamard
 from qnnw.circuit.ansatz import EfficientSU2
 from qnnw.circuit.derivatives import reduced
 from qnnw.weights.mapping import WeightMap
 
-__all__ = ["map_argument", "push_weights", "turn_gradient"]
+__all__ = ["map_argument", "push_argument", "push_weights", "turn_gradient"]
 
 Vector = NDArray[np.float64]
 # Shifted sets of angles that are evolved together.
 BATCH = 32
+# Mean and standard deviation of the root of an exponential variable of mean 1.
+ROOT_MEAN, ROOT_SPREAD = math.sqrt(math.pi) / 2, math.sqrt(1 - math.pi / 4)
+# Probabilities below it are those of amplitudes that are rounding alone.
+ROUNDING = 1e-30
 
 
 def map_argument(probabilities: Vector, weight_map: WeightMap) -> Vector:
-    """What the map multiplies by s * gamma: 2^(N-1) q, or 2^N q - 1 for the centred one."""
+    """X of :class:`qnnw.WeightMap`: what the map multiplies by s * gamma."""
+    if weight_map.mapping == "sqrt":
+        root = np.sqrt(len(probabilities) * probabilities)
+        return _gathered((root - ROOT_MEAN) / ROOT_SPREAD, weight_map)
+    if weight_map.mapping == "hadamard":
+        return _linear(probabilities - 1 / len(probabilities), weight_map)
     argument = _linear(probabilities, weight_map)
     return argument - 1 if weight_map.mapping == "centered" else argument
 
 
+def push_argument(probabilities: Vector, weight_map: WeightMap, change: Vector) -> Vector:
+    """Derivative of :func:`map_argument` along a change of the probabilities, shape (M,)."""
+    return _linear(_bends(probabilities, weight_map)[0] * change, weight_map)
+
+
 def push_weights(
-    ansatz: EfficientSU2, weight_map: WeightMap, angles: Vector, gamma: float, along: Vector,
-    by_gamma: float,
+    ansatz: EfficientSU2, weight_map: WeightMap, angles: Vector, gamma: float | Vector,
+    along: Vector, by_gamma: float | Vector,
 ) -> Vector:  # fmt: skip
     """Derivative of t(angles, gamma) along (along, by_gamma), shape (M,)."""
-    argument, slope = _at(ansatz, weight_map, angles, gamma)
-    moved = _linear(_pushed(ansatz, angles, along), weight_map)
+    argument, slope, (by_probability, _) = _at(ansatz, weight_map, angles, gamma)
+    moved = _linear(by_probability * _pushed(ansatz, angles, along), weight_map)
     pushed: Vector = gamma**2 * weight_map.signs * slope * moved
     return pushed + (np.tanh(argument) + argument * slope) * by_gamma
 
 
 def turn_gradient(
-    ansatz: EfficientSU2, weight_map: WeightMap, angles: Vector, gamma: float, cotangent: Vector,
-    along: Vector, by_gamma: float,
-) -> tuple[Vector, float]:  # fmt: skip
+    ansatz: EfficientSU2, weight_map: WeightMap, angles: Vector, gamma: float | Vector,
+    cotangent: Vector, along: Vector, by_gamma: float | Vector,
+) -> tuple[Vector, float | Vector]:  # fmt: skip
     """Derivative of the gradient of sum(cotangent * t) along (along, by_gamma): a Hessian times it.
 
     Returns
     -------
-    ndarray of float64, shape of ``angles``, and float
-        The change of the gradient by the angles, and of that by gamma.
+    ndarray of float64, shape of ``angles``, and float or ndarray of shape (M,)
+        The change of the gradient by the angles, and of that by gamma, or by every weight's.
     """
-    argument, slope = _at(ansatz, weight_map, angles, gamma)
+    argument, slope, (by_probability, bend) = _at(ansatz, weight_map, angles, gamma)
     signs, tangent = weight_map.signs, np.tanh(argument)
-    moved = _linear(_pushed(ansatz, angles, along), weight_map)
+    change_of_p = _pushed(ansatz, angles, along)
+    moved = _linear(by_probability * change_of_p, weight_map)
     turned = signs * gamma * moved + argument / gamma * by_gamma  # du
     in_gamma = 2 * cotangent * turned * slope * (1 - argument * tangent)
     by_argument = cotangent * signs * gamma**2 * slope
     change = 2 * cotangent * signs * gamma * slope * (by_gamma - gamma * tangent * turned)
-    back = np.asarray(ansatz.probabilities_vjp(angles, _adjoint(change, weight_map)))
     cotangents = _adjoint(by_argument, weight_map)
+    turned_cotangents = by_probability * _adjoint(change, weight_map) + (
+        bend * change_of_p * cotangents
+    )
+    back = np.asarray(ansatz.probabilities_vjp(angles, turned_cotangents))
+    cotangents = by_probability * cotangents
 
     def gradients(sets: Vector) -> Vector:
         repeated = np.broadcast_to(cotangents, (len(sets), len(cotangents)))
         return np.asarray(ansatz.probabilities_vjp(sets, np.ascontiguousarray(repeated)))
 
     by_angles: Vector = back + _shifted(ansatz, gradients, angles, along, len(angles))
-    return by_angles, float(in_gamma.sum())
+    return by_angles, float(in_gamma.sum()) if np.ndim(gamma) == 0 else in_gamma
 
 
 def _at(
-    ansatz: EfficientSU2, weight_map: WeightMap, angles: Vector, gamma: float
-) -> tuple[Vector, Vector]:
-    """u, and sech^2 u."""
+    ansatz: EfficientSU2, weight_map: WeightMap, angles: Vector, gamma: float | Vector
+) -> tuple[Vector, Vector, tuple[Vector | float, Vector | float]]:
+    """u, sech^2 u, and the first and second derivative of what :func:`_linear` takes, by p."""
     probabilities = np.asarray(ansatz.probabilities(angles))
     argument = weight_map.signs * gamma * map_argument(probabilities, weight_map)
-    return argument, 1 - np.tanh(argument) ** 2
+    return argument, 1 - np.tanh(argument) ** 2, _bends(probabilities, weight_map)
 
 
-def _factor(weight_map: WeightMap) -> float:
-    size = float(2**weight_map.num_qubits)
-    return size if weight_map.mapping == "centered" else size / 2
+def _bends(probabilities: Vector, weight_map: WeightMap) -> tuple[Vector | float, Vector | float]:
+    if weight_map.mapping != "sqrt":
+        return 1.0, 0.0
+    size = len(probabilities)
+    seen = probabilities >= ROUNDING
+    scaled = np.where(seen, size * probabilities, 1.0)
+    first = np.where(seen, size / (2 * ROOT_SPREAD * np.sqrt(scaled)), 0.0)
+    return first, np.where(seen, -first * size / (2 * scaled), 0.0)
 
 
-def _linear(probabilities: Vector, weight_map: WeightMap) -> Vector:
-    mean: Vector = (probabilities[weight_map.first] + probabilities[weight_map.second]) / 2
-    return _factor(weight_map) * mean
+def _gathered(values: Vector, weight_map: WeightMap) -> Vector:
+    """One basis' number, or what two share."""
+    alone = weight_map.first == weight_map.second
+    shared = values[weight_map.first] + values[weight_map.second]
+    gathered: Vector = shared * np.where(alone, 0.5, math.sqrt(0.5))
+    return gathered
+
+
+def _linear(values: Vector, weight_map: WeightMap) -> Vector:
+    """The linear part of the map's argument: of p, or of the root's change."""
+    size = len(values)
+    if weight_map.mapping == "sqrt":
+        return _gathered(values, weight_map)
+    if weight_map.basis_signs is not None:
+        changed = _transformed(weight_map.basis_signs * values)
+        return math.sqrt(size) * _gathered(changed, weight_map)
+    mean: Vector = (values[weight_map.first] + values[weight_map.second]) / 2
+    return (size if weight_map.mapping == "centered" else size / 2) * mean
 
 
 def _adjoint(by_argument: Vector, weight_map: WeightMap) -> Vector:
-    """From a cotangent of the argument to one of the probabilities."""
-    half = _factor(weight_map) / 2 * by_argument
-    found = np.zeros(2**weight_map.num_qubits)
-    np.add.at(found, weight_map.first, half)
-    np.add.at(found, weight_map.second, half)
+    """The way back through :func:`_linear`."""
+    size = 2**weight_map.num_qubits
+    share = np.full(len(by_argument), 0.5)
+    if weight_map.mapping in ("sqrt", "hadamard"):
+        share[weight_map.first != weight_map.second] = math.sqrt(0.5)
+    found = np.zeros(size)
+    np.add.at(found, weight_map.first, share * by_argument)
+    np.add.at(found, weight_map.second, share * by_argument)
+    if weight_map.basis_signs is not None:
+        return math.sqrt(size) * weight_map.basis_signs * _transformed(found)
+    factors = {"paper": size / 2, "centered": float(size), "sqrt": 1.0}
+    found *= factors[weight_map.mapping]
     return found
+
+
+def _transformed(values: Vector) -> Vector:
+    """H values; of two bases, for which the map has no transform, sqrt(2) values."""
+    return walsh_hadamard(values) if len(values) > 2 else math.sqrt(2) * values
 
 
 def _pushed(ansatz: EfficientSU2, angles: Vector, along: Vector) -> Vector:

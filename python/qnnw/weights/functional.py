@@ -42,7 +42,8 @@ def generate_weights(
     weight_map
         The map.
     gamma
-        Scale, > 0; with a batch axis also of shape (B,).
+        Scale, > 0; with a batch axis also of shape (B,), one per set of it, and without one also of
+        shape (M,), one per weight.
     shots
         ``None``: exact probabilities. Otherwise each set of angles is measured this often.
     seed
@@ -96,8 +97,8 @@ def generate_weights_vjp(
     -------
     angles_gradient : ndarray of ``dtype``, shape of ``angles``
         dL/dangles.
-    gamma_gradient : ndarray of ``dtype``, shape () or (B,)
-        dL/dgamma, one per set of angles.
+    gamma_gradient : ndarray of ``dtype``, shape () or (B,); (M,) where gamma has it
+        dL/dgamma, one per set of angles, or one per weight.
 
     Raises
     ------

@@ -15,6 +15,7 @@ from qnnw.weights.mapping import WeightMap
 __all__ = [
     "BEST",
     "PAPER",
+    "PER_TENSOR",
     "ansatz_from",
     "ansatz_settings",
     "described_map",
@@ -27,6 +28,8 @@ __all__ = [
 
 #: The map that trains best (docs/results.md): everybody's default.
 BEST: dict[str, Any] = {"mapping": "centered", "scale": "fan_in", "gamma": 1.2}
+#: The word for a gamma of every tensor's own.
+PER_TENSOR = "per_tensor"
 #: The paper's (Liu et al. 2024).
 PAPER: dict[str, Any] = {"mapping": "paper", "scale": "none", "gamma": 0.3}
 
@@ -71,6 +74,8 @@ def described_map(weight_map: WeightMap) -> tuple[dict[str, Any], dict[str, NDAr
         "map.second": weight_map.second.astype(np.uint32),
         "map.signs": weight_map.signs.copy(),
     }
+    if weight_map.basis_signs is not None:
+        arrays["map.basis_signs"] = weight_map.basis_signs.copy()
     return settings, arrays
 
 
@@ -93,6 +98,7 @@ def map_from(settings: Mapping[str, Any], arrays: Arrays) -> WeightMap:
         arrays["map.second"].astype(np.int64),
         arrays["map.signs"],
         settings["mapping"],
+        arrays.get("map.basis_signs"),
     )
 
 

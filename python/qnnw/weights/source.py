@@ -50,11 +50,14 @@ class Group:
         optimiser is measured by. A circuit's angles have 1 (radian).
     even
         Whether the weights are the same for the negative numbers.
+    live
+        Places of the numbers that can change a weight; ``None``: all of them.
     """
 
     start: NDArray[np.float64]
     step: float = 1.0
     even: bool = False
+    live: NDArray[np.intp] | None = None
 
     def settled(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """The same point by its usual numbers: positive ones, and not 0, of an even group."""
@@ -150,6 +153,7 @@ _KINDS: dict[str, tuple[str, str]] = {
     "networks": ("qnnw.weights.subspaces", "NetworksSource"),
     "mcnc": ("qnnw.weights.mcnc", "McncSource"),
     "joined": ("qnnw.weights.joined", "JoinedSource"),
+    "trained": ("qnnw.weights.trained", "TrainedSource"),
 }
 _registered: dict[str, Rebuild] = {}
 
