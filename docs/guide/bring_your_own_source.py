@@ -43,7 +43,7 @@ class Hashed:
     def describe(self):
         """Seeds, not what they draw."""
         settings = {"num_weights": self.num_weights, "size": self.size, "seed": self.seed}
-        return Description({"kind": "hashed", **settings})
+        return Description({"kind": "my hashes", **settings})
 
 
 def rebuild(description):
@@ -52,7 +52,7 @@ def rebuild(description):
     return Hashed(**settings)
 
 
-register_kind("hashed", rebuild)
+register_kind("my hashes", rebuild)
 
 torch.manual_seed(0)
 inputs, labels = torch.randn(200, 4), torch.arange(200) % 3
