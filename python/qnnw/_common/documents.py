@@ -7,6 +7,7 @@ before anything is parsed. Release 0.1 wrote none; its documents are format 1.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import math
 import os
@@ -15,7 +16,7 @@ import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from qnnw._common.errors import FileError
 
@@ -161,7 +162,9 @@ def _is(value: Any, kinds: type | tuple[type, ...]) -> bool:
 
 
 @contextmanager
-def plain_file(path: Path, error: Callable[[str], Exception]) -> Iterator[BinaryIO]:
+def plain_file(
+    path: Path, error: Callable[[str], Exception]
+) -> Iterator[io.BufferedReader[io.FileIO]]:
     """A plain file to read, which may be behind a link.
 
     Raises
@@ -181,7 +184,7 @@ def plain_file(path: Path, error: Callable[[str], Exception]) -> Iterator[Binary
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
         raise error(f"{str(path)!r} is no file")
-    with os.fdopen(handle, "rb") as file:
+    with io.BufferedReader(io.FileIO(handle)) as file:
         yield file
 
 

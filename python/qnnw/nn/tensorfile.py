@@ -84,8 +84,9 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, torch.Tensor], dict[st
     try:
         with plain_file(path, ModelFileError) as file:
             metadata = _metadata(file)
-            file.seek(0)
-            tensors = safetensors.torch.load(file.read())
+            # Past the buffer, which would copy all once more.
+            file.raw.seek(0)
+            tensors = safetensors.torch.load(file.raw.readall())
     except FileNotFoundError as error:
         raise ModelFileError(f"{str(path)!r} cannot be read: {error.strerror}") from error
     except ModelFileError:
