@@ -75,8 +75,8 @@ def test_runs_that_were_cut_off_go_on(name, tmp_path):
     near = 0.5 if name in ("cobyla", "shots") else 1e-3
     next_loss = RunFolder(folder).read_history()[done]["loss"]
     assert abs(next_loss - expected["next_loss"]) < near * expected["next_loss"]
-    if name != "adam":
-        assert abs(result["loss"] - expected["loss"]) < near * expected["loss"]
+    near = 0.1 if name == "adam" else near
+    assert abs(result["loss"] - expected["loss"]) < near * expected["loss"]
     assert result["num_trained"] == {"haar": 1, "subspace": 32}.get(name, 33)
     assert len((folder / "history.jsonl").read_text().splitlines()) > 2
     if name != "shots":
