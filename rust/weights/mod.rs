@@ -19,6 +19,7 @@
 
 mod apply;
 mod features;
+mod task;
 pub mod walsh;
 
 use crate::error::{Error, Result};
