@@ -7,8 +7,11 @@ import sys
 import matplotlib
 import numpy as np
 import pytest
+import torch
 from matplotlib import image
 
+from qnnw._common.tensors import ModelFileError
+from qnnw.nn import tensorfile
 from qnnw.training.plots import plot_history, plot_run, plot_weights
 from qnnw.training.record import RecordError, RunFolder
 
@@ -68,13 +71,14 @@ def test_nothing_to_draw(tmp_path):
 
 
 def finished_run(tmp_path):
-    from safetensors.numpy import save
 
     folder = RunFolder.create(tmp_path, "run", CONFIG)
     folder.write_checkpoint({}, {}, history(5))
     rng = np.random.default_rng(0)
     tensors = {"fc1.weight": rng.normal(size=(16, 4)), "fc1.bias": rng.normal(size=16)}
-    folder.write_bytes(folder.model_path, save(tensors))
+    described = {"settings_sha256": folder.settings_digest}
+    torch_tensors = {name: torch.from_numpy(array) for name, array in tensors.items()}
+    folder.write_bytes(folder.model_path, tensorfile.pack(torch_tensors, described))
     return folder, tensors
 
 
@@ -104,9 +108,19 @@ def test_the_histogram_counts_every_weight(tmp_path, monkeypatch):
 
 def test_a_damaged_model_is_named(tmp_path):
     folder, _ = finished_run(tmp_path)
-    folder.model_path.write_bytes(b"nothing")
-    with pytest.raises(RecordError, match=r"model\.safetensors' cannot be read"):
-        plot_weights(folder.path)
+    whole = folder.model_path.read_bytes()
+    for damaged in (b"nothing", whole[:-1], whole[:-1] + bytes([whole[-1] ^ 1])):
+        folder.model_path.write_bytes(damaged)
+        with pytest.raises(ModelFileError, match=r"model\.safetensors' is"):
+            plot_weights(folder.path)
+
+
+def test_another_runs_model_is_not_drawn(tmp_path):
+    folder, _ = finished_run(tmp_path)
+    other = RunFolder.create(tmp_path, "other", {"config": {**CONFIG["config"], "seed": 1}})
+    other.write_bytes(other.model_path, folder.model_path.read_bytes())
+    with pytest.raises(RecordError, match="does not belong"):
+        plot_weights(other.path)
 
 
 def test_curves_differ_without_their_colours():

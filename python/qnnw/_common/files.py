@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from qnnw._common.errors import UserError
 
-__all__ = ["NotReplacedError", "append_line", "sweep_up", "write_atomically"]
+__all__ = ["NotReplacedError", "append_line", "open_in_place", "sweep_up", "write_atomically"]
 
 
 NEW_SECONDS = 1.0
@@ -60,6 +60,14 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
         raise
 
 
+def open_in_place(path: str | os.PathLike[str], flags: int) -> int:
+    """A descriptor of a file that lies, or is made, in this very place.
+
+    A link there, which could lead anywhere, is an OSError, and a pipe is not waited for.
+    """
+    return os.open(path, flags | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+
+
 def append_line(path: str | os.PathLike[str], line: bytes) -> None:
     """Append a line, safe on the disk when this returns; a part of one that a kill left goes.
 
@@ -72,9 +80,8 @@ def append_line(path: str | os.PathLike[str], line: bytes) -> None:
     """
     path = Path(path)
     _replaceable(path)
-    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
-        with os.fdopen(os.open(path, flags, 0o666), "r+b") as file:
+        with os.fdopen(open_in_place(path, os.O_RDWR | os.O_APPEND), "r+b") as file:
             size = file.seek(0, os.SEEK_END)
             if size:
                 file.seek(-1, os.SEEK_END)

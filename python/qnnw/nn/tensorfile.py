@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-from qnnw._common.documents import Schema, hold, plain_file, strictly
-from qnnw._common.errors import FileError
 from qnnw._common.extras import needs
 from qnnw._common.files import write_atomically
+from qnnw._common.tensors import ModelFileError, read_whole, tensors_digest
 
 with needs("train", "qnnw.nn.tensorfile"):
     import safetensors
@@ -20,15 +17,6 @@ with needs("train", "qnnw.nn.tensorfile"):
     import torch
 
 __all__ = ["ModelFileError", "pack", "read", "write"]
-
-
-# Of safetensors itself: a file that promises a longer header is not read.
-MOST_HEADER_BYTES = 100_000_000
-_SIGNED: Schema = {"sha256": str, "description": str}
-
-
-class ModelFileError(FileError):
-    """A saved model, recipe or state is missing, damaged, of another format, or does not fit."""
 
 
 def pack(tensors: Mapping[str, torch.Tensor], description: dict[str, Any]) -> bytes:
@@ -50,8 +38,17 @@ def pack(tensors: Mapping[str, torch.Tensor], description: dict[str, Any]) -> by
         for name, tensor in tensors.items()
     }
     text = json.dumps(description, allow_nan=False)
+    parts = [
+        (
+            name,
+            str(tensor.dtype).removeprefix("torch."),
+            tuple(tensor.shape),
+            tensor.reshape(-1).view(torch.uint8).numpy().tobytes(),
+        )
+        for name, tensor in flat.items()
+    ]
     # One entry: safetensors writes several in any order, and equal content should be equal bytes.
-    signed = {"sha256": _digest(flat, text), "description": text}
+    signed = {"sha256": tensors_digest(parts, text), "description": text}
     return safetensors.torch.save(flat, {"qnnw": json.dumps(signed)})
 
 
@@ -80,50 +77,9 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, torch.Tensor], dict[st
     ModelFileError
         The file is missing, truncated, damaged, or was not written by qnnw.
     """
-    path = Path(path)
+    content, description = read_whole(path)
     try:
-        with plain_file(path, ModelFileError) as file:
-            metadata = _metadata(file)
-            # Past the buffer, which would copy all once more.
-            file.raw.seek(0)
-            tensors = safetensors.torch.load(file.raw.readall())
-    except FileNotFoundError as error:
-        raise ModelFileError(f"{str(path)!r} cannot be read: {error.strerror}") from error
-    except ModelFileError:
-        raise
-    except Exception as error:  # damaged bytes make the readers raise anything
-        raise ModelFileError(f"{str(path)!r} is no whole safetensors file: {error}") from error
-    if "qnnw" not in metadata:
-        raise ModelFileError(f"{str(path)!r} was not written by qnnw: it has no description")
-    try:
-        signed = strictly(str(metadata["qnnw"]).encode())
-        hold(signed, _SIGNED, "its description")
-        if signed["sha256"] != _digest(tensors, signed["description"]):
-            raise ValueError("its content does not match its checksum")
-        return tensors, strictly(signed["description"].encode())
-    except ValueError as error:
-        raise ModelFileError(f"{str(path)!r} is damaged: {error}") from error
-
-
-def _metadata(file: BinaryIO) -> dict[str, Any]:
-    """The header's own part, with what it promises held against the file; raises ValueError."""
-    # safetensors gives metadata of files only; the header's layout is part of the format.
-    size = os.fstat(file.fileno()).st_size
-    length = int.from_bytes(file.read(8), "little")
-    if not 2 <= length <= min(size - 8, MOST_HEADER_BYTES):
-        raise ValueError(f"its header of {length} bytes is none of a file of {size}")
-    header = strictly(file.read(length))
-    metadata = header.pop("__metadata__", {})
-    end = max((tensor["data_offsets"][1] for tensor in header.values()), default=0)
-    if not isinstance(metadata, dict) or size != 8 + length + end:
-        raise ValueError(f"its tensors end at {8 + length + end}, the file at {size}")
-    return metadata
-
-
-def _digest(tensors: Mapping[str, torch.Tensor], text: str) -> str:
-    sha = hashlib.sha256(text.encode())
-    for name in sorted(tensors):
-        tensor = tensors[name]
-        sha.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        sha.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return sha.hexdigest()
+        return safetensors.torch.load(content), description
+    except Exception as error:  # what a header says may be odd all the same
+        where = os.fspath(path)
+        raise ModelFileError(f"{where!r} is no whole safetensors file: {error}") from error

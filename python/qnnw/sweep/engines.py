@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from qnnw._common.files import open_in_place
 from qnnw._common.signals import stop_asked
 from qnnw.sweep.ledger import Trial
 from qnnw.sweep.run_trial import THREAD_LIMITS
@@ -159,9 +160,7 @@ class LocalEngine:
 
     def _spawn(self) -> _Worker:
         limits = dict.fromkeys(THREAD_LIMITS, str(self._threads))
-        # A link in the log's place could lead anywhere, and a pipe would be waited for.
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
-        log = os.open(self._log, flags, 0o666)
+        log = open_in_place(self._log, os.O_WRONLY | os.O_APPEND)
         try:
             process = subprocess.Popen(
                 [sys.executable, "-c", WORKER, str(self._threads), *_module_path()],

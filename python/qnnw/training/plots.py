@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from qnnw._common.drawing import FORMATS, canvas, style, write_pictures
 from qnnw._common.extras import needs
+from qnnw._common.tensors import read_whole
 from qnnw.training.record import RecordError, RunFolder
 from qnnw.training.tasks import task_of
 
@@ -18,7 +19,6 @@ with needs("train", "qnnw.training.plots"):
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
-    from safetensors import SafetensorError
     from safetensors.numpy import load as load_tensors
 
 __all__ = ["draw_history", "plot_history", "plot_run", "plot_weights"]
@@ -72,7 +72,9 @@ def plot_weights(path: str | os.PathLike[str]) -> list[Path]:
     Raises
     ------
     qnnw.training.record.RecordError
-        The folder is no run, or its model is missing or damaged.
+        The folder is no run, or its model is another run's.
+    qnnw.nn.tensorfile.ModelFileError
+        The model is missing or damaged.
     """
     folder = RunFolder(path)
     weights = _weights(folder)
@@ -96,10 +98,9 @@ def _history_pictures(path: str | os.PathLike[str], formats: tuple[str, ...]) ->
 
 
 def _weights(folder: RunFolder) -> NDArray[np.float64]:
-    try:
-        tensors = load_tensors(folder.model_path.read_bytes())
-    except (OSError, SafetensorError, ValueError) as error:
-        raise RecordError(f"{str(folder.model_path)!r} cannot be read: {error}") from error
+    content, about = read_whole(folder.model_path)
+    folder.check_belongs(folder.model_path, about)
+    tensors = load_tensors(content)
     return np.concatenate([tensor.reshape(-1).astype(np.float64) for tensor in tensors.values()])
 
 

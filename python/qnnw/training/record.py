@@ -37,7 +37,7 @@ from qnnw._common.documents import (
     sealed,
 )
 from qnnw._common.errors import FileError
-from qnnw._common.files import sweep_up, write_atomically
+from qnnw._common.files import open_in_place, sweep_up, write_atomically
 from qnnw.training.tasks import task_of
 
 __all__ = ["PLACE", "InUseError", "RecordError", "RunFolder", "decisive", "locked"]
@@ -276,9 +276,8 @@ def locked(folder: Path) -> Iterator[None]:
     except ImportError:  # a system without advisory locks
         yield
         return
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
-        handle = os.open(folder / ".lock", flags, 0o666)
+        handle = open_in_place(folder / ".lock", os.O_RDWR)
     except OSError as error:
         raise RecordError(f"{str(folder)!r} cannot be locked: {error.strerror}") from error
     try:
