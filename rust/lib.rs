@@ -4,7 +4,7 @@
 //! order); angles are radians, layer by layer, RY of qubits 0 … N-1, then RZ of qubits 0 … N-1;
 //! batches are rows of one contiguous slice; results do not depend on the number of threads.
 //!
-//! Imports go down only: `error`, `rng` → `simd`, `ansatz`, `parallel`, `memory`, `buffer` →
+//! Imports go down only: `error`, `rng`, `forks` → `simd`, `ansatz`, `parallel`, `memory`, `buffer` →
 //! `blocking`, `layout`, `schedule`, `gather` → `circuit`, `layer`, `state` → `kernels` → `evolve`,
 //! `gradient`, `sampling`, `weights` → `generate`, `pullback` → `python`.
 
@@ -15,6 +15,7 @@ pub mod buffer;
 pub mod circuit;
 pub mod error;
 pub mod evolve;
+pub mod forks;
 pub mod gather;
 pub mod generate;
 pub mod gradient;

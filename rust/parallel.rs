@@ -2,12 +2,13 @@
 
 use std::ptr::null_mut;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
+use crate::forks;
 use crate::memory;
 
 /// State vectors of at least this many amplitudes are worth a team of threads.
@@ -33,7 +34,7 @@ impl Pool {
             Ok(())
         };
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).spawn_handler(start);
-        let built = pool.build();
+        let built = forks::held_off(|| pool.build());
         // Where some were refused, those that started end, and are waited for as this is dropped.
         let mut made = Self { pool: None, threads: started };
         made.pool = Some(built.map_err(|_| Error::Threads(threads))?);
@@ -44,11 +45,13 @@ impl Pool {
 impl Drop for Pool {
     fn drop(&mut self) {
         // Its threads end; waiting for them keeps those of later pools from piling up on them.
-        self.pool = None;
-        for thread in self.threads.drain(..) {
-            // A panic has reached whoever asked for the work.
-            let _ = thread.join();
-        }
+        forks::held_off(|| {
+            self.pool = None;
+            for thread in self.threads.drain(..) {
+                // A panic has reached whoever asked for the work.
+                let _ = thread.join();
+            }
+        });
     }
 }
 
@@ -59,38 +62,18 @@ static THREADS: AtomicUsize = AtomicUsize::new(0);
 /// it starts with null, whatever was there.
 static POOL: AtomicPtr<Pool> = AtomicPtr::new(null_mut());
 const BUSY: *mut Pool = std::ptr::without_provenance_mut(1);
-/// How often this process came out of a fork, its parents' counted.
-static FORKS: AtomicU64 = AtomicU64::new(0);
 
-/// Has forked children start anew, and makes once what must not be cut in the middle by a fork.
+/// Has forked children start without a pool.
 ///
-/// Called by whoever is about to make a pool; the binding calls it when it is loaded.
+/// Called by whoever is about to make one; the binding calls it when it is loaded.
 pub fn watch_forks() -> Result<()> {
+    extern "C" fn child() {
+        forks::in_child();
+        // Left where it is: dropping it would wait for threads that do not exist here.
+        POOL.store(null_mut(), Ordering::Release);
+    }
     static WATCHED: AtomicBool = AtomicBool::new(false);
-    if WATCHED.load(Ordering::Acquire) {
-        return Ok(());
-    }
-    // What rayon's queues share, behind a once-cell that only its threads would reach.
-    crossbeam_epoch::default_collector();
-    #[cfg(unix)]
-    {
-        extern "C" fn child() {
-            FORKS.fetch_add(1, Ordering::Relaxed);
-            // Left where it is: dropping it would wait for threads that do not exist here.
-            POOL.store(null_mut(), Ordering::Release);
-        }
-        // SAFETY: the handler does what a forked child may do; doing it twice does no harm.
-        if unsafe { libc::pthread_atfork(None, None, Some(child)) } != 0 {
-            return Err(Error::Threads(1));
-        }
-    }
-    WATCHED.store(true, Ordering::Release);
-    Ok(())
-}
-
-/// A number that a forked child has another one of.
-pub fn forks() -> u64 {
-    FORKS.load(Ordering::Relaxed)
+    forks::watch(&WATCHED, child)
 }
 
 /// Number of threads that parallel work uses.

@@ -7,8 +7,8 @@ use std::time::Duration;
 use pyo3::prelude::*;
 
 use crate::error::Error;
-use crate::memory;
-use crate::parallel::{self, Cancel};
+use crate::parallel::Cancel;
+use crate::{forks, memory};
 
 /// Work of at least this many elementary steps (tens of milliseconds) listens for signals.
 const LONG: u128 = 1 << 25;
@@ -45,7 +45,7 @@ pub fn run<T: Send>(
 
 fn listen<T: Send>(cancel: &Cancel, work: impl FnOnce() -> Result<T, Error> + Send) -> PyResult<T> {
     memory::require_threads(1)?;
-    let forks = parallel::forks();
+    let before = forks::count();
     let (done, wait) = channel();
     let work = move || {
         let result = work();
@@ -55,7 +55,8 @@ fn listen<T: Send>(cancel: &Cancel, work: impl FnOnce() -> Result<T, Error> + Se
     };
     // SAFETY: the thread is waited for before what it borrows ends; not in a forked child, where it
     // does not run.
-    let thread = unsafe { std::thread::Builder::new().spawn_unchecked(work) };
+    let spawn = || unsafe { std::thread::Builder::new().spawn_unchecked(work) };
+    let thread = forks::held_off(spawn);
     let mut worker = Worker(Some(thread.map_err(|_| Error::Threads(1))?));
     let mut signal = None;
     while wait.recv_timeout(POLL) == Err(RecvTimeoutError::Timeout) {
@@ -65,13 +66,14 @@ fn listen<T: Send>(cancel: &Cancel, work: impl FnOnce() -> Result<T, Error> + Se
             cancel.cancel();
             signal = Some(error);
         }
-        if parallel::forks() != forks {
+        if forks::count() != before {
             // A handler forked, and its child came back: nobody here ends the work.
             std::mem::forget((worker, wait));
             return Err(signal.unwrap_or_else(|| Error::Forked.into()));
         }
     }
-    let result = worker.0.take().map(JoinHandle::join);
+    // It has done its work and ends.
+    let result = forks::held_off(|| worker.0.take().map(JoinHandle::join));
     match (signal, result) {
         (Some(error), _) => Err(error),
         (None, Some(Ok(result))) => Ok(result?),
