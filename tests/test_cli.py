@@ -146,13 +146,13 @@ def test_every_setting_of_an_optimiser_arrives(optimizer, tmp_path):
     assert outcome.exit_code == 0, outcome.output
     assert seen == {**given, "data_dir": str(tmp_path)}
     changed = {name: value for name, value in seen.items() if name != "optimizer"}
-    config = protocol("iris", optimizer, paper=False).changed(**changed)
+    config = protocol("iris", optimizer, paper=False, **changed)
     assert given.items() <= config.to_dict().items()
 
 
 def test_the_papers_protocol_takes_other_settings_and_optimisers():
-    assert protocol("iris", None, paper=True) == PRESETS["iris"]
-    assert protocol("mnist", None, paper=False) == preset("mnist")
+    assert protocol("iris", paper=True) == PRESETS["iris"]
+    assert protocol("mnist", paper=False) == preset("mnist")
     fast = protocol("mnist", "cobyla-fast", paper=True)
     assert fast.optimizer.settings == PRESETS["mnist"].optimizer.settings
     assert fast.mapping == "paper"

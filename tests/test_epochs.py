@@ -77,7 +77,7 @@ def test_iris_and_digits_are_learned(tmp_path):
 
 
 def test_mnist_is_learned_within_an_epoch(tmp_path, mnist_dir):
-    config = preset("mnist").changed(epochs=1, train_samples=16000, data_dir=str(mnist_dir))
+    config = preset("mnist", epochs=1, train_samples=16000, data_dir=str(mnist_dir))
     result = start(config, tmp_path)
     assert result["test_accuracy"] > 0.85
     assert result["steps"] == 125
@@ -112,7 +112,7 @@ def test_killed_at_random_moments(tmp_path):
 
 
 def test_threads_do_not_change_a_bit(tmp_path, mnist_dir):
-    config = preset("mnist").changed(reps=2, epochs=1, train_samples=600, data_dir=str(mnist_dir))
+    config = preset("mnist", reps=2, epochs=1, train_samples=600, data_dir=str(mnist_dir))
     results = [start(config.changed(threads=threads), tmp_path) for threads in (1, 2, 3)]
     assert same_but_for_time(results[0], results[1])
     assert same_but_for_time(results[0], results[2])

@@ -189,7 +189,7 @@ def test_a_figure_runs_from_the_command_line_and_goes_on(tmp_path):
 def test_the_controls_differ_in_nothing_but_the_source_of_weights():
     trials = control_trials()
     assert len(trials) == 3 * (2 * 4 + 2)
-    base = preset("mnist")
+    base = preset("mnist", trained=None)
     for trial in trials:
         config = TrainConfig.from_dict(trial.config)
         # Of all the network's weights no eigenbasis can be held.

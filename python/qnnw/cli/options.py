@@ -86,9 +86,11 @@ def dataset_of(name: str | None, data: str | None) -> str | None:
     return data if name is None else name
 
 
-def protocol(dataset: str, optimizer: str | None, paper: bool) -> TrainConfig:
-    """The settings that others are changes of: the best, or the paper's."""
-    return in_protocol(dataset, optimizer) if paper else preset(dataset, optimizer)
+def protocol(
+    dataset: str, optimizer: str | None = None, *, paper: bool, **settings: Any
+) -> TrainConfig:
+    """What measured best, or the paper's protocol, with the settings that were given."""
+    return (in_protocol if paper else preset)(dataset, optimizer, **settings)
 
 
 def _optimizer() -> inspect.Parameter:

@@ -14,7 +14,7 @@ from qnnw.cli.shared import DataDir, Device, Json, Quiet, Run, Threads, errors, 
 from qnnw.paper.presets import PRESETS
 from qnnw.training.config import TrainConfig
 from qnnw.training.legacy import num_trained
-from qnnw.training.optimizers import EigenAdam, optimizer_of
+from qnnw.training.optimizers import EigenAdam
 from qnnw.training.tasks import SPLITS, task_of
 
 with needs("train", "The qnnw command"):
@@ -50,8 +50,7 @@ def train_command(
         dataset = dataset_of(name, data)
         if dataset is None:
             raise ValueError("`data` is missing: name a data set, or give --data")
-        optimizer = settings.pop("optimizer", None) or optimizer_of(settings)
-        config = protocol(dataset, optimizer, paper).changed(**settings)
+        config = protocol(dataset, paper=paper, **settings)
         from qnnw.training.runs import start
 
         prepare_process(config.threads)

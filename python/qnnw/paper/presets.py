@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from qnnw.training.config import TrainConfig, one_of
-from qnnw.training.optimizers import OPTIMIZERS, Cobyla, EigenAdam
+from qnnw.training.optimizers import OPTIMIZERS, Cobyla, EigenAdam, optimizer_of
 from qnnw.training.presets import paper_preset, preset, register_paper
 from qnnw.training.settings import settings_of
 from qnnw.weights.settings import PAPER
@@ -36,8 +38,8 @@ _OTHERS = {
 register_paper({**PRESETS, **_OTHERS})
 
 
-def in_protocol(dataset: str, optimizer: str | None = None) -> TrainConfig:
-    """The paper's protocol, by another optimiser than its COBYLA where one is named.
+def in_protocol(dataset: str, optimizer: str | None = None, **settings: Any) -> TrainConfig:
+    """The paper's protocol, by another optimiser than its COBYLA where one is named or needed.
 
     The settings that both have, its budget above all, stay the paper's.
 
@@ -47,16 +49,21 @@ def in_protocol(dataset: str, optimizer: str | None = None) -> TrainConfig:
         There is none for the data set, or there is no such optimiser.
     """
     config = paper_preset(dataset)
+    optimizer = optimizer or optimizer_of(settings)
     if optimizer is None:
-        return config
+        return config.changed(**settings)
     kind = OPTIMIZERS[one_of("optimizer", optimizer, OPTIMIZERS)]
     own = settings_of(kind)
     shared = {name: value for name, value in config.optimizer.settings.items() if name in own}
-    return config.changed(optimizer=kind(**shared))
+    return config.changed(optimizer=kind(**shared)).changed(**settings)
 
 
 def compared(dataset: str, optimizer: str) -> TrainConfig:
-    """What a figure is drawn with: the paper's protocol; by gradients, what measured best."""
+    """What a figure is drawn with: the paper's protocol; by gradients, what measured best.
+
+    All angles of a circuit train, as the paper has it.
+    """
     kind = OPTIMIZERS[one_of("optimizer", optimizer, OPTIMIZERS)]
-    settings = preset if issubclass(kind, EigenAdam) else in_protocol
-    return settings(dataset, optimizer)
+    if issubclass(kind, EigenAdam):
+        return preset(dataset, optimizer, trained=None)
+    return in_protocol(dataset, optimizer)

@@ -90,7 +90,7 @@ def trials_of(
     dataset: str,
     axes: Axes,
     fixed: dict[str, Any] | None = None,
-    base: Callable[[str, str | None], TrainConfig] = preset,
+    base: Callable[..., TrainConfig] = preset,
 ) -> list[Trial]:
     """Every combination of the grid's values, as trials.
 
@@ -103,7 +103,8 @@ def trials_of(
     fixed
         More settings, the same for all.
     base
-        Gives, for the data set and the trial's optimiser, the settings that neither names.
+        Gives a configuration, as :func:`qnnw.training.presets.preset`, for the data set and the
+        trial's settings.
 
     Raises
     ------
@@ -123,7 +124,7 @@ def trials_of(
         settings = {**fixed, **dict(zip(axes, combination, strict=True))}
         place = {name: settings[name] for name in varied}
         changed = {name: _absolute(name, value) for name, value in settings.items()}
-        config = base(dataset, changed.pop("optimizer", None) or implied).changed(**changed)
+        config = base(dataset, changed.pop("optimizer", None) or implied, **changed)
         trials.append(Trial(trial_name(place), place, config.to_dict()))
     counts = Counter(trial.name for trial in trials)
     shared = next((name for name, count in counts.items() if count > 1), None)

@@ -13,15 +13,20 @@ from qnnw.weights.mapping import MAPPINGS
 from qnnw.weights.settings import BEST, PER_TENSOR
 from qnnw.weights.trained import HOW
 
-__all__ = ["FORMAT", "SOURCES", "TrainConfig", "all_settings", "one_of"]
+__all__ = ["FORMAT", "SOURCES", "WHOLE", "TrainConfig", "all_settings", "one_of"]
 
 #: Of the settings in a record. 1: release 0.1, see :mod:`qnnw.training.legacy`.
 FORMAT = 2
 #: Settings that came after the first records of this format, and what they were then.
-LATER: dict[str, Any] = {"trained": None, "trained_how": "subset", "gammas": "one"}
+LATER: dict[str, Any] = {
+    "trained": None, "trained_how": "subset", "gammas": "one",
+    "gamma_lr": None, "label_smoothing": 0.0, "shift": 0,
+}  # fmt: skip
 SOURCES = (
     "circuit", "frozen", "haar", "subspace", "hashed", "fastfood", "networks", "mcnc", "direct",
 )  # fmt: skip
+#: Sources whose numbers are as many as they are: gamma, or all weights of the network.
+WHOLE = ("frozen", "haar", "direct")
 ENTANGLEMENTS = ("linear", "reverse_linear", "circular", "full", "pairwise", "sca", "none")
 ACTIVATIONS = ("relu", "tanh", "identity")
 LOSSES = ("cross-entropy", "binary", "mse", "mae")
@@ -144,7 +149,7 @@ class TrainConfig:
         TypeError, ValueError
             It is of another format, or lacks a setting, or has one that is unknown.
         """
-        values = {**LATER, **stored}
+        values = dict(stored)
         found = values.pop("format", None)
         if found != FORMAT:
             raise ValueError(f"`format` of the settings is {found!r}; it must be {FORMAT}")
@@ -153,6 +158,7 @@ class TrainConfig:
             raise ValueError("`optimizer` is missing")
         wanted = settings_of(OPTIMIZERS[one_of("optimizer", name, OPTIMIZERS)])
         needed = [*settings_of(cls), *wanted]
+        values = {**{name: then for name, then in LATER.items() if name in needed}, **values}
         missing = [setting for setting in needed if setting not in values]
         if missing:
             raise ValueError(f"`{missing[0]}` is missing")

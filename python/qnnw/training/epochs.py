@@ -14,11 +14,13 @@ from qnnw._common.extras import needs
 from qnnw._common.seeds import derived_seed
 from qnnw.optim.derivative_free import NonFiniteLossError
 from qnnw.optim.schedules import one_cycle
+from qnnw.training.augmentation import check_shift, shifted
 from qnnw.training.evaluation import Evaluation
 from qnnw.training.gradient import BatchGradient
 from qnnw.training.optimizers import EigenAdam
 from qnnw.training.tasks import CLASSIFICATION
 from qnnw.training.trainer import Point, Reporter, Trainer, packed_buffers, unpacked_buffers
+from qnnw.weights.source import Group
 
 with needs("train", "qnnw.training.epochs"):
     import torch
@@ -68,14 +70,21 @@ class EpochTrainer(Trainer):
             threads=self.threads,
             names=self.made_names,
             seed=config.seed,
+            label_smoothing=self.budget.label_smoothing,
         )
-        self._inputs = self._gradient.arranged(self.data.train_inputs)
+        check_shift(self.budget.shift, self.data.train_inputs)
+        self._inputs = self._images = self._gradient.arranged(self.data.train_inputs)
         self._labels = self.data.train_labels.to(self._inputs.device)
         self._numbers = {
             name: torch.from_numpy(values.copy()) for name, values in self.best.parameters.items()
         }
-        self._steps = [group.step for group in self.groups.values()]
+        # Of every group, relative to the angles.
+        self._steps = [self._step_of(group) for group in self.groups.values()]
         self._optimizer = self._new_optimizer()
+
+    def _step_of(self, group: Group) -> float:
+        own = self.budget.gamma_lr
+        return group.step if own is None or not group.even else group.step * own / self.peak_lr
 
     def _new_optimizer(self) -> torch.optim.Optimizer:
         groups = [{"params": [numbers]} for numbers in self._numbers.values()]
@@ -100,8 +109,17 @@ class EpochTrainer(Trainer):
             f"{config.device}",
             f"map {config.mapping}, scale {config.scale}, signs {config.signs}, "
             f"initial gamma {config.gamma:g}",
+            *self._helps(),
         ]
         return [*lines, *self._gradient.describe()]
+
+    def _helps(self) -> list[str]:
+        """What helps to learn, in a line, where there is such."""
+        gamma_lr, smoothing = self.budget.gamma_lr, self.budget.label_smoothing
+        words = [f"gamma's learning rate {gamma_lr:.3g}"] if gamma_lr else []
+        words += [f"labels smoothed by {smoothing:g}"] if smoothing else []
+        words += [f"images moved by up to {self.budget.shift} px"] if self.budget.shift else []
+        return [", ".join(words)] if words else []
 
     def seconds_left(self) -> float:
         """From a step's circuit and network on the first batch, and an evaluation."""
@@ -126,6 +144,8 @@ class EpochTrainer(Trainer):
         epoch = len(self.history) + 1
         order = self._order(epoch)
         seconds = _Seconds()
+        if self.budget.shift:
+            self._inputs = shifted(self._images, self.budget.shift, self.config.seed, epoch)
         for batch in self._gradient.batches(order, self.budget.batch_size):
             loss = self._step(batch, seconds)
             reporter.advanced(self.steps, loss)

@@ -21,7 +21,7 @@ from qnnw.training.behaviour import (
     seeded,
     set_buffers,
 )
-from qnnw.training.losses import LOSSES
+from qnnw.training.losses import step_loss
 
 with needs("train", "qnnw.training.gradient"):
     import torch
@@ -68,6 +68,8 @@ class BatchGradient:
         As for :class:`qnnw.training.evaluation.Evaluator`.
     seed
         Of the network's own random numbers.
+    label_smoothing
+        As for :func:`qnnw.training.losses.step_loss`.
     """
 
     def __init__(
@@ -79,8 +81,9 @@ class BatchGradient:
         threads: int = 1,
         names: Sequence[str] | None = None,
         seed: int = 0,
+        label_smoothing: float = 0.0,
     ) -> None:
-        self._loss = LOSSES[loss]
+        self._loss = step_loss(loss, label_smoothing)
         self._device = as_device(device)
         self._network, self._names, self._seed = network, names, seed
         self.behaviour = Behaviour.of(network)

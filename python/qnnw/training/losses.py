@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -15,7 +16,10 @@ with needs("train", "qnnw.training.losses"):
     import torch
     from torch.nn import functional
 
-__all__ = ["LOSSES", "Evaluation", "Loss", "Meter", "check_labels", "check_outputs", "meter_of"]
+__all__ = [
+    "LOSSES", "Evaluation", "Loss", "Meter", "check_labels", "check_outputs", "meter_of",
+    "step_loss",
+]  # fmt: skip
 
 HALVES = (torch.float16, torch.bfloat16)
 
@@ -72,6 +76,10 @@ def _mae(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     return functional.l1_loss(outputs, targets, reduction="sum") / outputs[0].numel()
 
 
+def _smoothed(share: float) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    return partial(functional.cross_entropy, reduction="sum", label_smoothing=share)
+
+
 @dataclass(frozen=True)
 class Loss:
     """A loss: the sum over the samples of a batch, and the task that it is for."""
@@ -91,6 +99,27 @@ LOSSES = {
     "mse": Loss(REGRESSION, _mse),
     "mae": Loss(REGRESSION, _mae),
 }
+
+
+def step_loss(name: str, label_smoothing: float = 0.0) -> Loss:
+    """The loss that a step goes down: by its name, perhaps with smoothed labels.
+
+    With a share s of smoothing the label of a sample is 1 - s + s/K for its class and s/K for the
+    other K - 1, as Szegedy et al. (2016) have it.
+
+    Raises
+    ------
+    ValueError
+        Labels of this loss cannot be smoothed.
+    """
+    if label_smoothing == 0:
+        return LOSSES[name]
+    if name != "cross-entropy":
+        raise ValueError(
+            f"`label_smoothing` is {label_smoothing}; the loss {name!r} takes none, only "
+            "'cross-entropy' does"
+        )
+    return Loss(CLASSIFICATION, _smoothed(label_smoothing))
 
 
 def matched(outputs: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -82,6 +82,15 @@ class EigenAdam(OptimizerConfig):
         None, "Peak learning rate; none: 15 / trained numbers, at most 0.1.", above=0
     )
     warmup: float = setting(0.05, "Share of the run until that peak.", least=0, below=1)
+    gamma_lr: float | None = setting(
+        None, "Peak learning rate of gamma; none: that of the others.", above=0
+    )
+    label_smoothing: float = setting(
+        0.0, "Share of a label that a step's cross-entropy gives all classes.", least=0, below=1
+    )
+    shift: int = setting(
+        0, "A step's images are moved by up to so many pixels, anew each epoch.", least=0, most=255
+    )
 
     def peak_lr(self, count: int) -> float:
         """The peak learning rate for so many trained numbers (a circuit's angles)."""

@@ -28,7 +28,6 @@ from qnnw.training.given import (
     loss_of,
     network_of,
 )
-from qnnw.training.optimizers import optimizer_of
 from qnnw.training.periods import PeriodTrainer
 from qnnw.training.presets import preset
 from qnnw.training.record import RecordError, RunFolder
@@ -113,9 +112,10 @@ def train(
     if config is None:
         if "dataset" not in changed:
             raise ValueError("`data` is None; data, or a `config` that names them, are needed")
-        optimizer = changed.pop("optimizer", None) or optimizer_of(changed)
-        config = preset(changed["dataset"], optimizer)
-    return start(config.changed(**changed), out, reporter, given)
+        config = preset(**changed)
+    else:
+        config = config.changed(**changed)
+    return start(config, out, reporter, given)
 
 
 def start(
