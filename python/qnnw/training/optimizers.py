@@ -89,7 +89,7 @@ class EigenAdam(OptimizerConfig):
         0.0, "Share of a label that a step's cross-entropy gives all classes.", least=0, below=1
     )
     shift: int = setting(
-        0, "A step's images are moved by up to so many pixels, anew each epoch.", least=0, most=255
+        0, "A step's images are moved by up to so many pixels, anew each epoch.", least=0
     )
 
     def peak_lr(self, count: int) -> float:
