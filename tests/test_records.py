@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 
@@ -148,13 +149,13 @@ def test_a_learned_map_is_one_line(monkeypatch):
     [
         (
             ("cifar", None, None),
-            "`datasets` is 'cifar'; it must be one of 'mnist', 'fashion-mnist'",
+            "`datasets` is 'cifar'; it must be 'mnist' or 'fashion-mnist'",
         ),
         ((None, "52,many", None), "`counts` is '52,many'; it must be whole numbers, like 52,130"),
         ((None, "1", None), "`counts` is 1; it must be at least 2"),
         ((None, "52,52", None), "`counts` has 52 twice"),
         ((None, ",", None), "`counts` is empty"),
-        ((None, None, "circuit,magic"), "`contenders` is 'magic'; it must be one of 'circuit'"),
+        ((None, None, "circuit,magic"), "`contenders` is 'magic'; it must be 'circuit', "),
     ],
 )
 def test_what_there_is_not_is_refused(arguments, message):
@@ -260,7 +261,7 @@ def test_a_search_that_is_cut_off_is_named_and_goes_on(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         run_records(path, SMALL, "quick", 2, None, cut)
-    with pytest.raises(RecordError, match="the search of 'circuit' on mnist at 130 has no choice"):
+    with pytest.raises(RecordError, match="the search of 'circuit' on mnist at 52 has no choice"):
         run_records(path, SMALL, "quick", 2, False, pretend(accuracy))
     run_records(path, SMALL, "quick", 2, True, pretend(accuracy))
     assert not (path / "sweep.json").exists()
@@ -362,7 +363,10 @@ def test_the_time_of_both_stages_is_told_before_the_first(tmp_path, monkeypatch)
 
 
 @pytest.mark.slow
-def test_a_small_record_is_searched_run_killed_and_gone_on_with(tmp_path, mnist_dir):
+def test_a_small_record_is_searched_run_killed_and_gone_on_with(tmp_path, monkeypatch, mnist_dir):
+    for name in ("circuit", "hashed"):
+        few = dataclasses.replace(CONTENDERS[name], rates=(0.003, 0.1))
+        monkeypatch.setitem(CONTENDERS, name, few)
     selection = Selection(["mnist"], [52], ["circuit", "hashed"])
     place = {"data_dir": str(mnist_dir), **TINY}
 

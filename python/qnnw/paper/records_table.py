@@ -135,20 +135,19 @@ def _section(
         for name in names
     ]
     verdicts = [[str(count), _verdict_at(dataset, count, own)] for count in counts]
-    return "\n".join(
-        [
-            f"## {DATASETS[dataset]}\n",
-            _table([heads, *rows]),
-            _absent(own, names, counts),
-            "Does the circuit beat every rival by more than one standard deviation of the "
-            "difference (in points)?\n",
-            _table([["count", ""], *verdicts]),
-            _published(dataset),
-            "Learning rates, each chosen by accuracy on held-out images: `<` or `>` is the "
-            "smallest or largest that was tried, `*` the contender's default, without a search.\n",
-            _table([heads, *rates]),
-        ]
-    )
+    parts = [
+        f"## {DATASETS[dataset]}\n",
+        _table([heads, *rows]),
+        _absent(own, names, counts),
+        "Does the circuit beat every rival by more than one standard deviation of the "
+        "difference (in points)?\n",
+        _table([["count", ""], *verdicts]),
+        _published(dataset),
+        "Learning rates, each chosen by accuracy on held-out images: `<` or `>` is the "
+        "smallest or largest that was tried, `*` the contender's default, without a search.\n",
+        _table([heads, *rates]),
+    ]
+    return "\n".join(part for part in parts if part)
 
 
 def _cell(group: Group | None, best: bool) -> str:
