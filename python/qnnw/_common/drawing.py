@@ -15,7 +15,7 @@ with needs("train", "qnnw.training.plots"):
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-__all__ = ["FORMATS", "STYLES", "canvas", "style", "write_pictures"]
+__all__ = ["FORMATS", "STYLES", "canvas", "panels", "style", "write_pictures"]
 
 FORMATS = ("png", "svg")
 
@@ -29,14 +29,24 @@ STYLES = (
     ("tab:brown", (0, (3, 1, 1, 1)), "P"),
     ("tab:gray", (0, (1, 1)), "X"),
     ("black", "-", "*"),
+    ("tab:pink", "--", "<"),
+    ("tab:olive", "-.", ">"),
+    ("tab:cyan", ":", "p"),
+    ("navy", (0, (5, 1)), "h"),
 )
 
 
 def canvas(width: float = 6.4, height: float = 4.2) -> tuple[Figure, Axes]:
     """A figure and its axes; sizes in inches."""
+    figure, (axis,) = panels(1, width, height)
+    return figure, axis
+
+
+def panels(number: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
+    """A figure and its axes side by side; sizes, of all together, in inches."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
-    return figure, figure.add_subplot()
+    return figure, [figure.add_subplot(1, number, place + 1) for place in range(number)]
 
 
 def style(number: int) -> dict[str, Any]:

@@ -1,10 +1,12 @@
-"""``qnnw paper``: the paper's figures and the controls, each in one command."""
+"""``qnnw paper``: the paper's figures, the controls and the record, each in one command."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from qnnw._common.extras import needs
 from qnnw.cli.shared import DataDir, Device, Json, Quiet, errors
@@ -15,7 +17,7 @@ with needs("train", "The qnnw command"):
     import typer
 
 if TYPE_CHECKING:
-    from qnnw.sweep.ledger import SweepFolder
+    from qnnw.sweep.ledger import SweepFolder, Trial
 
 __all__ = ["paper_command"]
 
@@ -23,13 +25,15 @@ __all__ = ["paper_command"]
 LONG_SECONDS = 60.0
 # What is no figure.
 CONTROLS = "controls"
+RECORDS = "records"
 
 
 def paper_command(
     what: Annotated[
         str,
         typer.Argument(
-            metavar="|".join((*FIGURES, CONTROLS)), help="The figure, or the controls beside it."
+            metavar="|".join((*FIGURES, CONTROLS, RECORDS)),
+            help="The figure, the controls beside it, or accuracy against trained numbers.",
         ),
     ],
     budget: Annotated[
@@ -48,6 +52,22 @@ def paper_command(
     periods: Annotated[
         int | None, typer.Option(help="A figure's training periods instead of the budget's.")
     ] = None,
+    datasets: Annotated[
+        str | None, typer.Option(help="Of the record, with commas: mnist,fashion-mnist.")
+    ] = None,
+    counts: Annotated[
+        str | None, typer.Option(help="Of the record: 52,130,364,702,1500 trained numbers.")
+    ] = None,
+    contenders: Annotated[
+        str | None, typer.Option(help="Of the record, as circuit,subspace; default: all.")
+    ] = None,
+    search: Annotated[
+        bool | None,
+        typer.Option(
+            help="The record's search of learning rates alone; or the record by the search that "
+            "is there; default: one after the other."
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="The folder; default: one in paper/, named by these.")
     ] = None,
@@ -65,17 +85,31 @@ def paper_command(
 
     Called again, it goes on where it was cut off, or with more seeds, and draws anew.
     """
-    optimizer = optimizer or ("eigen-adam" if what == CONTROLS else "cobyla")
+    chosen = {"datasets": datasets, "counts": counts, "contenders": contenders}
+    method = optimizer or ("eigen-adam" if what == CONTROLS else "cobyla")
     few = "" if periods is None else f"-{periods}periods"
-    path = out or Path("paper") / f"{what}-{budget}-{optimizer}{few}"
-    again = f"to go on: qnnw sweep --out {path}"
-    with errors(lambda: again):
+    by = "" if what == RECORDS else f"-{method}{few}"
+    path = out or Path("paper") / f"{what}-{budget}{by}"
+    again = "the same command" if what == RECORDS else f"qnnw sweep --out {path}"
+    with errors(lambda: f"to go on: {again}"):
         place = {"data_dir": None if data_dir is None else str(data_dir.resolve())}
         given = {key: value for key, value in {**place, "device": device}.items() if value}
-        folder = _folder(what, budget, seeds, optimizer, periods, path, given)
-        if not quiet:
-            _announce(folder, *shares(folder, workers, threads))
-        states = go_on(folder, workers, threads, engine, address, retries, False, quiet, as_json)
+
+        def run(folder: SweepFolder) -> dict[str, Any]:
+            return go_on(folder, workers, threads, engine, address, retries, False, quiet, as_json)
+
+        if what == RECORDS:
+            _refuse(what, {"optimizer": optimizer, "periods": periods})
+            announce = None if quiet else partial(_announce, workers=workers, threads=threads)
+            states = _records(path, chosen, budget, seeds, search, run, announce, given)
+        else:
+            _refuse(what, {**chosen, "search": search})
+            folder = _folder(what, budget, seeds, method, periods, path, given)
+            if not quiet:
+                from qnnw.sweep.estimates import work_left
+
+                _announce(folder, work_left(folder), workers, threads)
+            states = run(folder)
     if any(state["status"] == "failed" for state in states.values()):
         raise typer.Exit(1)
 
@@ -105,11 +139,42 @@ def _folder(
     return SweepFolder.create(path, trials, said, extend=True)
 
 
-def _announce(folder: SweepFolder, workers: int, threads: int) -> None:
+def _records(
+    path: Path,
+    chosen: dict[str, str | None],
+    budget: str,
+    seeds: int | None,
+    search: bool | None,
+    run: Callable[[SweepFolder], dict[str, Any]],
+    announce: Callable[[SweepFolder, list[tuple[Trial, float]]], None] | None,
+    place: dict[str, str],
+) -> dict[str, Any]:
+    from qnnw.cli.records import run_records, selected
+
+    selection = selected(**chosen)
+    return run_records(path, selection, budget, seeds, search, run, announce, **place)
+
+
+def _refuse(what: str, given: dict[str, Any]) -> None:
+    """What this has no use for is named, not passed over."""
+    for name, value in given.items():
+        if value is not None:
+            others = "the record" if what != RECORDS else "the figures"
+            raise ValueError(f"`{name}` is {value!r}; it is for {others}, not for {what!r}")
+
+
+def _announce(
+    folder: SweepFolder,
+    work: list[tuple[Trial, float]],
+    workers: int | None,
+    threads: int | None,
+) -> None:
     """Say beforehand how long it will take, where that is long."""
     from qnnw._common.words import duration
-    from qnnw.sweep.estimates import estimated_seconds
+    from qnnw.cli.records import ALIKE
+    from qnnw.sweep.estimates import seconds_of
 
-    seconds = estimated_seconds(folder, max(1, workers), max(1, threads))
+    side_by_side, each = shares(folder, workers, threads)
+    seconds = seconds_of(work, max(1, side_by_side), max(1, each), ALIKE)
     if seconds > LONG_SECONDS:
         print(f"estimated time on this machine: {duration(seconds)}", file=sys.stderr)

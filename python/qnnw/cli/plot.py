@@ -24,15 +24,22 @@ def plot_command(
         if (folder / "sweep.json").is_file():
             from qnnw.sweep.ledger import SweepFolder
             from qnnw.sweep.plots import plot_sweep
+            from qnnw.sweep.shown import table_of
             from qnnw.sweep.tables import write_tables
             from qnnw.training.record import RecordError
 
             sweep = SweepFolder(folder)
-            write_tables(sweep, sweep.states())
+            states = sweep.states()
+            write_tables(sweep, states)
             pictures = plot_sweep(folder)
-            if not pictures:
+            table = table_of(sweep)
+            finished = any(state.result is not None for state in states.values())
+            if not pictures and not (table is not None and finished):
                 raise RecordError(f"{str(folder)!r} has no finished run to draw")
             pictures.append(folder / "table.md")
+            if table is not None and finished:
+                table(sweep)
+                pictures.append(folder / f"{sweep.about['figure']}.md")
         else:
             from qnnw.training.plots import plot_run
 

@@ -24,12 +24,38 @@ def _draw(*sweep: Any) -> Any:
     return draw_figure(*sweep)
 
 
+def _draw_record(*sweep: Any) -> Any:
+    from qnnw.paper.records_plots import draw_records
+
+    return draw_records(*sweep)
+
+
+def _draw_nothing(*_: Any) -> None:
+    """A search's table says it all."""
+
+
 def _control_table(folder: SweepFolder) -> str:
     from qnnw.paper.controls import write_control_table
 
     return write_control_table(folder)
 
 
+def _record_table(folder: SweepFolder) -> str:
+    from qnnw.paper.records_table import write_records_table
+
+    return write_records_table(folder)
+
+
+def _search_table(folder: SweepFolder) -> str:
+    from qnnw.paper.records_table import write_search_table
+
+    return write_search_table(folder)
+
+
 for _figure in (*FIGURES, "controls"):
     register_drawer(_figure, _draw)
 register_table("controls", _control_table)
+register_drawer("records", _draw_record)
+register_table("records", _record_table)
+register_drawer("records-search", _draw_nothing)
+register_table("records-search", _search_table)

@@ -1,0 +1,271 @@
+"""The record: accuracy against trained numbers, and which runs it is made of.
+
+Everybody who makes weights from few numbers is a contender: the circuit, by its default map and by
+the paper's, and the strongest classical rivals. All have the circuit's own settings at their count,
+its epochs above all; each has its own learning rate, that of a search on held-out images
+(:mod:`qnnw.paper.rates`). Search and record are two sweeps: the record's lies in a folder, the
+search's in ``search`` in it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from qnnw._common.checks import integer, one_of
+from qnnw.paper.figures import budgeted, seed_count
+from qnnw.sweep.ledger import Trial
+from qnnw.training.config import TrainConfig
+from qnnw.training.optimizers import Adam
+from qnnw.training.presets import preset
+from qnnw.weights.settings import PAPER
+
+__all__ = [
+    "CONTENDERS",
+    "COUNTS",
+    "DATASETS",
+    "PUBLISHED",
+    "SEARCH",
+    "Cell",
+    "Contender",
+    "Published",
+    "Selection",
+    "about_records",
+    "cell_of",
+    "config_of",
+    "preset_for",
+    "record_trials",
+    "search_trials",
+]
+
+#: By name, and what a table calls them.
+DATASETS = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST"}
+COUNTS = (52, 130, 364, 702, 1500)
+SEEDS = 5
+#: The folder of the search within that of the record.
+SEARCH = "search"
+HELD_OUT = 10_000
+SEARCH_SEED = 0
+
+# The same for all, so that nobody is searched more closely than another.
+RATES = (0.003, 0.01, 0.03, 0.1, 0.3)
+# A step moves all of the network's weights.
+DIRECT_RATES = (0.0003, 0.001, 0.003, 0.01)
+
+
+@dataclass(frozen=True)
+class Contender:
+    """Something that makes weights.
+
+    Attributes
+    ----------
+    title
+        Its name in words.
+    kind
+        ``"circuit"``; ``"rival"``: without a circuit, what it has to beat; ``"learned"``: a circuit
+        whose map is learned; ``"direct"``: the network's own weights, of which there is one number.
+    settings
+        What differs from the circuit's.
+    rates
+        The learning rates that its search tries.
+    """
+
+    title: str
+    kind: str = "rival"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    rates: tuple[float, ...] = RATES
+
+
+#: In the order of the tables. A learned map is one more line, of the kind "learned".
+CONTENDERS: dict[str, Contender] = {
+    "circuit": Contender("the circuit", "circuit"),
+    "paper": Contender("the circuit, the paper's map", "circuit", PAPER),
+    "subspace": Contender("random subspace", settings={"source": "subspace"}),
+    "fastfood": Contender("Fastfood subspace", settings={"source": "fastfood"}),
+    "hashed": Contender("hashed weights", settings={"source": "hashed"}),
+    "networks": Contender("random networks combined", settings={"source": "networks"}),
+    "mcnc": Contender("random manifold (MCNC)", settings={"source": "mcnc"}),
+    "direct": Contender(
+        "the network's own weights", "direct", {"source": "direct", "trained": None}, DIRECT_RATES
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Published:
+    """What others have reported of networks whose weights a circuit makes.
+
+    Attributes
+    ----------
+    source
+        Who, and where.
+    dataset
+        A key of :data:`DATASETS`.
+    points
+        Pairs of trained numbers and test accuracy in percent.
+    """
+
+    source: str
+    dataset: str
+    points: tuple[tuple[int, float], ...]
+
+
+_QUANTUM_TRAIN = "Quantum-Train, a learned map (arXiv:2405.11304)"
+PUBLISHED = (
+    Published("Liu et al. 2024, the paper", "mnist", ((728, 80.21),)),
+    Published(_QUANTUM_TRAIN, "mnist", ((1497, 91.8),)),
+    Published(_QUANTUM_TRAIN, "fashion-mnist", ((1497, 79.5),)),
+    # Its table over bond dimensions 1 to 10, on the images of Quandela's challenge.
+    Published(
+        "Chen et al. 2025, photons and an MPS, on part of MNIST (arXiv:2505.08474)",
+        "mnist",
+        (
+            (223, 55.78), (316, 81.38), (471, 87.06), (688, 93.29), (967, 93.04),
+            (1308, 94.92), (1711, 94.96), (2176, 94.71), (2703, 94.84), (3292, 95.50),
+        ),
+    ),
+)  # fmt: skip
+
+#: A data set, a contender, and a count; ``None`` for who has but one.
+Cell = tuple[str, str, int | None]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which part of the record is run.
+
+    Parameters
+    ----------
+    datasets, counts, contenders
+        Of each one or more, none twice: keys of :data:`DATASETS` and :data:`CONTENDERS`, and
+        whole numbers of at least 2.
+
+    Raises
+    ------
+    TypeError, ValueError
+        One of them is no such thing; the message names it.
+    """
+
+    datasets: Sequence[str] = tuple(DATASETS)
+    counts: Sequence[int] = COUNTS
+    contenders: Sequence[str] = field(default_factory=lambda: tuple(CONTENDERS))
+
+    def __post_init__(self) -> None:
+        for name in self.datasets:
+            one_of("datasets", name, DATASETS)
+        for name in self.contenders:
+            one_of("contenders", name, CONTENDERS)
+        for count in self.counts:
+            integer("counts", count, 2)
+        for name in ("datasets", "counts", "contenders"):
+            values = list(getattr(self, name))
+            if not values:
+                raise ValueError(f"`{name}` is empty; it must have one or more")
+            twice = [value for value in values if values.count(value) > 1]
+            if twice:
+                raise ValueError(f"`{name}` has {twice[0]!r} twice; name each once")
+
+    def cells(self) -> list[Cell]:
+        """The places of the table, in its order."""
+        return [
+            (dataset, name, count)
+            for dataset in self.datasets
+            for name in self.contenders
+            for count in ((None,) if CONTENDERS[name].kind == "direct" else self.counts)
+        ]
+
+
+def preset_for(dataset: str, count: int) -> TrainConfig:
+    """The circuit's settings where so many numbers train, besides gamma."""
+    # 13 qubits make the networks' 6690 weights; the angles of the last RZ layer change nothing.
+    reps = max(13, math.ceil((count + 13) / 26) - 1)
+    return preset(dataset).changed(trained=count, reps=reps, mapping="hadamard")
+
+
+def config_of(cell: Cell) -> TrainConfig:
+    """A contender's settings, with the learning rate that it takes without a search."""
+    dataset, name, count = cell
+    contender = CONTENDERS[name]
+    base = preset_for(dataset, COUNTS[-1] if count is None else count)
+    if contender.kind == "direct":  # so many numbers have no eigenbasis that could be held
+        base = base.changed(optimizer=Adam(**base.optimizer.settings))
+    # A rate that suits the circuit's own map is nobody else's.
+    own = {} if name == "circuit" else {"lr": None}
+    return base.changed(**own, **contender.settings)
+
+
+def search_trials(selection: Selection, budget: str = "full", **place: Any) -> list[Trial]:
+    """The runs of the search: every cell at every rate, one seed, measured on held-out images.
+
+    Parameters
+    ----------
+    selection
+        The cells.
+    budget, place
+        As for :func:`qnnw.paper.figures.figure_trials`.
+
+    Raises
+    ------
+    ValueError
+        An argument is out of range.
+    """
+    trials = []
+    for cell in selection.cells():
+        base = budgeted(config_of(cell), budget)
+        for rate in CONTENDERS[cell[1]].rates:
+            changed = {"lr": rate, "seed": SEARCH_SEED, "validation_samples": HELD_OUT, **place}
+            trials.append(_trial(cell, {"lr": rate}, SEARCH_SEED, base.changed(**changed)))
+    return trials
+
+
+def record_trials(
+    selection: Selection,
+    budget: str = "full",
+    seeds: int | None = None,
+    rates: Mapping[Cell, float] | None = None,
+    **place: Any,
+) -> list[Trial]:
+    """The runs of the record, measured on the test set.
+
+    Parameters
+    ----------
+    selection
+        The cells.
+    budget, seeds, place
+        As for :func:`qnnw.paper.figures.figure_trials`; five seeds unless asked otherwise.
+    rates
+        Learning rates by cell; those without one take their contender's own.
+
+    Raises
+    ------
+    ValueError
+        An argument is out of range.
+    """
+    number = seed_count(seeds, SEEDS)
+    trials = []
+    for cell in selection.cells():
+        base = budgeted(config_of(cell), budget).changed(**place)
+        if rates is not None and cell in rates:
+            base = base.changed(lr=rates[cell])
+        trials += [_trial(cell, {}, seed, base.changed(seed=seed)) for seed in range(number)]
+    return trials
+
+
+def _trial(cell: Cell, more: dict[str, float], seed: int, config: TrainConfig) -> Trial:
+    dataset, contender, count = cell
+    axes = {"dataset": dataset, "contender": contender, "count": count, **more, "seed": seed}
+    words = [dataset, contender, *([] if count is None else [str(count)])]
+    words += [f"{name}{value:g}" for name, value in more.items()]
+    return Trial("-".join([*words, f"seed{seed}"]), axes, config.to_dict())
+
+
+def about_records(budget: str, figure: str = "records") -> dict[str, Any]:
+    """What a picture says of the record; its search is the figure ``"records-search"``."""
+    return {"figure": figure, "budget": budget}
+
+
+def cell_of(place: Mapping[str, Any]) -> Cell:
+    """The cell of a trial's axes, or of a group's place."""
+    return place["dataset"], place["contender"], place["count"]
