@@ -102,8 +102,11 @@ def _by_count(best: TrainConfig, given: Mapping[str, Any]) -> dict[str, Any]:
     count = given.get("trained")
     if count is None and ("reps" in given or "trained" in given):
         return {}
-    found = next(s for least, s in reversed(_BY_COUNT.items()) if (count or COUNT) >= least)
-    return {"trained": COUNT, **_BY_ANY_COUNT, **found}
+    count = count or COUNT
+    found = next(s for least, s in reversed(_BY_COUNT.items()) if count >= least)
+    # 13 qubits make 6690 weights; the angles of the last RZ layer change nothing.
+    deep = max(found["reps"], -(-(count + 13) // 26) - 1)
+    return {"trained": count, **_BY_ANY_COUNT, **found, "reps": deep}
 
 
 def settings_table() -> str:
