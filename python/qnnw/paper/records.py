@@ -19,7 +19,7 @@ from qnnw.sweep.ledger import Trial
 from qnnw.training.config import TrainConfig
 from qnnw.training.optimizers import Adam
 from qnnw.training.presets import preset
-from qnnw.weights.settings import PAPER
+from qnnw.weights.settings import PAPER, PER_TENSOR
 
 __all__ = [
     "CONTENDERS",
@@ -45,6 +45,8 @@ SEEDS = 5
 #: The folder of the search within that of the record.
 SEARCH = "search"
 HELD_OUT = 10_000
+# Of the networks of 6690 weights: four layers' weights and biases.
+TENSORS = 8
 SEARCH_SEED = 0
 
 # The same for all, so that nobody is searched more closely than another.
@@ -79,7 +81,7 @@ class Contender:
 #: In the order of the tables. A learned map is one more line, of the kind "learned".
 CONTENDERS: dict[str, Contender] = {
     "circuit": Contender("the circuit", "circuit"),
-    "paper": Contender("the circuit, the paper's map", "circuit", PAPER),
+    "paper": Contender("the circuit, the paper's map", "circuit", {**PAPER, "gammas": "one"}),
     "subspace": Contender("random subspace", settings={"source": "subspace"}),
     "fastfood": Contender("Fastfood subspace", settings={"source": "fastfood"}),
     "hashed": Contender("hashed weights", settings={"source": "hashed"}),
@@ -173,7 +175,10 @@ class Selection:
 
 
 def config_of(cell: Cell) -> TrainConfig:
-    """A contender's settings, with the learning rate that it takes without a search."""
+    """A contender's settings, with the learning rate that it takes without a search.
+
+    Its numbers are as many as the count in all: of a circuit they are angles and gammas.
+    """
     dataset, name, count = cell
     contender = CONTENDERS[name]
     base = preset(dataset, trained=COUNTS[-1] if count is None else count)
@@ -181,7 +186,11 @@ def config_of(cell: Cell) -> TrainConfig:
         base = base.changed(optimizer=Adam(**base.optimizer.settings))
     # A rate that suits the circuit's own map is nobody else's.
     own = {} if name == "circuit" else {"lr": None}
-    return base.changed(**own, **contender.settings)
+    config = base.changed(**own, **contender.settings)
+    if config.source != "circuit":
+        return config.changed(gammas="one", gamma_lr=None)
+    gammas = TENSORS if config.gammas == PER_TENSOR else 1
+    return config.changed(trained=max(1, (config.trained or 0) - gammas))
 
 
 def search_trials(selection: Selection, budget: str = "full", **place: Any) -> list[Trial]:

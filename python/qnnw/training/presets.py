@@ -9,6 +9,7 @@ from qnnw.data import registry
 from qnnw.training.config import WHOLE, TrainConfig, one_of
 from qnnw.training.optimizers import OPTIMIZERS, EigenAdam, OptimizerConfig, optimizer_of
 from qnnw.training.settings import Setting, settings_of
+from qnnw.weights.settings import LEARNED, PER_TENSOR
 
 __all__ = ["paper_preset", "preset", "register_paper", "settings_table"]
 
@@ -23,16 +24,16 @@ _BEST = {
 # A user's data: as many steps as the digits have, whatever their number.
 _OTHERS = TrainConfig(optimizer=EigenAdam(epochs=100, batch_size=32, lr=0.03), reps=10)
 
-#: Trained numbers of MNIST's and FashionMNIST's networks where nothing is said of them.
-COUNT = 702
-# What measured best for the network of 6690 weights (docs/results.md), from the largest count on
-# for which it did. A circuit is deeper than its count: the rest of its angles stay.
+#: Angles that MNIST's and FashionMNIST's networks train where nothing is said of them; with a gamma
+#: for each of the 8 tensors they are 702 numbers.
+COUNT = 694
+# What measured best for the network of 6690 weights (docs/results.md), from the least count on for
+# which it did. A circuit is deeper than its count: the rest of its angles stay.
 _BY_COUNT: dict[int, dict[str, Any]] = {
-    0: {"reps": 26, "epochs": 40, "label_smoothing": 0.1},
-    300: {"reps": 26, "epochs": 40, "label_smoothing": 0.1},
-    600: {"reps": 40, "epochs": 40, "label_smoothing": 0.05, "shift": 1},
+    0: {"reps": 52},
+    600: {"reps": 40, "lr": 0.03, "epochs": 40, "shift": 1},
 }
-_BY_ANY_COUNT = {"mapping": "hadamard", "gamma_lr": 0.02}
+_BY_ANY_COUNT = {"mapping": "hadamard", "gammas": PER_TENSOR, "gamma_lr": 0.04}
 
 _paper: dict[str, TrainConfig] = {}
 
@@ -70,9 +71,9 @@ def preset(
         such an object, with all of its settings.
         ``None``: the one that has the settings that are given.
     settings
-        By name. MNIST and FashionMNIST by gradients train 702 numbers, or as many as ``trained``
-        says, of a circuit of the depth that measured best for that count, by the map and for the
-        epochs that did; where ``reps`` is given and ``trained`` is not, all of that circuit's.
+        By name. MNIST and FashionMNIST by gradients train 702 numbers, or as many angles as
+        ``trained`` says and a gamma for each tensor, of a circuit of the depth that measured best
+        for that count, by the map and for the epochs that did; where ``reps`` is given and ``trained`` is not, all of that circuit's.
 
     Raises
     ------
@@ -97,13 +98,15 @@ def _by_count(best: TrainConfig, given: Mapping[str, Any]) -> dict[str, Any]:
     """What measured best for the count of trained numbers, where that was measured."""
     source, network = given.get("source", best.source), given.get("network")
     measured = best.dataset in ("mnist", "fashion-mnist") and network is None
-    if not measured or not isinstance(best.optimizer, EigenAdam) or source in WHOLE:
+    if not measured or not isinstance(best.optimizer, EigenAdam) or source in (*WHOLE, *LEARNED):
         return {}
     count = given.get("trained")
     if count is None and ("reps" in given or "trained" in given):
         return {}
-    count = count or COUNT
+    count = count or (COUNT if source == "circuit" else COUNT + 8)
     found = next(s for least, s in reversed(_BY_COUNT.items()) if count >= least)
+    if source != "circuit":  # a rival has the same budget, and nothing else of the circuit's
+        return {"trained": count, **{n: found[n] for n in ("epochs", "shift") if n in found}}
     # 13 qubits make 6690 weights; the angles of the last RZ layer change nothing.
     deep = max(found["reps"], -(-(count + 13) // 26) - 1)
     return {"trained": count, **_BY_ANY_COUNT, **found, "reps": deep}
