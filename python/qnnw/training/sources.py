@@ -104,7 +104,11 @@ def _whole(config: TrainConfig, targets: Sequence[Target]) -> WeightSource:
 
 
 def _learned(config: TrainConfig, targets: Sequence[Target], size: int) -> WeightSource:
-    learned_map = named_map(config.source, chunk=config.chunk, bond=config.bond)
+    """The map as published where the weights take no scale."""
+    published = config.scale == "none"
+    learned_map = named_map(
+        config.source, chunk=config.chunk, bond=config.bond, published=published
+    )
     ansatz = None
     if config.map_inputs == "circuit":
         ansatz = EfficientSU2(qubits_needed(size, learned_map), config.reps, config.pairs)

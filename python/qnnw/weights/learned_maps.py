@@ -64,8 +64,8 @@ class LearnedMap(ABC):
 
     #: In descriptions.
     kind: ClassVar[str]
-    #: The length of a change of one of its numbers that matters.
-    step: ClassVar[float] = 0.1
+    #: The length of a change of one of its numbers that matters; measured on MNIST and digits.
+    step: ClassVar[float]
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "outputs", integer("outputs", self.outputs, 1))
@@ -131,18 +131,25 @@ class Layers(LearnedMap):
         Sizes of the layers between.
     activation
         ``"identity"`` or ``"relu"``.
+    bits_start
+        Factor of what the first layer multiplies the bits by, where training starts. 0: the first
+        weights are as independent as the probabilities. 1: neighbours that differ in few bits are
+        alike, and sums over them are larger than those of random numbers.
     """
 
     hidden: tuple[int, ...] = (4, 20, 4)
     activation: str = "identity"
+    bits_start: float = 1.0
 
     kind: ClassVar[str] = "layers"
+    step: ClassVar[float] = 0.01
 
     def __post_init__(self) -> None:
         super().__post_init__()
         sizes = tuple(integer("hidden", size, 1) for size in self.hidden)
         object.__setattr__(self, "hidden", sizes)
         one_of("activation", self.activation, ACTIVATIONS)
+        object.__setattr__(self, "bits_start", real("bits_start", self.bits_start, least=0))
 
     def count(self, inputs: int) -> int:
         """See :meth:`LearnedMap.count`."""
@@ -154,6 +161,8 @@ class Layers(LearnedMap):
             rng.uniform(-1 / math.sqrt(before), 1 / math.sqrt(before), (before + 1) * after)
             for before, after in self._shapes(inputs)
         ]
+        first = parts[0][: inputs * len(parts[0]) // (inputs + 1)].reshape(-1, inputs)
+        first[:, :-1] *= self.bits_start
         return np.concatenate(parts)
 
     def made(self, numbers: Tensor, rows: Tensor) -> Tensor:
@@ -195,6 +204,7 @@ class MatrixProduct(LearnedMap):
     bond: int = 4
 
     kind: ClassVar[str] = "mps"
+    step: ClassVar[float] = 0.3
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -254,8 +264,8 @@ def learned_map_from(settings: Mapping[str, Any]) -> LearnedMap:
     return kind(**{**given, **tuples, **words})
 
 
-def named_map(name: str, *, chunk: int = 64, bond: int = 4) -> LearnedMap:
-    """A published map.
+def named_map(name: str, *, chunk: int = 64, bond: int = 4, published: bool = True) -> LearnedMap:
+    """A map of the literature.
 
     ``"affine"``, ``"mlp"``
         Quantum-Train's network of layers 4, 20 and 4, one weight a basis state: as its code
@@ -266,6 +276,17 @@ def named_map(name: str, *, chunk: int = 64, bond: int = 4) -> LearnedMap:
     ``"mps"``
         A matrix product state of this bond, one weight a basis state.
 
+    Parameters
+    ----------
+    name
+        One of these.
+    chunk, bond
+        Their sizes.
+    published
+        Whether it reads probabilities and starts as published. Else it reads D p - 1, which has a
+        spread of 1 beside the bits, and maps of one weight a basis state start at ``bits_start``
+        0: networks whose weights start with a scale then train at the rates of a circuit's angles.
+
     Raises
     ------
     TypeError, ValueError
@@ -273,10 +294,11 @@ def named_map(name: str, *, chunk: int = 64, bond: int = 4) -> LearnedMap:
     """
     one_of("name", name, LEARNED)
     activation = "relu" if name in ("mlp", "qpa-relu") else "identity"
+    squash = QUANTUM_TRAIN if published else None
     if name == "mps":
-        return MatrixProduct(bond=bond)
+        return MatrixProduct(squash=squash, bond=bond)
     if name in ("affine", "mlp"):
-        return Layers(activation=activation)
+        return Layers(1, squash, activation=activation, bits_start=float(published))
     hidden = (32, 64, 128, 128, 64, 32, 32)
     outputs = integer("chunk", chunk, 1)
-    return Layers(outputs, QPA, hidden=hidden, activation=activation)
+    return Layers(outputs, QPA if published else None, hidden=hidden, activation=activation)
