@@ -179,6 +179,29 @@ def test_gradients_are_those_of_the_references_differences(name, control, data):
         assert error <= 1e-7 * max(size, 1e-6)
 
 
+@pytest.mark.parametrize("name", LEARNED)
+@pytest.mark.parametrize("seed", range(3))
+def test_second_derivatives_as_published(name, seed):
+    learned_map = named_map(name, chunk=3, bond=3)
+    ansatz = qnnw.EfficientSU2(qubits_needed(30, learned_map), 3)
+    source = LearnedSource(30, learned_map, ansatz, seed=seed)
+    parameters, rng = shifted(source), np.random.default_rng(seed)
+    tangents = {group: rng.normal(size=v.shape) for group, v in parameters.items()}
+    cotangent, step = rng.normal(size=30), 1e-6
+    ahead, behind = (
+        {group: v + sign * step * tangents[group] for group, v in parameters.items()}
+        for sign in (1, -1)
+    )
+    expected = (source.weights(ahead) - source.weights(behind)) / (2 * step)
+    pushed = source.jvp(parameters, tangents)
+    assert np.abs(pushed - expected).max() < 1e-6 * np.abs(expected).max()
+    turned = source.hvp(parameters, cotangent, tangents)
+    there, back = (source.forward(place)[1](cotangent) for place in (ahead, behind))
+    for group, values in turned.items():
+        expected = (there[group] - back[group]) / (2 * step)
+        assert np.abs(values - expected).max() < 1e-5 * np.abs(expected).max()
+
+
 def test_a_probability_of_zero_has_a_finite_gradient():
     source = LearnedSource(7, Layers(), qnnw.EfficientSU2(3, 0), seed=1)
     parameters = at_start(source)
