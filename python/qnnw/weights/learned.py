@@ -80,17 +80,21 @@ class LearnedSource:
     Quantum-Train: Liu et al. (2024), arXiv:2405.11304, and its code (github.com/Hon-Hai-Quantum-
     Computing/QuantumTrain): bits as -1 and 1, what is read of p, layers without an activation
     though its comments name ReLU, and the mean taken off. At 13 qubits its network has 249 numbers
-    and its circuit, 16 blocks of U3 and CU3, has 1248: the 1497 of its MNIST model. Its bits and
-    probability reach the weights through one affine map, of 14 free directions. QPA: Liu et al.
-    (2025), arXiv:2410.09846, and its code (github.com/CYLphysics/QPA), whose network has one more
-    layer of 32 than the paper draws: with it, 2048 weights a basis state and 8 blocks of RY come
-    the 106,264 numbers, 52.06 % of LoRA's, that the paper reports for GPT-2. Matrix product state:
-    Liu, Lin and Chen (2024), arXiv:2409.06992; codes of that line take TorchMPS, whose third
-    matrix a site adds no function to ours, and start at equal weights.
+    and its circuit, 16 blocks of U3 and CU3, has 1248: the 1497 of its MNIST model. Bits and
+    probability reach the weights through one affine map, of 14 free directions.
 
-    Ours are the circuit (their U3 and CU3 is another), basis states in order where QPA's code draws
-    others at every step, its mean over the states that are read and not over all, ``scale`` and s,
-    and the matrix product state's start.
+    QPA: Liu et al. (2025), arXiv:2410.09846, and its code (github.com/CYLphysics/QPA): layers
+    again without an activation, of 32, 64, 128, 128, 64, 32 and once more 32, then the chunk. With
+    2048 weights a basis state and 8 blocks of RY those are its log's 106,264 numbers for GPT-2, the
+    52.06 % of LoRA's that the paper reports.
+
+    Matrix product state: Liu, Lin and Chen (2024), arXiv:2409.06992. Codes of that line take
+    TorchMPS, whose third matrix a site adds no function to our two, and whose start makes all
+    weights alike.
+
+    Ours are the circuit (theirs is of U3 and circular CU3, QPA's of RY), basis states in order
+    where QPA's code draws others at every step, its mean over the states that are read and not over
+    all, ``scale`` and s, and the matrix product state's start.
     """
 
     shots: int | None = None
