@@ -9,9 +9,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
 import qnnw
 from qnnw.data import networks
+from qnnw.nn import QuantumTrain
+from qnnw.nn.pretrained import load_recipe, save_recipe
 from qnnw.sweep.grid import parse_grid, trials_of
 from qnnw.training.config import TrainConfig
 from qnnw.training.presets import preset
@@ -444,6 +447,34 @@ def test_a_run_is_stopped_and_goes_on(name, inputs, tmp_path):
     config = preset("iris", "adam" if "qpa" in name else None)
     config = config.changed(source=name, map_inputs=inputs, epochs=3, **SHORT[name])
     check_that_stops_change_nothing(config, tmp_path, [4, 3])
+
+
+def test_a_model_trains_and_comes_back(tmp_path):
+    net = nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 3))
+
+    def learned(num_weights):
+        learned_map = named_map("mlp", published=False)
+        ansatz = qnnw.EfficientSU2(qubits_needed(num_weights, learned_map), 3)
+        return LearnedSource(num_weights, learned_map, ansatz, seed=3)
+
+    model = QuantumTrain(net, learned)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
+    rng = torch.Generator().manual_seed(0)
+    inputs, labels = torch.randn(30, 4, generator=rng), torch.arange(30) % 3
+    losses = []
+    for _ in range(30):
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(model(inputs), labels)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0] - 0.05
+    expected = model(inputs)
+    model.save_pretrained(tmp_path / "model")
+    again = QuantumTrain.from_pretrained(net, tmp_path / "model")
+    assert torch.equal(again(inputs), expected)
+    save_recipe(model, tmp_path / "recipe")
+    assert torch.equal(load_recipe(tmp_path / "recipe", net)(inputs), expected)
 
 
 def test_a_run_by_the_public_function_learns(tmp_path):
