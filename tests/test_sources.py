@@ -13,6 +13,8 @@ import qnnw
 from qnnw.weights import source as seam
 from qnnw.weights.circuit import CircuitSource
 from qnnw.weights.joined import JoinedSource
+from qnnw.weights.learned import LearnedSource, qubits_needed
+from qnnw.weights.learned_maps import Layers, MatrixProduct
 from qnnw.weights.mcnc import McncSource
 from qnnw.weights.rivals import DirectSource, FrozenSource
 from qnnw.weights.source import (
@@ -67,6 +69,11 @@ def given_probabilities(size, seed):
     return FrozenSource(values, weight_map)
 
 
+def learned(learned_map, size, seed):
+    ansatz = qnnw.EfficientSU2(qubits_needed(size, learned_map), seed % 3)
+    return LearnedSource(size, learned_map, ansatz, scale=scale_of(size, seed), seed=seed)
+
+
 def by_map(mapping):
     def make(size, seed):
         weight_map = qnnw.WeightMap(size, seed, mapping=mapping)
@@ -92,6 +99,12 @@ SOURCES = {
     "mcnc": lambda size, seed: McncSource(
         [(size, 4)], 1 + seed % size, inputs=1 + seed % 4, hidden=7, seed=seed
     ),
+    # An alpha of 1: below it, slopes near a probability of 0 are beyond what differences tell.
+    "layers": lambda size, seed: learned(
+        Layers(1 + seed % 3, (0.8, 0.5, 1.0), hidden=(3, 4)), size, seed
+    ),
+    "mps": lambda size, seed: learned(MatrixProduct(1 + seed % 3, None, bond=3), size, seed),
+    "fixed": lambda size, seed: LearnedSource(size, Layers(hidden=()), seed=seed),
     "joined": lambda size, seed: JoinedSource(
         {"": circuit(size - 1, seed), "rest": DirectSource([(1, 1)], seed)}
     ),

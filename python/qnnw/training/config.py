@@ -10,7 +10,7 @@ from qnnw.data import registry
 from qnnw.training.optimizers import OPTIMIZERS, EigenAdam, OptimizerConfig, optimizer_named
 from qnnw.training.settings import Setting, checked, setting, settings_of
 from qnnw.weights.mapping import MAPPINGS
-from qnnw.weights.settings import BEST, PER_TENSOR
+from qnnw.weights.settings import BEST, LEARNED, PER_TENSOR
 from qnnw.weights.trained import HOW
 
 __all__ = ["FORMAT", "SOURCES", "WHOLE", "TrainConfig", "all_settings", "one_of"]
@@ -21,12 +21,16 @@ FORMAT = 2
 LATER: dict[str, Any] = {
     "trained": None, "trained_how": "subset", "gammas": "one",
     "gamma_lr": None, "label_smoothing": 0.0, "shift": 0,
+    "chunk": 64, "bond": 4, "map_inputs": "circuit",
 }  # fmt: skip
 SOURCES = (
     "circuit", "frozen", "haar", "subspace", "hashed", "fastfood", "networks", "mcnc", "direct",
+    *LEARNED,
 )  # fmt: skip
 #: Sources whose numbers are as many as they are: gamma, or all weights of the network.
 WHOLE = ("frozen", "haar", "direct")
+# Which learned maps a setting is of.
+_OF_MAPS = {"chunk": ("qpa", "qpa-relu"), "bond": ("mps",), "map_inputs": LEARNED}
 ENTANGLEMENTS = ("linear", "reverse_linear", "circular", "full", "pairwise", "sca", "none")
 ACTIVATIONS = ("relu", "tanh", "identity")
 LOSSES = ("cross-entropy", "binary", "mse", "mae")
@@ -55,6 +59,12 @@ class TrainConfig:
     source: str = setting(
         "circuit", "What makes the weights: the circuit, a control, or a rival.", choices=SOURCES
     )
+    chunk: int = setting(64, "Of qpa and qpa-relu: weights of one basis state.", least=1)
+    bond: int = setting(4, "Of mps: the matrix product state's bond dimension.", least=1)
+    map_inputs: str = setting(
+        "circuit", "Of learned maps: probabilities, or fixed random numbers as their control.",
+        choices=("circuit", "random"),
+    )  # fmt: skip
     trained: int | None = setting(
         None, "Numbers that train, besides gamma, of all that the source has; none: all.", least=1
     )
@@ -98,10 +108,31 @@ class TrainConfig:
             raise ValueError(f"`trained` is {self.trained}; of {self.source!r} gamma alone trains")
         if self.source in ("frozen", "haar") and self.gammas != "one":
             raise ValueError(f"`gammas` is {self.gammas!r}; {self.source!r} has one scale")
+        self._check_learned()
         if self.source != "circuit" and self.shots is not None:
             raise ValueError(
                 f"`shots` is {self.shots}; weights from {self.source!r} are not measured"
             )
+
+    def _check_learned(self) -> None:
+        """A learned map stands in the place of the paper's; and has settings of its own."""
+        declared = settings_of(type(self))
+        for name, sources in _OF_MAPS.items():
+            value = getattr(self, name)
+            if self.source not in sources and value != declared[name].default:
+                known = ", ".join(map(repr, sources))
+                raise ValueError(
+                    f"`{name}` is {value!r}; it is of {known}, and `source` is {self.source!r}"
+                )
+        if self.source not in LEARNED:
+            return
+        for name in ("mapping", "signs", "gamma", "gammas"):
+            value, default = getattr(self, name), declared[name].default
+            if value != default:
+                raise ValueError(
+                    f"`{name}` is {value!r}; the map of {self.source!r} is learned and has none: "
+                    f"leave it at {default!r}"
+                )
 
     @property
     def pairs(self) -> str | tuple[()]:

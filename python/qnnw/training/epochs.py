@@ -15,12 +15,14 @@ from qnnw._common.seeds import derived_seed
 from qnnw.optim.derivative_free import NonFiniteLossError
 from qnnw.optim.schedules import one_cycle
 from qnnw.training.augmentation import check_shift, shifted
+from qnnw.training.config import TrainConfig
 from qnnw.training.evaluation import Evaluation
 from qnnw.training.gradient import BatchGradient
 from qnnw.training.optimizers import EigenAdam
 from qnnw.training.tasks import CLASSIFICATION
 from qnnw.training.trainer import Point, Reporter, Trainer, packed_buffers, unpacked_buffers
 from qnnw.weights.source import Group
+from qnnw.weights.settings import LEARNED
 
 with needs("train", "qnnw.training.epochs"):
     import torch
@@ -107,8 +109,7 @@ class EpochTrainer(Trainer):
             f"{len(self._labels)} samples, learning rate "
             f"{self.peak_lr:.3g}, {self.threads} thread{'s' if self.threads != 1 else ''}, "
             f"{config.device}",
-            f"map {config.mapping}, scale {config.scale}, signs {config.signs}, "
-            f"initial gamma {config.gamma:g}",
+            _map_line(config),
             *self._helps(),
         ]
         return [*lines, *self._gradient.describe()]
@@ -269,3 +270,12 @@ class EpochTrainer(Trainer):
         """Stop the threads."""
         self._gradient.close()
         super().close()
+
+
+def _map_line(config: TrainConfig) -> str:
+    if config.source in LEARNED:
+        return f"learned map {config.source} of {config.map_inputs} inputs, scale {config.scale}"
+    return (
+        f"map {config.mapping}, scale {config.scale}, signs {config.signs}, "
+        f"initial gamma {config.gamma:g}"
+    )

@@ -12,13 +12,15 @@ from qnnw.training.config import TrainConfig
 from qnnw.weights.circuit import CircuitSource
 from qnnw.weights.joined import JoinedSource
 from qnnw.weights.mapping import WeightMap
-from qnnw.weights.settings import PER_TENSOR
+from qnnw.weights.settings import LEARNED, PER_TENSOR
 from qnnw.weights.source import WeightSource
 from qnnw.weights.trained import TrainedSource
 
 with needs("train", "qnnw.training.sources"):
     from torch import nn
 
+    from qnnw.weights.learned import LearnedSource, qubits_needed
+    from qnnw.weights.learned_maps import named_map
     from qnnw.weights.mcnc import McncSource
     from qnnw.weights.rivals import DirectSource, FrozenSource
     from qnnw.weights.subspaces import (
@@ -74,6 +76,8 @@ def _whole(config: TrainConfig, targets: Sequence[Target]) -> WeightSource:
     if config.source == "direct":
         return DirectSource(layout, config.seed)
     size = sum(target.numel for target in targets)
+    if config.source in LEARNED:
+        return _learned(config, targets, size)
     weight_map = WeightMap(size, config.seed, config.signs, config.mapping)
     ansatz = EfficientSU2(weight_map.num_qubits, config.reps, config.pairs)
     numbers = config.trained or ansatz.num_parameters
@@ -97,3 +101,16 @@ def _whole(config: TrainConfig, targets: Sequence[Target]) -> WeightSource:
         shots=config.shots,
         seed=config.seed,
     )
+
+
+def _learned(config: TrainConfig, targets: Sequence[Target], size: int) -> WeightSource:
+    """The map as published where the weights take no scale."""
+    published = config.scale == "none"
+    learned_map = named_map(
+        config.source, chunk=config.chunk, bond=config.bond, published=published
+    )
+    ansatz = None
+    if config.map_inputs == "circuit":
+        ansatz = EfficientSU2(qubits_needed(size, learned_map), config.reps, config.pairs)
+    scale = per_weight(targets, scale_of(targets, config.scale))
+    return LearnedSource(size, learned_map, ansatz, scale=scale, seed=config.seed)

@@ -27,7 +27,14 @@ from qnnw.circuit.ansatz import EfficientSU2
 from qnnw.circuit.derivatives import reduced
 from qnnw.weights.mapping import WeightMap
 
-__all__ = ["map_argument", "push_argument", "push_weights", "turn_gradient"]
+__all__ = [
+    "map_argument",
+    "push_argument",
+    "push_probabilities",
+    "push_weights",
+    "turn_gradient",
+    "turn_probabilities",
+]
 
 Vector = NDArray[np.float64]
 # Shifted sets of angles that are evolved together.
@@ -60,7 +67,7 @@ def push_weights(
 ) -> Vector:  # fmt: skip
     """Derivative of t(angles, gamma) along (along, by_gamma), shape (M,)."""
     argument, slope, (by_probability, _) = _at(ansatz, weight_map, angles, gamma)
-    moved = _linear(by_probability * _pushed(ansatz, angles, along), weight_map)
+    moved = _linear(by_probability * push_probabilities(ansatz, angles, along), weight_map)
     pushed: Vector = gamma**2 * weight_map.signs * slope * moved
     return pushed + (np.tanh(argument) + argument * slope) * by_gamma
 
@@ -78,7 +85,7 @@ def turn_gradient(
     """
     argument, slope, (by_probability, bend) = _at(ansatz, weight_map, angles, gamma)
     signs, tangent = weight_map.signs, np.tanh(argument)
-    change_of_p = _pushed(ansatz, angles, along)
+    change_of_p = push_probabilities(ansatz, angles, along)
     moved = _linear(by_probability * change_of_p, weight_map)
     turned = signs * gamma * moved + argument / gamma * by_gamma  # du
     in_gamma = 2 * cotangent * turned * slope * (1 - argument * tangent)
@@ -89,14 +96,29 @@ def turn_gradient(
         bend * change_of_p * cotangents
     )
     back = np.asarray(ansatz.probabilities_vjp(angles, turned_cotangents))
-    cotangents = by_probability * cotangents
+    by_angles = back + turn_probabilities(ansatz, angles, by_probability * cotangents, along)
+    return by_angles, float(in_gamma.sum()) if np.ndim(gamma) == 0 else in_gamma
+
+
+def push_probabilities(ansatz: EfficientSU2, angles: Vector, along: Vector) -> Vector:
+    """Derivative of the probabilities along ``along``, shape (2^N,)."""
+
+    def probabilities(sets: Vector) -> Vector:
+        return np.asarray(ansatz.probabilities(sets))
+
+    return _shifted(ansatz, probabilities, angles, along, 2**ansatz.num_qubits)
+
+
+def turn_probabilities(
+    ansatz: EfficientSU2, angles: Vector, cotangent: Vector, along: Vector
+) -> Vector:
+    """Derivative of ``probabilities_vjp(angles, cotangent)`` along ``along``."""
 
     def gradients(sets: Vector) -> Vector:
-        repeated = np.broadcast_to(cotangents, (len(sets), len(cotangents)))
+        repeated = np.broadcast_to(cotangent, (len(sets), len(cotangent)))
         return np.asarray(ansatz.probabilities_vjp(sets, np.ascontiguousarray(repeated)))
 
-    by_angles: Vector = back + _shifted(ansatz, gradients, angles, along, len(angles))
-    return by_angles, float(in_gamma.sum()) if np.ndim(gamma) == 0 else in_gamma
+    return _shifted(ansatz, gradients, angles, along, len(angles))
 
 
 def _at(
@@ -157,13 +179,6 @@ def _adjoint(by_argument: Vector, weight_map: WeightMap) -> Vector:
 def _transformed(values: Vector) -> Vector:
     """H values; of two bases, for which the map has no transform, sqrt(2) values."""
     return walsh_hadamard(values) if len(values) > 2 else math.sqrt(2) * values
-
-
-def _pushed(ansatz: EfficientSU2, angles: Vector, along: Vector) -> Vector:
-    def probabilities(sets: Vector) -> Vector:
-        return np.asarray(ansatz.probabilities(sets))
-
-    return _shifted(ansatz, probabilities, angles, along, 2**ansatz.num_qubits)
 
 
 def _shifted(

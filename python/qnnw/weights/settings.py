@@ -14,6 +14,7 @@ from qnnw.weights.mapping import WeightMap
 
 __all__ = [
     "BEST",
+    "LEARNED",
     "PAPER",
     "PER_TENSOR",
     "ansatz_from",
@@ -32,6 +33,8 @@ BEST: dict[str, Any] = {"mapping": "centered", "scale": "fan_in", "gamma": 1.2}
 PER_TENSOR = "per_tensor"
 #: The paper's (Liu et al. 2024).
 PAPER: dict[str, Any] = {"mapping": "paper", "scale": "none", "gamma": 0.3}
+#: The learned maps: see :func:`qnnw.weights.learned_maps.named_map`.
+LEARNED = ("affine", "mlp", "qpa", "qpa-relu", "mps")
 
 Arrays = Mapping[str, NDArray[Any]]
 # A scale with more different stretches than this is an array of its own.

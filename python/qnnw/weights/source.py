@@ -152,6 +152,7 @@ _KINDS: dict[str, tuple[str, str]] = {
     "fastfood": ("qnnw.weights.subspaces", "FastfoodSource"),
     "networks": ("qnnw.weights.subspaces", "NetworksSource"),
     "mcnc": ("qnnw.weights.mcnc", "McncSource"),
+    "learned": ("qnnw.weights.learned", "LearnedSource"),
     "joined": ("qnnw.weights.joined", "JoinedSource"),
     "trained": ("qnnw.weights.trained", "TrainedSource"),
 }

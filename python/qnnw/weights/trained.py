@@ -23,7 +23,7 @@ from qnnw.weights.source import (
     sizes_of,
 )
 
-__all__ = ["HOW", "TrainedSource"]
+__all__ = ["HOW", "TrainedSource", "orthonormal"]
 
 Vector = NDArray[np.float64]
 
@@ -336,9 +336,13 @@ def _permutation(words: NDArray[np.uint64]) -> NDArray[np.intp]:
 
 
 def _orthonormal(seed: int, count: int, size: int) -> Vector:
-    """Rows that are the columns of P: normal numbers by Gram and Schmidt, twice is enough."""
+    """Rows that are the columns of P: normal numbers, made orthonormal."""
     uniform = (_words(seed, 2 * count * size) >> np.uint64(11)).reshape(2, size, count) * 2.0**-53
-    rows: Vector = np.sqrt(-2 * np.log1p(-uniform[0])) * np.cos(2 * math.pi * uniform[1])
+    return orthonormal(np.sqrt(-2 * np.log1p(-uniform[0])) * np.cos(2 * math.pi * uniform[1]))
+
+
+def orthonormal(rows: Vector) -> Vector:
+    """These rows made orthonormal in their place, by Gram and Schmidt: twice is enough."""
     for place, row in enumerate(rows):
         for _ in range(2):
             along = np.einsum("kn,n->k", rows[:place], row)

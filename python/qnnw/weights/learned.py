@@ -1,0 +1,331 @@
+"""LearnedSource: a circuit's probabilities through a map that is trained with its angles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from qnnw._common.checks import integer
+from qnnw._common.extras import needs
+from qnnw._common.seeds import Seed, seed_to_int
+from qnnw.circuit.ansatz import EfficientSU2
+from qnnw.weights.derivatives import push_probabilities, turn_probabilities
+from qnnw.weights.rivals import draws_of
+from qnnw.weights.settings import (
+    ansatz_from,
+    ansatz_settings,
+    packed_scale,
+    per_weight,
+    scale_from,
+)
+from qnnw.weights.source import Array, Description, Group, Parameters, Pullback
+
+with needs("train", "qnnw.weights.learned"):
+    import torch
+    from torch import Tensor
+
+    from qnnw._common.devices import one_torch_thread
+    from qnnw.weights.learned_maps import LearnedMap, learned_map_from
+
+__all__ = ["LearnedSource", "qubits_needed"]
+
+Vector = NDArray[np.float64]
+
+
+def qubits_needed(num_weights: int, learned_map: LearnedMap) -> int:
+    """N = max(1, ceil(log2 K)) for K = ceil(M / outputs) basis states, of which each is read."""
+    return max(1, (_states(num_weights, learned_map) - 1).bit_length())
+
+
+class LearnedSource:
+    """Weights from a learned map of every basis state's bits and probability (Quantum-Train).
+
+    With f_kc the map's output number c for basis state k = 0 … K - 1, K = ceil(M / C) of C outputs
+    each, weight number j = k C + c is
+
+        w_j = (scale_j / s) (f_j - mean_i f_i),
+
+    the mean over all M weights (nothing is subtracted where M = 1). Without a ``scale`` both it and
+    s are 1; with one, s is the standard deviation of f where training starts, so that every weight
+    starts with its scale's spread. What the map reads of a probability is its own:
+    :class:`qnnw.weights.learned_maps.LearnedMap`.
+
+    The trained groups are ``"angles"``, those of the circuit, radians, uniform on [0, 2 pi) at the
+    start, and ``"map"``, the map's numbers. Gradients are exact.
+
+    Parameters
+    ----------
+    num_weights
+        M, from 1 to 2^32.
+    learned_map
+        The map.
+    ansatz
+        The circuit, of :func:`qubits_needed` qubits. ``None`` is its control: in place of
+        probabilities the map reads fixed numbers with the distribution of a Haar-random state's,
+        drawn from the seed, and ``"map"`` alone trains. It starts where that of the circuit does.
+    scale
+        Shape (M,), finite; ``None`` as published.
+    seed
+        Draws the angles, the map's start and the fixed numbers.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is of the wrong kind, shape or value.
+
+    Notes
+    -----
+    Quantum-Train: Liu et al. (2024), arXiv:2405.11304, and its code (github.com/Hon-Hai-Quantum-
+    Computing/QuantumTrain): bits as -1 and 1, what is read of p, layers without an activation
+    though its comments name ReLU, and the mean taken off. At 13 qubits its network has 249 numbers
+    and its circuit, 16 blocks of U3 and CU3, has 1248: the 1497 of its MNIST model. Bits and
+    probability reach the weights through one affine map, of 14 free directions.
+
+    QPA: Liu et al. (2025), arXiv:2410.09846, and its code (github.com/CYLphysics/QPA): layers
+    again without an activation, of 32, 64, 128, 128, 64, 32 and once more 32, then the chunk. With
+    2048 weights a basis state and 8 blocks of RY those are its log's 106,264 numbers for GPT-2, the
+    52.06 % of LoRA's that the paper reports.
+
+    Matrix product state: Liu, Lin and Chen (2024), arXiv:2409.06992. Codes of that line take
+    TorchMPS, whose third matrix a site adds no function to our two, and whose start makes all
+    weights alike.
+
+    Ours are the circuit (theirs is of U3 and circular CU3, QPA's of RY), basis states in order
+    where QPA's code draws others at every step, its mean over the states that are read and not over
+    all, ``scale`` and s, and the matrix product state's start.
+    """
+
+    shots: int | None = None
+    version = 0
+
+    def __init__(
+        self,
+        num_weights: int,
+        learned_map: LearnedMap,
+        ansatz: EfficientSU2 | None = None,
+        *,
+        scale: ArrayLike | None = None,
+        seed: Seed = 0,
+    ) -> None:
+        self.num_weights = integer("num_weights", num_weights, 1, 2**32)
+        if not isinstance(learned_map, LearnedMap):
+            kind = type(learned_map).__name__
+            raise TypeError(f"`learned_map` is of type {kind}; it must be a LearnedMap")
+        if ansatz is not None and not isinstance(ansatz, EfficientSU2):
+            kind = type(ansatz).__name__
+            raise TypeError(f"`ansatz` is of type {kind}; it must be a qnnw.EfficientSU2, or None")
+        self.learned_map, self.ansatz = learned_map, ansatz
+        self.num_qubits = _checked_qubits(self.num_weights, learned_map, ansatz)
+        self.scale = per_weight(scale, self.num_weights)
+        self.seed = int(seed_to_int(seed))
+        rng = draws_of(self.seed)
+        self._start = learned_map.start(self.num_qubits + 1, rng)
+        states = np.arange(_states(self.num_weights, learned_map))
+        bits = states[:, None] >> np.arange(self.num_qubits)[::-1] & 1
+        self._bits = torch.from_numpy(2.0 * bits - 1)
+        if ansatz is None:
+            self._fixed = torch.from_numpy(_porter_thomas(self.num_qubits, rng))
+        self._factors: Tensor | None = None
+        if self.scale is not None:
+            spread = float(self.weights(_starts(self.groups)).std())
+            # A map whose units are all off starts at 0, whatever it is divided by.
+            self._factors = torch.from_numpy(self.scale / (spread if spread > 0 else 1.0))
+
+    @property
+    def groups(self) -> Mapping[str, Group]:
+        """Angles, where there is a circuit, and the map's numbers."""
+        numbers = {"map": Group(self._start.copy(), step=self.learned_map.step)}
+        if self.ansatz is None:
+            return numbers
+        angles = self.ansatz.random_angles(self.seed)
+        return {"angles": Group(angles, live=self.ansatz.live_angles), **numbers}
+
+    def weights(self, parameters: Parameters, draw: int = 0) -> Array:  # noqa: ARG002
+        """The weights, float64, shape (M,)."""
+        with torch.no_grad(), one_torch_thread():
+            made = self._made(self._probabilities(parameters), self._numbers(parameters))
+        values: Vector = made.numpy()
+        return values
+
+    def forward(self, parameters: Parameters, draw: int = 0) -> tuple[Array, Pullback]:  # noqa: ARG002
+        """See :class:`qnnw.weights.source.WeightSource`."""
+        numbers = self._numbers(parameters).requires_grad_()
+        if self.ansatz is None:
+            return self._from_fixed(numbers)
+        read, back = self.ansatz.probabilities_with_vjp(_angles(parameters))
+        probabilities = torch.tensor(read).requires_grad_()
+        with torch.enable_grad(), one_torch_thread():
+            made = self._made(probabilities, numbers)
+        count = self.ansatz.num_parameters
+
+        def pullback(cotangent: ArrayLike) -> dict[str, Vector]:
+            by_probabilities, by_map = _brought_back(made, [probabilities, numbers], cotangent)
+            # A step that overflowed is seen by who scales the loss, and left out.
+            finite = np.isfinite(by_probabilities).all()
+            by_angles = np.asarray(back(by_probabilities)) if finite else np.full(count, np.nan)
+            return {"angles": by_angles, "map": by_map}
+
+        return made.detach().numpy(), pullback
+
+    def _from_fixed(self, numbers: Tensor) -> tuple[Array, Pullback]:
+        """:meth:`forward` where the map alone trains."""
+        with torch.enable_grad(), one_torch_thread():
+            made = self._made(self._fixed, numbers)
+        return made.detach().numpy(), lambda cotangent: {
+            "map": _brought_back(made, [numbers], cotangent)[0]
+        }
+
+    def jvp(self, parameters: Parameters, tangents: Parameters) -> Array:
+        """Derivative of the weights along ``tangents``, shape (M,); two evolutions an angle."""
+        along = torch.zeros(self.num_weights, dtype=torch.float64, requires_grad=True)
+        with torch.enable_grad(), one_torch_thread():
+            # J^T u is linear in u: what its product with t has for a gradient is J t.
+            product = self._turned(parameters, along, tangents)[2]
+            (pushed,) = torch.autograd.grad(product, along)
+        values: Vector = pushed.numpy()
+        return values
+
+    def hvp(
+        self, parameters: Parameters, cotangent: ArrayLike, tangents: Parameters
+    ) -> dict[str, Vector]:
+        """Derivative of ``pullback(cotangent)`` along ``tangents``; two gradients an angle."""
+        along = torch.from_numpy(np.array(cotangent, dtype=np.float64))
+        with torch.enable_grad(), one_torch_thread():
+            leaves, found, product = self._turned(parameters, along, tangents)
+            # 0 of each, so that a map that is linear in one of them has a derivative by it.
+            product = product + sum(0.0 * leaf.sum() for leaf in leaves)
+            turned = torch.autograd.grad(product, leaves)
+        if self.ansatz is None:
+            return {"map": turned[-1].numpy()}
+        angles, way = _angles(parameters), _angles(tangents)
+        by_angles = np.asarray(self.ansatz.probabilities_vjp(angles, turned[0].numpy()))
+        by_angles = by_angles + turn_probabilities(
+            self.ansatz, angles, found[0].detach().numpy(), way
+        )
+        return {"angles": by_angles, "map": turned[-1].numpy()}
+
+    def _turned(
+        self, parameters: Parameters, cotangent: Tensor, tangents: Parameters
+    ) -> tuple[list[Tensor], tuple[Tensor, ...], Tensor]:
+        """Probabilities and numbers, J^T u by both, and (J^T u) . t as a function of them and u."""
+        leaves = [self._probabilities(parameters), self._numbers(parameters)]
+        leaves = [leaf.requires_grad_() for leaf in leaves]
+        ways = [torch.zeros_like(leaves[0]), self._numbers(tangents)]
+        if self.ansatz is not None:
+            moved = push_probabilities(self.ansatz, _angles(parameters), _angles(tangents))
+            ways[0] = torch.from_numpy(moved)
+        found = torch.autograd.grad(self._made(*leaves), leaves, cotangent, create_graph=True)
+        pairs = zip(found, ways, strict=True)
+        return leaves, found, torch.stack([(by * along).sum() for by, along in pairs]).sum()
+
+    def _made(self, probabilities: Tensor, numbers: Tensor) -> Tensor:
+        """The weights of all 2^N probabilities and the map's numbers."""
+        read = self.learned_map.read(probabilities[: len(self._bits)], len(probabilities))
+        rows = torch.cat([self._bits, read[:, None]], dim=1)
+        made = self.learned_map.made(numbers, rows).reshape(-1)[: self.num_weights]
+        if self.num_weights > 1:
+            made = made - made.mean()
+        return made if self._factors is None else made * self._factors
+
+    def _numbers(self, parameters: Parameters) -> Tensor:
+        values = np.array(parameters["map"], dtype=np.float64)
+        if values.shape != self._start.shape:
+            raise ValueError(f"`map` has shape {values.shape}; it must be {self._start.shape}")
+        if not np.isfinite(values).all():
+            raise ValueError("`map` has NaN or infinity; every entry must be finite")
+        return torch.from_numpy(values)
+
+    def _probabilities(self, parameters: Parameters) -> Tensor:
+        """All 2^N, or what stands in their place, in a tensor of its own."""
+        if self.ansatz is None:
+            return self._fixed.clone()
+        return torch.tensor(self.ansatz.probabilities(_angles(parameters)))
+
+    def describe(self) -> Description:
+        """Sizes, map, circuit and seed; the scale as an array only where it is no stretches."""
+        packed, arrays = packed_scale(self.scale)
+        settings = {
+            "kind": "learned",
+            "num_weights": self.num_weights,
+            "map": self.learned_map.describe(),
+            "circuit": None if self.ansatz is None else ansatz_settings(self.ansatz),
+            "scale": packed,
+            "seed": self.seed,
+        }
+        return Description(settings, arrays)
+
+    @classmethod
+    def sizes_of(cls, description: Description) -> tuple[int, dict[str, int]]:
+        """See :func:`qnnw.weights.source.sizes_of`."""
+        settings = description.settings
+        size = integer("num_weights", settings["num_weights"], 1, 2**32)
+        learned_map = learned_map_from(settings["map"])
+        # A map that makes them is no larger than what it makes.
+        integer("map", learned_map.widest(), 1, max(1024, size))
+        circuit = settings["circuit"]
+        ansatz = None if circuit is None else ansatz_from(circuit)
+        count = learned_map.count(_checked_qubits(size, learned_map, ansatz) + 1)
+        return size, {
+            **({} if ansatz is None else {"angles": ansatz.num_parameters}),
+            "map": count,
+        }
+
+    @classmethod
+    def from_description(cls, description: Description) -> LearnedSource:
+        """Rebuild what :meth:`describe` gave; raises KeyError, TypeError or ValueError."""
+        settings = description.settings
+        size = integer("num_weights", settings["num_weights"], 1, 2**32)
+        circuit = settings["circuit"]
+        return cls(
+            size,
+            learned_map_from(settings["map"]),
+            None if circuit is None else ansatz_from(circuit),
+            scale=scale_from(settings["scale"], description.arrays, size),
+            seed=settings["seed"],
+        )
+
+    def __repr__(self) -> str:
+        read = "fixed random numbers" if self.ansatz is None else repr(self.ansatz)
+        return (
+            f"{self.num_weights} weights from {read} through a learned map of "
+            f"{len(self._start)} numbers: {self.learned_map!r}"
+        )
+
+
+def _states(num_weights: int, learned_map: LearnedMap) -> int:
+    """Basis states that are read, K."""
+    return -(-num_weights // learned_map.outputs)
+
+
+def _checked_qubits(num_weights: int, learned_map: LearnedMap, ansatz: EfficientSU2 | None) -> int:
+    needed = qubits_needed(num_weights, learned_map)
+    if ansatz is not None and ansatz.num_qubits != needed:
+        raise ValueError(
+            f"`ansatz` has {ansatz.num_qubits} qubits; {num_weights} weights, "
+            f"{learned_map.outputs} a basis state, need {needed}"
+        )
+    return needed
+
+
+def _porter_thomas(num_qubits: int, rng: np.random.Generator) -> Vector:
+    """The probabilities of a Haar-random state: exponential numbers, normalised."""
+    drawn = rng.exponential(size=2**num_qubits)
+    probabilities: Vector = drawn / drawn.sum()
+    return probabilities
+
+
+def _brought_back(made: Tensor, leaves: list[Tensor], cotangent: ArrayLike) -> list[Vector]:
+    along = torch.from_numpy(np.array(cotangent, dtype=np.float64))
+    with one_torch_thread():
+        found = torch.autograd.grad(made, leaves, along, retain_graph=True)
+    return [by.numpy() for by in found]
+
+
+def _starts(groups: Mapping[str, Group]) -> dict[str, Vector]:
+    return {name: group.start for name, group in groups.items()}
+
+
+def _angles(parameters: Parameters) -> Vector:
+    return np.asarray(parameters["angles"], dtype=np.float64)
