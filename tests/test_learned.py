@@ -267,6 +267,19 @@ def test_the_control_reads_no_circuit_and_starts_where_the_circuits_map_does():
     assert not np.array_equal(read, read_by(LearnedSource(50, learned_map, seed=5), {}))
 
 
+def test_golden_starts():
+    """Frozen: a seed gives these in every later release."""
+    layers, product = LearnedSource(9, Layers(), seed=7), LearnedSource(9, MatrixProduct(), seed=7)
+    np.testing.assert_allclose(at_start(layers)["map"][:3], LAYERS, rtol=1e-12)
+    np.testing.assert_allclose(at_start(product)["map"][:3], PRODUCT, rtol=1e-12)
+    np.testing.assert_allclose(read_by(layers, {})[:3], FIXED, rtol=1e-12)
+
+
+LAYERS = [-0.4438004944752412, -0.26172749982380983, 0.0027450490496226942]
+PRODUCT = [0.011293967385162654, -0.0004975308598101913, 0.044007301886746196]
+FIXED = [0.1454683037603496, 0.08049313216928773, 0.16557250839821]
+
+
 def test_fixed_numbers_are_those_of_a_random_state():
     read = 2**14 * read_by(LearnedSource(2**14, MatrixProduct(bond=1), seed=0), {})
     assert read.std() == pytest.approx(1, abs=0.03)
