@@ -130,7 +130,7 @@ def test_a_run_says_what_helps_it(mnist_dir):
         "mnist", train_samples=100, label_smoothing=0.1, shift=2, data_dir=str(mnist_dir)
     )
     told = make_trainer(config).describe()
-    assert "gamma's learning rate 0.02, labels smoothed by 0.1, images moved by up to 2 px" in told
+    assert "gamma's learning rate 0.04, labels smoothed by 0.1, images moved by up to 2 px" in told
 
 
 def test_presets_go_by_the_count():
@@ -139,7 +139,10 @@ def test_presets_go_by_the_count():
         config = preset("mnist", trained=count)
         angles = 13 * 2 * (config.reps + 1) - 13  # the last RZ changes nothing
         assert config.trained == count <= angles
-        assert (config.mapping, config.optimizer.gamma_lr) == ("hadamard", 0.02)
+        assert (config.mapping, config.gammas) == (
+            "hadamard",
+            "one" if count < 100 else "per_tensor",
+        )
     assert preset("mnist", trained=130, mapping="sqrt", epochs=3).mapping == "sqrt"
     # A circuit that is named trains whole, as in the paper.
     for whole in (preset("mnist", reps=13), preset("mnist", trained=None, reps=13)):

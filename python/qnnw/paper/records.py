@@ -19,6 +19,7 @@ from qnnw.sweep.ledger import Trial
 from qnnw.training.config import TrainConfig
 from qnnw.training.optimizers import Adam
 from qnnw.training.presets import preset
+from qnnw.training.settings import settings_of
 from qnnw.weights.settings import PAPER, PER_TENSOR
 
 __all__ = [
@@ -65,20 +66,28 @@ class Contender:
         Its name in words.
     kind
         ``"circuit"``; ``"rival"``: without a circuit, what it has to beat; ``"learned"``: a circuit
-        whose map is learned; ``"direct"``: the network's own weights, of which there is one number.
+        whose map is learned, or that map alone; ``"direct"``: the network's own weights, of which there is one number.
     settings
         What differs from the circuit's.
     rates
         The learning rates that its search tries.
+    most
+        The most numbers that it has; it has no place at larger counts.
     """
 
     title: str
     kind: str = "rival"
     settings: Mapping[str, Any] = field(default_factory=dict)
     rates: tuple[float, ...] = RATES
+    most: int | None = None
 
 
-#: In the order of the tables. A learned map is one more line, of the kind "learned".
+def _learned(source: str, map_inputs: str = "circuit") -> dict[str, Any]:
+    own = {name: settings_of(TrainConfig)[name].default for name in ("mapping", "gammas")}
+    return {"source": source, "map_inputs": map_inputs, **own}
+
+
+#: In the order of the tables. The control of a learned map trains the map's numbers alone.
 CONTENDERS: dict[str, Contender] = {
     "circuit": Contender("the circuit", "circuit"),
     "paper": Contender("the circuit, the paper's map", "circuit", {**PAPER, "gammas": "one"}),
@@ -87,6 +96,14 @@ CONTENDERS: dict[str, Contender] = {
     "hashed": Contender("hashed weights", settings={"source": "hashed"}),
     "networks": Contender("random networks combined", settings={"source": "networks"}),
     "mcnc": Contender("random manifold (MCNC)", settings={"source": "mcnc"}),
+    "affine": Contender("learned affine map (Quantum-Train)", "learned", _learned("affine")),
+    "affine-control": Contender(
+        "the same, fed with fixed random numbers", "learned", _learned("affine", "random"), most=249
+    ),
+    "mps": Contender("learned matrix product state", "learned", _learned("mps")),
+    "mps-control": Contender(
+        "the same, fed with fixed random numbers", "learned", _learned("mps", "random"), most=360
+    ),
     "direct": Contender(
         "the network's own weights", "direct", {"source": "direct", "trained": None}, DIRECT_RATES
     ),
@@ -171,6 +188,7 @@ class Selection:
             for dataset in self.datasets
             for name in self.contenders
             for count in ((None,) if CONTENDERS[name].kind == "direct" else self.counts)
+            if count is None or count <= (CONTENDERS[name].most or count)
         ]
 
 

@@ -21,8 +21,8 @@ from qnnw.training.gradient import BatchGradient
 from qnnw.training.optimizers import EigenAdam
 from qnnw.training.tasks import CLASSIFICATION
 from qnnw.training.trainer import Point, Reporter, Trainer, packed_buffers, unpacked_buffers
-from qnnw.weights.source import Group
 from qnnw.weights.settings import LEARNED
+from qnnw.weights.source import Group
 
 with needs("train", "qnnw.training.epochs"):
     import torch

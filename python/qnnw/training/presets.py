@@ -27,13 +27,16 @@ _OTHERS = TrainConfig(optimizer=EigenAdam(epochs=100, batch_size=32, lr=0.03), r
 #: Angles that MNIST's and FashionMNIST's networks train where nothing is said of them; with a gamma
 #: for each of the 8 tensors they are 702 numbers.
 COUNT = 694
+# They are no help to the smallest counts, which have no numbers to spare.
+_GAMMAS = {"gammas": PER_TENSOR, "gamma_lr": 0.04}
 # What measured best for the network of 6690 weights (docs/results.md), from the least count on for
 # which it did. A circuit is deeper than its count: the rest of its angles stay.
 _BY_COUNT: dict[int, dict[str, Any]] = {
-    0: {"reps": 52},
-    600: {"reps": 40, "lr": 0.03, "epochs": 40, "shift": 1},
+    0: {"reps": 26, "gamma_lr": 0.02},
+    100: {"reps": 52, **_GAMMAS},
+    600: {"reps": 40, "lr": 0.03, "epochs": 40, "shift": 1, **_GAMMAS},
+    1000: {"reps": 40, "epochs": 40, "shift": 1, **_GAMMAS},
 }
-_BY_ANY_COUNT = {"mapping": "hadamard", "gammas": PER_TENSOR, "gamma_lr": 0.04}
 
 _paper: dict[str, TrainConfig] = {}
 
@@ -73,7 +76,8 @@ def preset(
     settings
         By name. MNIST and FashionMNIST by gradients train 702 numbers, or as many angles as
         ``trained`` says and a gamma for each tensor, of a circuit of the depth that measured best
-        for that count, by the map and for the epochs that did; where ``reps`` is given and ``trained`` is not, all of that circuit's.
+        for that count, by the map and for the epochs that did; where ``reps`` is given and
+        ``trained`` is not, all of that circuit's.
 
     Raises
     ------
@@ -109,7 +113,7 @@ def _by_count(best: TrainConfig, given: Mapping[str, Any]) -> dict[str, Any]:
         return {"trained": count, **{n: found[n] for n in ("epochs", "shift") if n in found}}
     # 13 qubits make 6690 weights; the angles of the last RZ layer change nothing.
     deep = max(found["reps"], -(-(count + 13) // 26) - 1)
-    return {"trained": count, **_BY_ANY_COUNT, **found, "reps": deep}
+    return {"trained": count, "mapping": "hadamard", **found, "reps": deep}
 
 
 def settings_table() -> str:
