@@ -66,7 +66,8 @@ class Contender:
         Its name in words.
     kind
         ``"circuit"``; ``"rival"``: without a circuit, what it has to beat; ``"learned"``: a circuit
-        whose map is learned, or that map alone; ``"direct"``: the network's own weights, of which there is one number.
+        whose map is learned, or that map alone; ``"direct"``: the network's own weights, of which
+        there is one number.
     settings
         What differs from the circuit's.
     rates
