@@ -301,7 +301,7 @@ def test_published_counts():
 def test_counts_of_the_mnist_network():
     found = {}
     for name in LEARNED:
-        source, _ = source_of(preset("mnist").changed(source=name), networks.mnist())
+        source, _ = source_of(preset("mnist", source=name), networks.mnist())
         assert source.num_weights == 6690
         found[name] = {group: len(v) for group, v in at_start(source).items()}
     assert found == {

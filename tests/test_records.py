@@ -35,6 +35,7 @@ from qnnw.sweep.ledger import Ledger, SweepFolder
 from qnnw.sweep.plots import plot_sweep
 from qnnw.sweep.tables import Group
 from qnnw.training.config import TrainConfig
+from qnnw.training.presets import preset
 from qnnw.training.record import RecordError
 from qnnw.training.sources import source_of
 
@@ -85,8 +86,10 @@ def pretend(accuracy):
 
 def test_the_record_is_every_contender_at_every_count():
     cells = Selection().cells()
-    counted = [name for name in CONTENDERS if name != "direct"]
-    assert len(cells) == len(set(cells)) == 2 * (5 * len(counted) + 1)
+    # A control that trains a learned map's numbers alone has no more than those.
+    controls = ["affine-control", "mps-control"]
+    counted = [name for name in CONTENDERS if name not in ("direct", *controls)]
+    assert len(cells) == len(set(cells)) == 2 * (5 * len(counted) + 2 * len(controls) + 1)
     assert COUNTS == (52, 130, 364, 702, 1500)
     assert {one.kind for one in CONTENDERS.values()} <= {"circuit", "rival", "learned", "direct"}
     trials = record_trials(Selection())
@@ -109,16 +112,15 @@ def test_the_search_is_every_rate_on_held_out_images():
 
 @pytest.mark.parametrize("dataset", DATASETS)
 def test_contenders_share_the_circuits_budget_and_differ_in_the_source(dataset):
-    for count in COUNTS:
-        circuit = config_of((dataset, "circuit", count))
+    counted = [cell for cell in Selection([dataset]).cells() if cell[2] is not None]
+    for cell in counted:
+        circuit = config_of((dataset, "circuit", cell[2]))
         assert circuit.dataset == dataset
-        assert circuit.trained == count
-        for name, contender in CONTENDERS.items():
-            if contender.kind == "direct":
-                continue
-            found = config_of((dataset, name, count))
-            same = {key: getattr(circuit, key) for key in contender.settings}
-            assert found.changed(**same, lr=circuit.optimizer.lr) == circuit
+        assert circuit.mapping == preset(dataset, trained=cell[2]).mapping
+        own = {*CONTENDERS[cell[1]].settings, "gammas", "trained"}
+        same = {key: getattr(circuit, key) for key in own}
+        rates = {key: getattr(circuit.optimizer, key) for key in ("lr", "gamma_lr")}
+        assert config_of(cell).changed(**same, **rates) == circuit
     direct = config_of((dataset, "direct", None))
     assert (direct.optimizer.name, direct.trained) == ("adam", None)
     assert direct.optimizer.epochs == config_of((dataset, "circuit", 1500)).optimizer.epochs
@@ -128,14 +130,15 @@ def test_contenders_share_the_circuits_budget_and_differ_in_the_source(dataset):
 
 @pytest.mark.parametrize("name", CONTENDERS)
 def test_every_contender_trains_as_many_numbers_as_it_says(name):
-    for count in COUNTS:
-        settings = config_of(("mnist", name, None if name == "direct" else count))
-        source, _ = source_of(settings, networks.mnist())
+    for cell in Selection(["mnist"], contenders=[name]).cells():
+        source, _ = source_of(config_of(cell), networks.mnist())
         trained = sum(len(group.start) for group in source.groups.values())
-        if name == "direct":
+        if cell[2] is None:
             assert trained == 6690
-        else:  # a circuit's gamma besides; points of a manifold come in tens
-            assert count - 10 <= trained <= count + 1
+        elif name == "mcnc":  # points of a manifold come in sixes or tens
+            assert cell[2] - 10 < trained <= cell[2]
+        else:  # a circuit's gammas among them
+            assert trained == cell[2]
 
 
 def test_a_learned_map_is_one_line(monkeypatch):
