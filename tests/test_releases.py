@@ -63,9 +63,10 @@ RUNS = Path(__file__).parent / "releases" / "0.1.0" / "cut_off"
 def test_runs_that_were_cut_off_go_on(name, tmp_path):
     """To the numbers that release 0.1.0 reached.
 
-    Another processor may round otherwise, and a path of COBYLA's may part. By gradients the next
-    round and the one after stay near; over the 18 that "adam" has left, roundings grow to a sample
-    that falls on the other side (release 0.1.0 itself ended at 0.2648 and 0.2503 on two machines).
+    Another processor may round otherwise, and a path of COBYLA's may part. By gradients all rounds
+    that are left stay near. "adam", which is EigenAdam, was cut after 12 epochs, 48 steps: until its
+    moment has full rank, the rest of its basis is what rounding makes it, and release 0.1.0 itself
+    ends elsewhere on another machine.
     """
     folder = tmp_path / name
     shutil.copytree(RUNS / name, folder)
@@ -75,7 +76,6 @@ def test_runs_that_were_cut_off_go_on(name, tmp_path):
     near = 0.5 if name in ("cobyla", "shots") else 1e-3
     next_loss = RunFolder(folder).read_history()[done]["loss"]
     assert abs(next_loss - expected["next_loss"]) < near * expected["next_loss"]
-    near = 0.1 if name == "adam" else near
     assert abs(result["loss"] - expected["loss"]) < near * expected["loss"]
     assert result["num_trained"] == {"haar": 1, "subspace": 32}.get(name, 33)
     assert len((folder / "history.jsonl").read_text().splitlines()) > 2
