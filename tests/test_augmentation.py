@@ -144,6 +144,8 @@ def test_presets_go_by_the_count():
             "one" if count < 100 else "per_tensor",
         )
     assert preset("mnist", trained=130, mapping="sqrt", epochs=3).mapping == "sqrt"
+    assert preset("mnist").optimizer.shift == 1
+    assert preset("fashion-mnist").optimizer.shift == 0
     # A circuit that is named trains whole, as in the paper.
     for whole in (preset("mnist", reps=13), preset("mnist", trained=None, reps=13)):
         assert (whole.trained, whole.mapping) == (None, "centered")

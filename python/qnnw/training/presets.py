@@ -108,7 +108,9 @@ def _by_count(best: TrainConfig, given: Mapping[str, Any]) -> dict[str, Any]:
     if count is None and ("reps" in given or "trained" in given):
         return {}
     count = count or (COUNT if source == "circuit" else COUNT + 8)
-    found = next(s for least, s in reversed(_BY_COUNT.items()) if count >= least)
+    found = dict(next(s for least, s in reversed(_BY_COUNT.items()) if count >= least))
+    if best.dataset != "mnist":  # garments, which fill their images, are not learned better so
+        found.pop("shift", None)
     if source != "circuit":  # a rival has the same budget, and nothing else of the circuit's
         return {"trained": count, **{n: found[n] for n in ("epochs", "shift") if n in found}}
     # 13 qubits make 6690 weights; the angles of the last RZ layer change nothing.
