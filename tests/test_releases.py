@@ -64,9 +64,9 @@ def test_runs_that_were_cut_off_go_on(name, tmp_path):
     """To the numbers that release 0.1.0 reached.
 
     Another processor may round otherwise, and a path of COBYLA's may part. By gradients all rounds
-    that are left stay near. "adam", which is EigenAdam, was cut after 12 epochs, 48 steps: until its
-    moment has full rank, the rest of its basis is what rounding makes it, and release 0.1.0 itself
-    ends elsewhere on another machine.
+    that are left stay near. "adam", which is EigenAdam, was cut after 12 epochs, 48 steps: until
+    its moment has full rank, the rest of its basis is what rounding makes it, and release 0.1.0
+    itself ends elsewhere on another machine.
     """
     folder = tmp_path / name
     shutil.copytree(RUNS / name, folder)
