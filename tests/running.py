@@ -10,7 +10,10 @@ import sys
 import time
 
 import pytest
+import torch
 
+from qnnw.nn import QuantumTrain
+from qnnw.nn.pretrained import load_recipe, save_recipe
 from qnnw.training.record import RunFolder
 from qnnw.training.runs import resume, start
 from qnnw.training.trainer import Reporter
@@ -88,3 +91,24 @@ def check_that_kills_change_nothing(config, tmp_path, times, seed):
         RunFolder(path).read_checkpoint()
         RunFolder(path).read_history()
     assert same_but_for_time(resume(path), whole)
+
+
+def check_that_it_trains_and_comes_back(model, net, folder):
+    """A model of 4 inputs and 3 outputs, by torch's Adam; its files give the same bits."""
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
+    rng = torch.Generator().manual_seed(0)
+    inputs, labels = torch.randn(30, 4, generator=rng), torch.arange(30) % 3
+    losses = []
+    for _ in range(30):
+        optimizer.zero_grad()
+        loss = torch.nn.functional.cross_entropy(model(inputs), labels)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0] - 0.05
+    expected = model(inputs)
+    model.save_pretrained(folder / "model")
+    again = QuantumTrain.from_pretrained(net, folder / "model")
+    assert torch.equal(again(inputs), expected)
+    save_recipe(model, folder / "recipe")
+    assert torch.equal(load_recipe(folder / "recipe", net)(inputs), expected)

@@ -14,7 +14,6 @@ from torch import nn
 import qnnw
 from qnnw.data import networks
 from qnnw.nn import QuantumTrain
-from qnnw.nn.pretrained import load_recipe, save_recipe
 from qnnw.sweep.grid import parse_grid, trials_of
 from qnnw.training.config import TrainConfig
 from qnnw.training.presets import preset
@@ -24,7 +23,7 @@ from qnnw.weights.learned import LearnedSource, qubits_needed
 from qnnw.weights.learned_maps import Layers, MatrixProduct, learned_map_from, named_map
 from qnnw.weights.settings import LEARNED
 from qnnw.weights.source import Description, from_description, sizes_of
-from running import check_that_stops_change_nothing
+from running import check_that_it_trains_and_comes_back, check_that_stops_change_nothing
 
 SQUASHES = [(0.8, 0.1, 0.3), (0.6, 0.1, 0.15), None]
 
@@ -476,24 +475,7 @@ def test_a_model_trains_and_comes_back(tmp_path):
         ansatz = qnnw.EfficientSU2(qubits_needed(num_weights, learned_map), 3)
         return LearnedSource(num_weights, learned_map, ansatz, seed=3)
 
-    model = QuantumTrain(net, learned)
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
-    rng = torch.Generator().manual_seed(0)
-    inputs, labels = torch.randn(30, 4, generator=rng), torch.arange(30) % 3
-    losses = []
-    for _ in range(30):
-        optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(model(inputs), labels)
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    assert losses[-1] < losses[0] - 0.05
-    expected = model(inputs)
-    model.save_pretrained(tmp_path / "model")
-    again = QuantumTrain.from_pretrained(net, tmp_path / "model")
-    assert torch.equal(again(inputs), expected)
-    save_recipe(model, tmp_path / "recipe")
-    assert torch.equal(load_recipe(tmp_path / "recipe", net)(inputs), expected)
+    check_that_it_trains_and_comes_back(QuantumTrain(net, learned), net, tmp_path)
 
 
 def test_a_run_by_the_public_function_learns(tmp_path):

@@ -27,6 +27,7 @@ from qnnw.weights.joined import JoinedSource
 from qnnw.weights.rivals import DirectSource, FrozenSource
 from qnnw.weights.source import Description, from_description, sizes_of
 from qnnw.weights.trained import DENSE, HOW, TrainedSource, _Projected
+from running import check_that_it_trains_and_comes_back
 from strategies import angles_for, ansatzes
 
 
@@ -226,23 +227,7 @@ def test_a_model_trains_and_comes_back(how, tmp_path):
     net = nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 3))
     model = QuantumTrain(net, reps=6, seed=2, trained=20, trained_how=how)
     assert model.num_trainable_parameters == 21
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
-    rng = torch.Generator().manual_seed(0)
-    inputs, labels = torch.randn(30, 4, generator=rng), torch.arange(30) % 3
-    losses = []
-    for _ in range(30):
-        optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(model(inputs), labels)
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    assert losses[-1] < losses[0] - 0.05
-    expected = model(inputs)
-    model.save_pretrained(tmp_path / "model")
-    again = QuantumTrain.from_pretrained(net, tmp_path / "model")
-    assert torch.equal(again(inputs), expected)
-    save_recipe(model, tmp_path / "recipe")
-    assert torch.equal(load_recipe(tmp_path / "recipe", net)(inputs), expected)
+    check_that_it_trains_and_comes_back(model, net, tmp_path)
 
 
 def test_a_recipe_of_130_numbers_is_small(tmp_path):

@@ -28,6 +28,7 @@ with needs("train", "qnnw.weights.learned"):
 
     from qnnw._common.devices import one_torch_thread
     from qnnw.weights.learned_maps import LearnedMap, learned_map_from
+    from qnnw.weights.twice import dotted, pushed
 
 __all__ = ["LearnedSource", "qubits_needed"]
 
@@ -179,13 +180,7 @@ class LearnedSource:
 
     def jvp(self, parameters: Parameters, tangents: Parameters) -> Array:
         """Derivative of the weights along ``tangents``, shape (M,); two evolutions an angle."""
-        along = torch.zeros(self.num_weights, dtype=torch.float64, requires_grad=True)
-        with torch.enable_grad(), one_torch_thread():
-            # J^T u is linear in u: what its product with t has for a gradient is J t.
-            product = self._turned(parameters, along, tangents)[2]
-            (pushed,) = torch.autograd.grad(product, along)
-        values: Vector = pushed.numpy()
-        return values
+        return pushed(lambda along: self._turned(parameters, along, tangents)[2], self.num_weights)
 
     def hvp(
         self, parameters: Parameters, cotangent: ArrayLike, tangents: Parameters
@@ -217,8 +212,7 @@ class LearnedSource:
             moved = push_probabilities(self.ansatz, _angles(parameters), _angles(tangents))
             ways[0] = torch.from_numpy(moved)
         found = torch.autograd.grad(self._made(*leaves), leaves, cotangent, create_graph=True)
-        pairs = zip(found, ways, strict=True)
-        return leaves, found, torch.stack([(by * along).sum() for by, along in pairs]).sum()
+        return leaves, found, dotted(found, ways)
 
     def _made(self, probabilities: Tensor, numbers: Tensor) -> Tensor:
         """The weights of all 2^N probabilities and the map's numbers."""

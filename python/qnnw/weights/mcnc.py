@@ -18,6 +18,7 @@ with needs("train", "qnnw.weights.mcnc"):
     from torch import Tensor
 
     from qnnw._common.devices import one_torch_thread
+    from qnnw.weights.twice import dotted, pushed
 
 __all__ = ["McncSource"]
 
@@ -123,13 +124,7 @@ class McncSource(ExactSource):
 
     def jvp(self, parameters: Parameters, tangents: Parameters) -> Array:
         """Derivative of the weights along ``tangents``, shape (M,)."""
-        along = torch.zeros(self.num_weights, dtype=torch.float64, requires_grad=True)
-        with torch.enable_grad(), one_torch_thread():
-            # J^T u is linear in u: what its product with t has for a gradient is J t.
-            product = self._turned(parameters, along, tangents)[1]
-            (pushed,) = torch.autograd.grad(product, along)
-        values: Vector = pushed.numpy()
-        return values
+        return pushed(lambda along: self._turned(parameters, along, tangents)[1], self.num_weights)
 
     def hvp(
         self, parameters: Parameters, cotangent: ArrayLike, tangents: Parameters
@@ -147,8 +142,7 @@ class McncSource(ExactSource):
         numbers = [number.requires_grad_() for number in _tensors(parameters)]
         made = self._made(*numbers)
         found = torch.autograd.grad(made, numbers, cotangent, create_graph=True)
-        pairs = zip(found, _tensors(tangents), strict=True)
-        return numbers, torch.stack([(by * along).sum() for by, along in pairs]).sum()
+        return numbers, dotted(found, _tensors(tangents))
 
     def describe(self) -> Description:
         """Sizes and seed."""
