@@ -20,7 +20,7 @@ FORMAT = 2
 #: Settings that came after the first records of this format, and what they were then.
 LATER: dict[str, Any] = {
     "trained": None, "trained_how": "subset", "gammas": "one",
-    "gamma_lr": None, "label_smoothing": 0.0, "shift": 0,
+    "gamma_lr": None, "label_smoothing": 0.0, "shift": 0, "mirror": False,
     "chunk": 64, "bond": 4, "map_inputs": "circuit",
 }  # fmt: skip
 SOURCES = (

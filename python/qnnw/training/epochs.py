@@ -14,7 +14,7 @@ from qnnw._common.extras import needs
 from qnnw._common.seeds import derived_seed
 from qnnw.optim.derivative_free import NonFiniteLossError
 from qnnw.optim.schedules import one_cycle
-from qnnw.training.augmentation import check_shift, shifted
+from qnnw.training.augmentation import check_images, mirrored, shifted
 from qnnw.training.config import TrainConfig
 from qnnw.training.evaluation import Evaluation
 from qnnw.training.gradient import BatchGradient
@@ -74,7 +74,7 @@ class EpochTrainer(Trainer):
             seed=config.seed,
             label_smoothing=self.budget.label_smoothing,
         )
-        check_shift(self.budget.shift, self.data.train_inputs)
+        check_images(self.budget.shift, self.budget.mirror, self.data.train_inputs)
         self._inputs = self._images = self._gradient.arranged(self.data.train_inputs)
         self._labels = self.data.train_labels.to(self._inputs.device)
         self._numbers = {
@@ -120,6 +120,7 @@ class EpochTrainer(Trainer):
         words = [f"gamma's learning rate {gamma_lr:.3g}"] if gamma_lr else []
         words += [f"labels smoothed by {smoothing:g}"] if smoothing else []
         words += [f"images moved by up to {self.budget.shift} px"] if self.budget.shift else []
+        words += ["half of the images mirrored"] if self.budget.mirror else []
         return [", ".join(words)] if words else []
 
     def seconds_left(self) -> float:
@@ -145,8 +146,7 @@ class EpochTrainer(Trainer):
         epoch = len(self.history) + 1
         order = self._order(epoch)
         seconds = _Seconds()
-        if self.budget.shift:
-            self._inputs = shifted(self._images, self.budget.shift, self.config.seed, epoch)
+        self._inputs = self._augmented(epoch)
         for batch in self._gradient.batches(order, self.budget.batch_size):
             loss = self._step(batch, seconds)
             reporter.advanced(self.steps, loss)
@@ -163,6 +163,12 @@ class EpochTrainer(Trainer):
             **seconds.as_dict(),
         }
         return {**line, "collapsed": True} if collapsed else line
+
+    def _augmented(self, epoch: int) -> torch.Tensor:
+        """The epoch's images."""
+        images, budget, seed = self._images, self.budget, self.config.seed
+        images = shifted(images, budget.shift, seed, epoch) if budget.shift else images
+        return mirrored(images, seed, epoch) if budget.mirror else images
 
     def _order(self, epoch: int) -> torch.Tensor:
         rng = np.random.default_rng(derived_seed(self.config.seed, ORDERS + epoch))

@@ -34,7 +34,7 @@ _GAMMAS = {"gammas": PER_TENSOR, "gamma_lr": 0.04}
 _BY_COUNT: dict[int, dict[str, Any]] = {
     0: {"reps": 26, "gamma_lr": 0.02},
     100: {"reps": 52, **_GAMMAS},
-    600: {"reps": 28, "lr": 0.03, "epochs": 30, "shift": 1, **_GAMMAS},
+    600: {"reps": 28, "lr": 0.015, "epochs": 30, "shift": 1, **_GAMMAS},
     1000: {"reps": 28, "epochs": 30, "shift": 1, **_GAMMAS},
 }
 
