@@ -106,7 +106,7 @@ def paper_command(
             _refuse(what, {**chosen, "search": search})
             folder = _folder(what, budget, seeds, method, periods, path, given)
             if not quiet:
-                from qnnw.sweep.estimates import work_left
+                from qnnw.paper.estimates import work_left
 
                 _announce(folder, work_left(folder), workers, threads)
             states = run(folder)
@@ -172,7 +172,7 @@ def _announce(
     """Say beforehand how long it will take, where that is long."""
     from qnnw._common.words import duration
     from qnnw.cli.records import ALIKE
-    from qnnw.sweep.estimates import seconds_of
+    from qnnw.paper.estimates import seconds_of
 
     side_by_side, each = shares(folder, workers, threads)
     seconds = seconds_of(work, max(1, side_by_side), max(1, each), ALIKE)

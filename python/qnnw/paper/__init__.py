@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from qnnw.paper.figures import FIGURES
 from qnnw.paper.presets import PRESETS
-from qnnw.sweep.shown import register_drawer, register_table
+from qnnw.sweep.tables import DRAWERS, TABLES
 
 if TYPE_CHECKING:
     from qnnw.sweep.ledger import SweepFolder
@@ -52,10 +52,8 @@ def _search_table(folder: SweepFolder) -> str:
     return write_search_table(folder)
 
 
-for _figure in (*FIGURES, "controls"):
-    register_drawer(_figure, _draw)
-register_table("controls", _control_table)
-register_drawer("records", _draw_record)
-register_table("records", _record_table)
-register_drawer("records-search", _draw_nothing)
-register_table("records-search", _search_table)
+DRAWERS.update(dict.fromkeys((*FIGURES, "controls"), _draw))
+DRAWERS.update({"records": _draw_record, "records-search": _draw_nothing})
+TABLES.update(
+    {"controls": _control_table, "records": _record_table, "records-search": _search_table}
+)

@@ -24,6 +24,7 @@ _EVENTS: dict[str, Schema] = {
     "died": {"event": str, "trial": str, "rounds": int, "reason": str},
     "finished": {"event": str, "trial": str, "result": dict},
     "failed": {"event": str, "trial": str, "error": str},
+    "pruned": {"event": str, "trial": str, "rounds": int, "loss": float},
     "again": {"event": str, "trial": str},
 }
 # Each has its number, so that a line that is gone, or there twice, is missed; release 0.1 had none.

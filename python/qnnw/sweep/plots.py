@@ -8,17 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from qnnw._common.drawing import canvas, style, write_pictures
+from qnnw._common.drawing import canvas, panels, style, write_pictures
 from qnnw._common.extras import needs
 from qnnw.sweep.ledger import SweepFolder
-from qnnw.sweep.shown import drawer_of
-from qnnw.sweep.tables import Group, grouped, task_among
+from qnnw.sweep.tables import DRAWERS, HELD_OUT, Group, grouped, task_among
 from qnnw.training.legacy import num_trained
-from qnnw.training.record import RecordError
 from qnnw.training.tasks import Measure
 
 with needs("train", "qnnw.sweep.plots"):
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 __all__ = ["errorbar", "plot_sweep"]
 
@@ -50,13 +49,20 @@ def plot_sweep(path: str | os.PathLike[str]) -> list[Path]:
     """
     folder = SweepFolder(path)
     groups = [group for group in grouped(folder, folder.states()) if group.results]
-    drawer = drawer_of(folder)
-    if drawer is not None:
-        drawn = drawer(folder, groups)
-        name = folder.path / folder.about["figure"]
-        return [] if drawn is None else write_pictures(drawn, name, _writer(folder))
-    if not groups:
+    name = folder.about.get("figure", "sweep")
+    if name in DRAWERS:
+        figure = DRAWERS[name](folder, groups)
+    else:
+        draw, name = _slices if folder.is_search else _curves, "sweep"
+        figure = draw(folder, groups) if groups else None
+    if figure is None:
         return []
+    return write_pictures(
+        figure, folder.path / name, lambda path, content: folder.write(path.name, content)
+    )
+
+
+def _curves(folder: SweepFolder, groups: list[Group]) -> Figure:
     figure, axis = canvas()
     varied = [name for name in folder.varied() if name != "seed"]
     along = next((name for name in PREFERRED if name in varied), varied[0] if varied else None)
@@ -70,7 +76,30 @@ def plot_sweep(path: str | os.PathLike[str]) -> list[Path]:
     finished, trials = sum(len(g.results) for g in groups), len(folder.trials)
     missing = "" if finished == trials else f", {trials - finished} of {trials} runs missing"
     axis.set_title(f"{folder.about.get('dataset', 'sweep')}{missing}", fontsize="medium")
-    return write_pictures(figure, folder.path / "sweep", _writer(folder))
+    return figure
+
+
+def _slices(folder: SweepFolder, groups: list[Group]) -> Figure:
+    """The held-out loss of a search against each setting that it varied."""
+    found = [group for group in groups if group.has(HELD_OUT)]
+    varied = folder.varied()
+    figure, axes = panels(len(varied), max(6.4, 2.4 * len(varied)), 3.2)
+    for axis, name in zip(axes, varied, strict=True):
+        keys = [group.place.get(name, "") for group in found]
+        if all(isinstance(key, int | float) and not isinstance(key, bool) for key in keys):
+            spots = [float(key) for key in keys]
+            if 0 < 20 * min(spots) < max(spots):
+                axis.set_xscale("log")
+        else:
+            words = sorted({_said(key) for key in keys})
+            spots = [float(words.index(_said(key))) for key in keys]
+            axis.set_xticks(range(len(words)), words, fontsize="small", rotation=30)
+        losses = [group.mean(HELD_OUT) for group in found]
+        axis.plot(spots, losses, **{**style(0), "linestyle": "none"})
+        axis.set_xlabel(name, parse_math=False)
+        axis.grid(axis="y", linewidth=0.3)
+    axes[0].set_ylabel("Held-out loss")
+    return figure
 
 
 def errorbar(
@@ -139,12 +168,3 @@ def _said(value: Any, along: str | None = None) -> str:
     if value is None:
         return "exact" if along == "shots" else "" if along is None else "none"
     return f"{value:g}" if isinstance(value, float) and np.isfinite(value) else str(value)
-
-
-def _writer(folder: SweepFolder) -> Any:
-    def write(path: Path, content: bytes) -> Path:
-        if path.parent != folder.path:
-            raise RecordError(f"{str(path)!r} is not in {str(folder.path)!r}")
-        return folder.write(path.name, content)
-
-    return write

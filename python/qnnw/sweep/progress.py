@@ -6,7 +6,6 @@ import sys
 import time
 
 from qnnw._common.extras import needs
-from qnnw._common.signals import finish_first
 from qnnw._common.words import duration
 from qnnw.sweep.coordinator import SweepListener
 from qnnw.sweep.ledger import SweepFolder, Trial, TrialState
@@ -24,25 +23,11 @@ QUIET_SECONDS = 60.0
 def sweep_listener(quiet: bool) -> SweepListener:
     """The listener that fits standard error."""
     if quiet or sys.stderr is None:
-        return _Stoppable()
+        return SweepListener()
     return _Display() if sys.stderr.isatty() else _Lines()
 
 
-class _Stoppable(SweepListener):
-    """Says nothing; within a command, the first signal waits for the rounds that are under way."""
-
-    def started(self, folder: SweepFolder, states: dict[str, TrialState], capacity: int) -> None:
-        """The trials begin."""
-        super().started(folder, states, capacity)
-        finish_first("the rounds that are under way")
-
-    def stopped(self) -> None:
-        """None is under way any more."""
-        finish_first(None)
-        super().stopped()
-
-
-class _Lines(_Stoppable):
+class _Lines(SweepListener):
     """A line for every trial that ends, and for a round where nothing was said for a while."""
 
     def say(self, line: str) -> None:
@@ -52,15 +37,15 @@ class _Lines(_Stoppable):
 
     def started(self, folder: SweepFolder, states: dict[str, TrialState], capacity: int) -> None:
         """Say what is left."""
-        super().started(folder, states, capacity)
         self._begun = self._said = time.monotonic()
-        self._total = len(folder.trials)
+        self._total = folder.planned
         waiting = [trial for trial in folder.trials if states[trial.name].status == "waiting"]
-        # How much of each trial is done that has not ended, and all of what was to be done.
+        self._ended = len(folder.trials) - len(waiting)
+        # How much is done of each trial that has not ended, and all of what was to be done.
         self._done = {trial.name: folder.share_done(trial) for trial in waiting}
         self._work = self._left()
-        side = f"{capacity} side by side"
-        self.say(f"{folder.path}: {len(waiting)} of {self._total} runs to go, {side}")
+        left, side = self._total - self._ended, f"{capacity} side by side"
+        self.say(f"{folder.path}: {left} of {self._total} runs to go, {side}")
 
     def round_finished(self, trial: Trial, number: int) -> None:
         """Say how far it is, if nothing else was said for a minute."""
@@ -71,11 +56,11 @@ class _Lines(_Stoppable):
     def ended(self, trial: Trial, state: TrialState) -> None:
         """Say what came of it, and how long the rest takes."""
         share = self._done.pop(trial.name, 0.0)
+        self._ended += 1
         if state.result is None:
-            # What a failed trial leaves undone was no work.
+            # What a trial leaves undone was no work.
             self._work -= 1.0 - share
-        ended = self._total - len(self._done)
-        self.say(f"{ended}/{self._total} {_outcome(trial, state)}{self.time()}")
+        self.say(f"{self._ended}/{self._total} {_outcome(trial, state)}{self.time()}")
 
     def died(self, trial: Trial, reason: str) -> None:
         """Say that it is tried again."""
@@ -91,7 +76,7 @@ class _Lines(_Stoppable):
         return f"; about {duration(left * pace)} left"
 
     def _left(self) -> float:
-        return sum(1.0 - done for done in self._done.values())
+        return self._total - self._ended - sum(self._done.values())
 
 
 class _Display(_Lines):
@@ -115,8 +100,7 @@ class _Display(_Lines):
     def started(self, folder: SweepFolder, states: dict[str, TrialState], capacity: int) -> None:
         """Start the display."""
         super().started(folder, states, capacity)
-        done = self._total - len(self._done)
-        self._task = self._progress.add_task("", total=self._total, completed=done, text="")
+        self._task = self._progress.add_task("", total=self._total, completed=self._ended, text="")
         self._progress.start()
 
     def round_finished(self, trial: Trial, number: int) -> None:
@@ -134,15 +118,15 @@ class _Display(_Lines):
     def stopped(self) -> None:
         """Take the display down."""
         self._progress.stop()
-        super().stopped()
 
     def _show(self) -> None:
         running = ", ".join(f"{name}: round {number}" for name, number in self._rounds.items())
-        done = self._total - len(self._done)
-        self._progress.update(self._task, completed=done, text=running + self.time())
+        self._progress.update(self._task, completed=self._ended, text=running + self.time())
 
 
 def _outcome(trial: Trial, state: TrialState) -> str:
+    if state.status == "pruned":
+        return f"{trial.name}: given up after round {state.rounds}"
     if state.result is None:
         return f"{trial.name}: failed: {state.error}"
     words = task_of(state.result).words(state.result)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import signal
 from collections.abc import Iterator
@@ -11,12 +10,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from qnnw._common.documents import digest_of
 from qnnw._common.extras import needs
 from qnnw._common.files import write_atomically
 from qnnw._common.signals import stop_if_asked
 from qnnw.sweep.engines import Report
-from qnnw.sweep.ledger import Trial
-from qnnw.sweep.run_trial import Message, run_trial, settle_process
+from qnnw.sweep.ledger import SweepFolder, Trial
+from qnnw.sweep.worker import Message, run_trial, settle_process
 
 with needs("ray", "A sweep with --engine ray"):
     import ray
@@ -93,24 +93,26 @@ class RayEngine:
         if not self._running:
             return []
         done, _ = ray.wait(list(self._running), num_returns=1, timeout=timeout)
-        found = []
+        found: list[Report] = []
         for task in done:
             trial, path = self._running.pop(task)
             try:
                 message: Message = ray.get(task)
             except _GONE as error:
-                reason = f"its Ray worker is gone: {type(error).__name__}"
-                found.append(Report("died", trial, {"reason": reason}))
-                continue
+                message = {"reason": f"its Ray worker is gone: {type(error).__name__}"}
             except ray.exceptions.RayError as error:
-                found.append(Report("failed", trial, {"error": f"{type(error).__name__}: {error}"}))
-                continue
+                message = {"error": f"{type(error).__name__}: {error}"}
             for name, content in message.pop("files", {}).items():
                 path.mkdir(parents=True, exist_ok=True)
                 write_atomically(path / name, content)
-            kind = "finished" if "result" in message else "failed"
-            found.append(Report(kind, trial, message))
+            found.append((trial, message))
         return found
+
+    def cancel(self, trial: Trial) -> None:
+        """Kill the trial's process."""
+        for task in [task for task, (other, _) in self._running.items() if other is trial]:
+            ray.cancel(task, force=True)
+            del self._running[task]
 
     def close(self) -> None:
         """Cancel what runs and leave the cluster."""
@@ -134,7 +136,8 @@ def _undisturbed(sweep: Path) -> Iterator[None]:
 
 
 def _token(sweep: Path) -> str:
-    return hashlib.sha256((sweep / "sweep.json").read_bytes()).hexdigest()
+    """Tells a sweep from another one in its place; a search's trials become more meanwhile."""
+    return digest_of(SweepFolder(sweep).about)
 
 
 def _run(path: str, token: str, settings: dict[str, Any], threads: int) -> Message:

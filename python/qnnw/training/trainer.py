@@ -281,6 +281,7 @@ class Trainer(ABC):
             "validation_samples": config.validation_samples,
             **self.task.line(train.measures, test.measures),
             "loss": self.best.loss,
+            "test_loss": jsonable(test.loss),
             **self.scales(self.best.parameters),
             f"{self.round_name}s": len(self.history),
             self.unit_name: done,
@@ -293,6 +294,11 @@ class Trainer(ABC):
         """Stop the threads."""
         self._train.close()
         self._test.close()
+
+
+def jsonable(loss: float) -> float | None:
+    """A loss that stops no run: a record, which holds finite numbers, has ``None`` for others."""
+    return loss if math.isfinite(loss) else None
 
 
 def num_qubits(num_weights: int) -> int:
