@@ -72,6 +72,7 @@ def search_command(
     with errors(lambda: f"to go on: qnnw search --out {out}"):
         from qnnw.sweep.ledger import SweepFolder
         from qnnw.sweep.search import begin_search
+        from qnnw.training.config import TrainConfig
 
         dataset = dataset_of(name, data)
         if space is not None:
@@ -86,7 +87,9 @@ def search_command(
             if not folder.is_search:
                 raise ValueError(f"`out` {str(out)!r} has a grid, and no search: use qnnw sweep")
             if trials is not None:
-                folder = begin_search(out, {**folder.about, "trials": trials})
+                there = folder.about
+                base = TrainConfig.from_dict(there["base"])
+                folder = begin_search(out, base, there["space"], trials, prune=there["prune"])
         go_on(folder, workers, threads, engine, address, retries, retry_failed, quiet, as_json)
 
 
@@ -109,7 +112,4 @@ def _begun(
         raise ValueError(f"`{name}` is {settings[name]!r}, and {str(space)!r} has it too")
     given = {name: resolved(name, value) for name, value in {**fixed, **settings}.items()}
     base = protocol(dataset, given.pop("optimizer", None), paper=paper, **given)
-    about = {
-        "dataset": dataset, "space": axes, "base": base.to_dict(), "trials": trials, "prune": prune,
-    }  # fmt: skip
-    return begin_search(out, about)
+    return begin_search(out, base, axes, trials, prune=prune)

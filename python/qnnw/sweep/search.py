@@ -41,15 +41,25 @@ FIRST_TRIALS = 5
 WARMUP = 0.25
 
 
-def begin_search(path: Path, about: dict[str, Any]) -> SweepFolder:
+def begin_search(
+    path: Path, base: TrainConfig, space: dict[str, Any], trials: int = 50, *, prune: bool = True
+) -> SweepFolder:
     """The search in this folder: a new one, or the one that is there, for as many trials.
 
     Parameters
     ----------
     path
         The folder.
-    about
-        As for :class:`Search`, and ``dataset``.
+    base
+        The settings of every trial but for those of the space; some samples are held out.
+    space
+        By setting its values, as a list, or its range: ``low`` and ``high``, of whole numbers
+        perhaps a ``step``, of others perhaps ``log``.
+    trials
+        How many in all.
+    prune
+        Give up a trial whose best loss on the held-out samples is above the median of those that
+        ended, at the same round; in the first quarter of the rounds none.
 
     Raises
     ------
@@ -61,16 +71,18 @@ def begin_search(path: Path, about: dict[str, Any]) -> SweepFolder:
     qnnw.training.record.InUseError
         Another process works on the search, which is for another number of trials.
     """
-    integer("trials", about["trials"], 1)
-    _distributions(about["space"])
-    for name in about["space"]:
+    integer("trials", trials, 1)
+    _distributions(space)
+    for name in space:
         if name in (*PLACE, "validation_samples"):
             raise ValueError(f"`space` has {name!r}, which makes no run better; leave it out")
-    if about["base"]["validation_samples"] is None:
+    if base.validation_samples is None:
         raise ValueError(
             "`validation_samples` is none; a search measures on samples held out of the training "
             "set, and never on the test set: give it in [fixed] or as an option"
         )
+    about: dict[str, Any] = {"dataset": base.dataset, "space": space, "base": base.to_dict()}
+    about |= {"trials": trials, "prune": prune}
     if not (path / "sweep.json").is_file():
         return SweepFolder.create(path, [], about)
     there = SweepFolder(path)
@@ -80,10 +92,10 @@ def begin_search(path: Path, about: dict[str, Any]) -> SweepFolder:
             f"{str(path)!r} has another sweep ({', '.join(names)}); take another folder, or leave "
             "the space out to go on"
         )
-    if there.about["trials"] != about["trials"]:
+    if there.about["trials"] != trials:
         with there.locked():
             there = SweepFolder(path)  # as it is now that nobody else asks for trials
-            there.rewrite(there.trials, {**there.about, "trials": about["trials"]})
+            there.rewrite(there.trials, {**there.about, "trials": trials})
     return there
 
 
@@ -114,8 +126,7 @@ class Search:
     Parameters
     ----------
     folder
-        The sweep, which says in ``about``: ``space``, the ``base`` settings that every trial
-        has but for those of the space, how many ``trials``, and whether to ``prune``.
+        The sweep, which says in ``about`` what :func:`begin_search` was given.
     states
         What has become of the trials that are there.
     """

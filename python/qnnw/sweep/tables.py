@@ -113,7 +113,7 @@ def write_tables(folder: SweepFolder, states: dict[str, TrialState]) -> str:
     task = task_among(groups)
     folder.write("results.csv", _csv(_trial_lines(folder, states, [*task.keys(), "loss", *more])))
     folder.write("table.csv", _csv([_group_line(g, [*task.keys(), "loss", *more]) for g in groups]))
-    text = _markdown(groups, task, more)
+    text = _markdown(folder, groups, task, more)
     folder.write("table.md", text.encode())
     return text
 
@@ -174,7 +174,7 @@ def _csv(lines: list[dict[str, Any]]) -> bytes:
     return text.getvalue().encode()
 
 
-def _markdown(groups: list[Group], task: Task, more: list[str]) -> str:
+def _markdown(folder: SweepFolder, groups: list[Group], task: Task, more: list[str]) -> str:
     axes = list(groups[0].place) if groups else []
     heads = [*axes, "trained", "runs", *heads_of(task), *("held-out loss" for _ in more)]
     rows = [heads, ["---"] * len(heads)]
@@ -183,10 +183,16 @@ def _markdown(groups: list[Group], task: Task, more: list[str]) -> str:
         if len(group.results) < group.trials:
             runs += f" of {group.trials}"
         trained = str(num_trained(group.results[0])) if group.results else ""
-        place = ["none" if value is None else str(value) for value in group.place.values()]
+        place = [_said(value, round_off=folder.is_search) for value in group.place.values()]
         means = [f"{group.mean(measure):.4f}" for measure in more]
         rows.append([*place, trained, runs, *measured(group, task), *means])
     return "".join("| " + " | ".join(row) + " |\n" for row in rows)
+
+
+def _said(value: Any, round_off: bool) -> str:
+    # What was drawn has all its digits in the other tables.
+    number = round_off and isinstance(value, float)
+    return "none" if value is None else f"{value:.4g}" if number else str(value)
 
 
 def heads_of(task: Task) -> list[str]:
