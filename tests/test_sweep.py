@@ -22,7 +22,6 @@ from qnnw.paper.presets import in_protocol
 from qnnw.sweep import tables as sweep_tables
 from qnnw.sweep.coordinator import SweepListener, run_sweep
 from qnnw.sweep.engines import LocalEngine
-from qnnw.sweep.events import event_line
 from qnnw.sweep.grid import parse_grid, trials_of
 from qnnw.sweep.ledger import Ledger, SweepFolder, TrialState
 from qnnw.sweep.plots import plot_sweep
@@ -255,7 +254,7 @@ def test_a_torn_line_of_the_ledger_is_passed_over(tmp_path):
     ledger = Ledger(folder)
     ledger.add("finished", first, result=result(first))
     whole = ledger.path.read_bytes()
-    torn = event_line({"event": "failed", "trial": second.name, "error": "x"}, 2)
+    torn = sealed({"event": "failed", "trial": second.name, "error": "x", "number": 2})
     for length in range(len(torn)):
         ledger.path.write_bytes(whole + torn[:length])
         again = Ledger(folder)

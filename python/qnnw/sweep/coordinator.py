@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import sys
 import warnings
 from collections import deque
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from qnnw._common.checks import integer
-from qnnw._common.extras import MissingExtraError
+from qnnw._common.extras import draw_if_possible
 from qnnw._common.files import write_atomically
 from qnnw._common.signals import finish_first
 from qnnw.sweep.engines import Engine
@@ -96,20 +95,8 @@ def run_sweep(
                 engine.close()
                 listener.stopped()
                 write_tables(folder, coordinator.ledger.states)
-            _draw(folder)
+            draw_if_possible("qnnw.sweep.plots:plot_sweep", folder.path)
             return coordinator.ledger.states
-
-
-def _draw(folder: SweepFolder) -> None:
-    """The pictures, if they can be drawn: the tables are enough."""
-    try:
-        from qnnw.sweep.plots import plot_sweep
-
-        plot_sweep(folder.path)
-    except MissingExtraError:
-        return
-    except Exception as error:  # the numbers are worth more than their picture
-        print(f"no picture of {str(folder.path)!r}: {error}", file=sys.stderr)
 
 
 def _put_aside(folder: RunFolder) -> None:
@@ -192,7 +179,7 @@ class _Coordinator:
         if decisive(settings) != decisive(trial.config):
             _put_aside(folder)
         elif not self._given_up(trial) and result is not None:
-            self._end("finished", trial, result=without_place(result))
+            self.ledger.add("finished", trial, result=without_place(result))
 
     def _look(self, trial: Trial) -> None:
         """Tell of the rounds that a running trial has finished; stop it where it is given up."""
@@ -206,16 +193,10 @@ class _Coordinator:
             self.listener.ended(trial, self.ledger.states[trial.name])
 
     def _given_up(self, trial: Trial) -> bool:
-        found = None if self.search is None else self.search.follow(trial)
+        found = None if self.search is None else self.search.given_up(trial)
         if found is not None:
-            self._end("pruned", trial, **found)
+            self.ledger.add("pruned", trial, **found)
         return found is not None
-
-    def _end(self, event: str, trial: Trial, **more: Any) -> TrialState:
-        state = self.ledger.add(event, trial, **more)
-        if self.search is not None:
-            self.search.tell(trial, state)
-        return state
 
     def _hear(self, trial: Trial, said: Message) -> None:
         self._look(trial)
@@ -224,20 +205,20 @@ class _Coordinator:
         if "reason" in said:
             self._mourn(trial, said["reason"])
         elif "result" in said:
-            self.listener.ended(trial, self._end("finished", trial, result=said["result"]))
+            self.listener.ended(trial, self.ledger.add("finished", trial, result=said["result"]))
         else:
             if said.get("trace"):
                 path = self.folder.trial_path(trial)
                 path.mkdir(parents=True, exist_ok=True)
                 write_atomically(path / "error.txt", said["trace"].encode())
-            self.listener.ended(trial, self._end("failed", trial, error=said["error"]))
+            self.listener.ended(trial, self.ledger.add("failed", trial, error=said["error"]))
 
     def _mourn(self, trial: Trial, reason: str) -> None:
         rounds = self.folder.finished_rounds(trial)
         state = self.ledger.add("died", trial, rounds=rounds, reason=reason)
         if state.deaths > self.retries:
             error = f"{reason}, {state.deaths} times without a round finished in between"
-            self.listener.ended(trial, self._end("failed", trial, error=error))
+            self.listener.ended(trial, self.ledger.add("failed", trial, error=error))
             return
         self.listener.died(trial, reason)
         # At once: its folder is warm, and one that is cut off is nearer its end.

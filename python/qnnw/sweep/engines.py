@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
+from qnnw._common.checks import integer
 from qnnw._common.files import open_in_place
 from qnnw._common.signals import stop_asked
 from qnnw.sweep.ledger import Trial
@@ -82,17 +83,9 @@ class LocalEngine:
     """
 
     def __init__(self, capacity: int, threads: int, log: Path) -> None:
-        if capacity < 1:
-            raise ValueError(f"`workers` is {capacity}; it must be at least 1")
-        if threads < 1:
-            raise ValueError(f"`threads` is {threads}; it must be at least 1")
-        self._capacity, self._threads, self._log = capacity, threads, log
+        self.capacity = integer("workers", capacity, 1)
+        self._threads, self._log = integer("threads", threads, 1), log
         self._workers: list[_Worker] = []
-
-    @property
-    def capacity(self) -> int:
-        """Number of processes, at most."""
-        return self._capacity
 
     def start(self, trial: Trial, path: Path) -> None:
         """Give the trial to an idle process, or to a new one."""

@@ -13,11 +13,10 @@ from qnnw._common.documents import (
     parsed,
     parsed_together,
     plain_bytes,
-    sealed,
 )
 from qnnw.training.record import RecordError, check_result
 
-__all__ = ["event_line", "read_events"]
+__all__ = ["read_events"]
 
 _START = b'{"event": "'
 _EVENTS: dict[str, Schema] = {
@@ -31,11 +30,6 @@ _EVENTS: dict[str, Schema] = {
 _NUMBERED: dict[str, Schema] = {
     event: {**schema, "number": int} for event, schema in _EVENTS.items()
 }
-
-
-def event_line(event: dict[str, Any], number: int) -> bytes:
-    """An event's line; numbers count from 1."""
-    return sealed({**event, "number": number})
 
 
 def read_events(

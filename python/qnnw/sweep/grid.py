@@ -6,6 +6,7 @@ import itertools
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -128,24 +129,20 @@ def _words(values: Any) -> list[str]:
 
 
 def _range(declared: Setting, ends: dict[str, Any]) -> dict[str, Any]:
-    """The ends of a setting's range, as Optuna's distributions take them."""
-    whole = declared.kind is int
-    more = "step" if whole else "log"
-    wanted = f"{{low = …, high = …}}, perhaps with {more}"
-    if declared.kind not in (int, float):
-        raise ValueError(f"`space` has the range {ends} for {declared.name!r}; list its values")
-    if not {"low", "high"} <= set(ends) <= {"low", "high", more}:
-        raise ValueError(f"`space` has {ends} for {declared.name!r}; it must be {wanted}")
-    found = {end: declared.check(ends[end]) for end in ("low", "high")}
-    if not found["low"] < found["high"]:
-        raise ValueError(f"`space` has {ends} for {declared.name!r}; low must be below high")
-    if "log" in ends:
-        found["log"] = flag(f"log of {declared.name}", ends["log"])
-    if "step" in ends:
-        found["step"] = integer(f"step of {declared.name}", ends["step"], 1)
-        if (found["high"] - found["low"]) % found["step"]:
-            raise ValueError(f"`space` has {ends} for {declared.name!r}; no step ends at high")
-    return found
+    """The ends of a setting's range; whether they are some together, Optuna's distribution says."""
+    checks: dict[str, Callable[[Any], Any]] = {
+        "low": declared.check,
+        "high": declared.check,
+        "step": partial(integer, f"step of {declared.name}", least=1),
+        "log": partial(flag, f"log of {declared.name}"),
+    }
+    numbers = declared.kind in (int, float)
+    if not numbers or not {"low", "high"} <= set(ends) <= set(checks):
+        wanted = "it must be {low = …, high = …}, perhaps with step or log"
+        raise ValueError(
+            f"`space` has {ends} for {declared.name!r}; {wanted if numbers else 'list its values'}"
+        )
+    return {end: checks[end](value) for end, value in ends.items()}
 
 
 def trials_of(

@@ -22,7 +22,7 @@ from typing import Any
 
 from qnnw._common.documents import Schema, hold, read_document, sealed
 from qnnw._common.files import append_line, write_atomically
-from qnnw.sweep.events import event_line, read_events
+from qnnw.sweep.events import read_events
 from qnnw.training.legacy import upgraded
 from qnnw.training.optimizers import OPTIMIZERS
 from qnnw.training.record import RecordError, RunFolder, decisive, locked
@@ -166,7 +166,7 @@ class SweepFolder:
             wanted = [kept.pop(trial.name, trial) for trial in trials]
             Ledger(there).seal()
             there.rewrite([*wanted, *kept.values()], about)
-        return there
+        return cls(path)
 
     @property
     def spec_path(self) -> Path:
@@ -176,7 +176,7 @@ class SweepFolder:
     @property
     def planned(self) -> int:
         """How many trials there will be: a search asks for one after another."""
-        return max(len(self.trials), int(self.about.get("trials", 0)))
+        return max(len(self.trials), self.about["trials"] if self.is_search else 0)
 
     @property
     def is_search(self) -> bool:
@@ -287,7 +287,7 @@ class Ledger:
     def add(self, event: str, trial: Trial, **more: Any) -> TrialState:
         """Append an event, safe on the disk when this returns; gives the trial's new state."""
         line = {"event": event, "trial": trial.name, **more}
-        append_line(self.path, event_line(line, self.length + 1))
+        append_line(self.path, sealed({**line, "number": self.length + 1}))
         self.length += 1
         self._apply(line)
         return self.states[trial.name]
@@ -296,7 +296,7 @@ class Ledger:
         """Give the lines of release 0.1 their checksums and numbers."""
         if self.path.exists():
             events = [event for _, event in read_events(self.path)]
-            lines = (event_line(event, number) for number, event in enumerate(events, 1))
+            lines = (sealed({**event, "number": n}) for n, event in enumerate(events, 1))
             write_atomically(self.path, b"".join(lines))
 
     def _apply(self, line: dict[str, Any]) -> None:

@@ -82,22 +82,16 @@ def _curves(folder: SweepFolder, groups: list[Group]) -> Figure:
 def _slices(folder: SweepFolder, groups: list[Group]) -> Figure:
     """The held-out loss of a search against each setting that it varied."""
     found = [group for group in groups if group.has(HELD_OUT)]
-    varied = folder.varied()
-    figure, axes = panels(len(varied), max(6.4, 2.4 * len(varied)), 3.2)
-    for axis, name in zip(axes, varied, strict=True):
-        keys = [group.place.get(name, "") for group in found]
-        if all(isinstance(key, int | float) and not isinstance(key, bool) for key in keys):
-            spots = [float(key) for key in keys]
-            if 0 < 20 * min(spots) < max(spots):
-                axis.set_xscale("log")
-        else:
-            words = sorted({_said(key) for key in keys})
-            spots = [float(words.index(_said(key))) for key in keys]
-            axis.set_xticks(range(len(words)), words, fontsize="small", rotation=30)
-        losses = [group.mean(HELD_OUT) for group in found]
-        axis.plot(spots, losses, **{**style(0), "linestyle": "none"})
+    losses = [group.mean(HELD_OUT) for group in found]
+    space = {name: ends for name, ends in folder.about["space"].items() if name != "seed"}
+    figure, axes = panels(len(space), max(6.4, 2.4 * len(space)), 3.2)
+    for axis, (name, ends) in zip(axes, space.items(), strict=True):
+        keys = [group.place[name] for group in found]
+        words = [_said(key, name) for key in keys]
+        axis.plot(words if isinstance(ends, list) else keys, losses, **style(0) | {"linestyle": ""})
+        if isinstance(ends, dict) and ends.get("log"):
+            axis.set_xscale("log")
         axis.set_xlabel(name, parse_math=False)
-        axis.grid(axis="y", linewidth=0.3)
     axes[0].set_ylabel("Held-out loss")
     return figure
 

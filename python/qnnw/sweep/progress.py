@@ -13,7 +13,7 @@ from qnnw.training.progress import plain_console
 from qnnw.training.tasks import task_of
 
 with needs("train", "qnnw.sweep.progress"):
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.text import Text
 
 __all__ = ["sweep_listener"]
 
@@ -80,48 +80,38 @@ class _Lines(SweepListener):
 
 
 class _Display(_Lines):
-    """The same with a bar, and the round that each running trial is at."""
+    """The same above a line that tells how far every running trial is."""
 
     def __init__(self) -> None:
-        self._progress = Progress(
-            TextColumn("runs"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[text]}", markup=False),
-            console=plain_console(stderr=True),
-            transient=True,
-        )
-        self._rounds: dict[str, str] = {}
+        self._status = plain_console(stderr=True).status("")
 
     def say(self, line: str) -> None:
-        """Print one line above the bar."""
-        self._progress.console.print(line, soft_wrap=True)
+        """Print one line above."""
+        self._status.console.print(line, soft_wrap=True)
 
     def started(self, folder: SweepFolder, states: dict[str, TrialState], capacity: int) -> None:
         """Start the display."""
         super().started(folder, states, capacity)
-        self._task = self._progress.add_task("", total=self._total, completed=self._ended, text="")
-        self._progress.start()
+        self._status.start()
 
     def round_finished(self, trial: Trial, number: int) -> None:
         """Show how far it is."""
         self._done[trial.name] = number / trial.rounds
-        self._rounds[trial.name] = f"{number} of {trial.rounds}"
         self._show()
 
     def ended(self, trial: Trial, state: TrialState) -> None:
-        """Move the bar."""
+        """Show what is left."""
         super().ended(trial, state)
-        self._rounds.pop(trial.name, None)
         self._show()
 
     def stopped(self) -> None:
         """Take the display down."""
-        self._progress.stop()
+        self._status.stop()
 
     def _show(self) -> None:
-        running = ", ".join(f"{name}: round {number}" for name, number in self._rounds.items())
-        self._progress.update(self._task, completed=self._ended, text=running + self.time())
+        shares = [f"{name} {share:.0%}" for name, share in self._done.items() if share]
+        words = [f"{self._ended}/{self._total} runs{self.time()}", *shares]
+        self._status.update(Text(", ".join(words)))
 
 
 def _outcome(trial: Trial, state: TrialState) -> str:

@@ -24,14 +24,6 @@ with needs("ray", "A sweep with --engine ray"):
 
 __all__ = ["RayEngine"]
 
-_GONE = (
-    ray.exceptions.WorkerCrashedError,
-    ray.exceptions.NodeDiedError,
-    ray.exceptions.OutOfMemoryError,
-    ray.exceptions.ObjectLostError,
-    ray.exceptions.LocalRayletDiedError,
-)
-
 
 class RayEngine:
     """Tasks of a Ray cluster.
@@ -58,7 +50,7 @@ class RayEngine:
     def __init__(
         self, sweep: Path, address: str | None, capacity: int | None, threads: int
     ) -> None:
-        self._sweep, self._threads = sweep, threads
+        self._threads = threads
         size = None if capacity is None or address is not None else capacity * threads
         with _undisturbed(sweep):
             ray.init(
@@ -69,16 +61,11 @@ class RayEngine:
                 log_to_driver=False,
             )
         cpus = int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
-        self._capacity = capacity or max(1, cpus // threads)
+        self.capacity = capacity or max(1, cpus // threads)
         self._token = _token(sweep)
         # Deaths are counted and retried by the coordinator, which knows how far a trial was.
         self._task = ray.remote(num_cpus=threads, max_retries=0)(_run)
         self._running: dict[Any, tuple[Trial, Path]] = {}
-
-    @property
-    def capacity(self) -> int:
-        """Trials side by side."""
-        return self._capacity
 
     def start(self, trial: Trial, path: Path) -> None:
         """Submit the trial's task."""
@@ -98,10 +85,10 @@ class RayEngine:
             trial, path = self._running.pop(task)
             try:
                 message: Message = ray.get(task)
-            except _GONE as error:
-                message = {"reason": f"its Ray worker is gone: {type(error).__name__}"}
-            except ray.exceptions.RayError as error:
+            except ray.exceptions.RayTaskError as error:
                 message = {"error": f"{type(error).__name__}: {error}"}
+            except ray.exceptions.RayError as error:
+                message = {"reason": f"its Ray worker is gone: {type(error).__name__}"}
             for name, content in message.pop("files", {}).items():
                 path.mkdir(parents=True, exist_ok=True)
                 write_atomically(path / name, content)

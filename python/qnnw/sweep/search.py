@@ -9,6 +9,7 @@ kill tore nor has checksums.
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,6 @@ with needs("search", "qnnw search"):
         FloatDistribution,
         IntDistribution,
     )
-    from optuna.samplers import RandomSampler, TPESampler
 
 __all__ = ["Search", "begin_search"]
 
@@ -104,21 +104,23 @@ def _decisive(about: dict[str, Any]) -> dict[str, Any]:
 
 
 def _distributions(space: dict[str, Any]) -> dict[str, BaseDistribution]:
-    found: dict[str, BaseDistribution] = {}
-    for name, values in space.items():
+    return {name: _distribution(name, values) for name, values in space.items()}
+
+
+def _distribution(name: str, values: Any) -> BaseDistribution:
+    try:
         if isinstance(values, list):
-            found[name] = CategoricalDistribution(values)
-            continue
-        kind = IntDistribution if isinstance(values["low"], int) else FloatDistribution
-        try:
-            found[name] = kind(**values)
-        except ValueError as error:
-            raise ValueError(f"`space` has {values} for {name!r}: {error}") from error
-    return found
+            return CategoricalDistribution(values)
+        whole = all(isinstance(value, int) for value in values.values())
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # of a range that its steps do not fill
+            return (IntDistribution if whole else FloatDistribution)(**values)
+    except (TypeError, ValueError, UserWarning) as error:
+        raise ValueError(f"`space` has {values} for {name!r}: {error}") from error
 
 
 class Search:
-    """Optuna's side of a sweep: asks for trials, hears their losses.
+    """Optuna's side of a sweep: says what is tried next, and which trial is given up.
 
     Where one trial runs at a time, a search that was cut off and goes on tries what it would have
     tried; side by side, what has ended when the next is drawn is a matter of time.
@@ -128,28 +130,18 @@ class Search:
     folder
         The sweep, which says in ``about`` what :func:`begin_search` was given.
     states
-        What has become of the trials that are there.
+        What has become of its trials, as the coordinator keeps it.
     """
 
     def __init__(self, folder: SweepFolder, states: dict[str, TrialState]) -> None:
-        self._folder, self._about = folder, folder.about
+        optuna.logging.set_verbosity(optuna.logging.WARNING)  # it tells of every study
+        self._folder, self._states, self._about = folder, states, folder.about
         self._base = TrainConfig.from_dict(self._about["base"])
         self._space = _distributions(self._about["space"])
         warmup = int(WARMUP * self._base.optimizer.rounds)
-        optuna.logging.set_verbosity(optuna.logging.WARNING)  # it tells that there is a study
-        median = optuna.pruners.MedianPruner(FIRST_TRIALS, warmup)
-        # Until it is asked for a new trial its draws give way to the trials' own values.
-        self._study = optuna.create_study(sampler=RandomSampler(), pruner=median)
-        self._asked: dict[str, optuna.Trial] = {}
-        for trial in folder.trials:
-            self._study.enqueue_trial(trial.axes)
-            asked = self._asked[trial.name] = self._study.ask(self._space)
-            state = states[trial.name]
-            if state.status != "waiting":
-                last = state.rounds if state.status == "pruned" else trial.rounds
-                for number, loss in self._losses(trial)[:last]:
-                    asked.report(loss, number)
-                self.tell(trial, state)
+        self._pruner = optuna.pruners.MedianPruner(FIRST_TRIALS, warmup)
+        # Losses by round: of a trial that has ended they are read once.
+        self._losses: dict[str, dict[int, float]] = {}
 
     def ask(self) -> Trial | None:
         """The next trial, in ``sweep.json`` when this returns; ``None``: there are enough.
@@ -162,45 +154,62 @@ class Search:
         place = len(self._folder.trials)
         if place >= self._folder.planned:
             return None
-        refused: Exception | None = None
+        study, refused = self._study(), ""
         for draw in range(MOST_DRAWS):
             seed = derived_seed(self._base.seed, place * MOST_DRAWS + draw) % 2**32
-            self._study.sampler = TPESampler(seed=seed)
-            asked = self._study.ask(self._space)
+            study.sampler = optuna.samplers.TPESampler(seed=seed)
+            asked = study.ask(self._space)
             axes = {name: asked.params[name] for name in self._space}
             try:
-                config = self._config(axes)
+                trial = Trial(f"trial{place}", axes, self._config(axes).to_dict())
             except (TypeError, ValueError) as error:
-                self._study.tell(asked, state=optuna.trial.TrialState.FAIL)
-                refused = error
+                study.tell(asked, state=optuna.trial.TrialState.FAIL)
+                refused = str(error)
                 continue
-            trial = Trial(f"trial{place}", axes, config.to_dict())
             self._folder.rewrite([*self._folder.trials, trial], self._about)
-            self._asked[trial.name] = asked
             return trial
-        raise ValueError(f"`space` has no settings that a run can have: {refused}") from refused
+        raise ValueError(f"`space` has no settings that a run can have: {refused}")
 
-    def follow(self, trial: Trial) -> dict[str, Any] | None:
-        """Hear of a trial's new rounds: at which, and at which loss, it is given up, if it is."""
-        asked = self._asked[trial.name]
-        told = self._study.trials[asked.number].last_step or 0
-        for number, loss in self._losses(trial):
-            if number <= told:
-                continue
-            asked.report(loss, number)
-            if self._about["prune"] and number < trial.rounds and asked.should_prune():
-                return {"rounds": number, "loss": loss}
+    def given_up(self, trial: Trial) -> dict[str, Any] | None:
+        """At which of a trial's new rounds, and at which loss, it is given up, if it is."""
+        before, now = self._losses.get(trial.name, {}), self._read(trial)
+        self._losses[trial.name] = now
+        study = self._study()
+        for number in sorted(now.keys() - before.keys()):
+            so_far = {n: loss for n, loss in now.items() if n <= number}
+            judged = number < trial.rounds and self._about["prune"]
+            if judged and self._pruner.prune(study, self._frozen(trial, so_far)):
+                return {"rounds": number, "loss": now[number]}
         return None
 
-    def tell(self, trial: Trial, state: TrialState) -> None:
-        """What has become of a trial."""
-        asked, loss = self._asked.pop(trial.name), (state.result or {}).get(HELD_OUT)
+    def _study(self) -> optuna.Study:
+        study = optuna.create_study(pruner=self._pruner)
+        for trial in self._folder.trials:
+            losses = self._losses.get(trial.name)
+            if losses is None:
+                losses = self._read(trial)
+                if self._state(trial).status != "waiting":  # of that all rounds are to be judged
+                    self._losses[trial.name] = losses
+            study.add_trial(self._frozen(trial, losses))
+        return study
+
+    def _frozen(self, trial: Trial, losses: dict[int, float]) -> optuna.trial.FrozenTrial:
+        """A trial as Optuna knows it."""
+        state, kinds = self._state(trial), optuna.trial.TrialState
+        known = {"waiting": kinds.RUNNING, "pruned": kinds.PRUNED}
+        loss = (state.result or {}).get(HELD_OUT)
         if state.status == "pruned":
-            self._study.tell(asked, state=optuna.trial.TrialState.PRUNED)
-        elif loss is not None:
-            self._study.tell(asked, loss)
-        else:
-            self._study.tell(asked, state=optuna.trial.TrialState.FAIL)
+            losses = {number: loss for number, loss in losses.items() if number <= state.rounds}
+        return optuna.trial.create_trial(
+            state=known.get(state.status, kinds.FAIL if loss is None else kinds.COMPLETE),
+            value=loss,
+            params=trial.axes,
+            distributions=self._space,
+            intermediate_values=losses,
+        )
+
+    def _state(self, trial: Trial) -> TrialState:
+        return self._states.get(trial.name, TrialState())
 
     def _config(self, axes: dict[str, Any]) -> TrainConfig:
         """The base with a draw's settings; another optimiser takes over what it has too."""
@@ -211,11 +220,11 @@ class Search:
             shared = {name: value for name, value in before.items() if name in own}
         return self._base.changed(**{**shared, **axes})
 
-    def _losses(self, trial: Trial) -> list[tuple[int, float]]:
-        """Finished rounds, counted from 1, and their losses on held-out samples."""
+    def _read(self, trial: Trial) -> dict[int, float]:
+        """The losses on held-out samples after a trial's rounds, counted from 1."""
         try:
             history = RunFolder(self._folder.trial_path(trial)).read_history()
         except RecordError:  # not begun, or damaged: the trial itself will say so
-            return []
-        losses = [(number, line.get(HELD_OUT)) for number, line in enumerate(history, 1)]
-        return [(number, loss) for number, loss in losses if loss is not None]
+            return {}
+        losses = {number: line.get(HELD_OUT) for number, line in enumerate(history, 1)}
+        return {number: loss for number, loss in losses.items() if loss is not None}

@@ -62,7 +62,7 @@ class Group:
 
     def has(self, measure: str) -> bool:
         """Whether there is a finished trial, and all of them have the measure."""
-        return bool(self.results) and all(measure in result for result in self.results)
+        return bool(self.results) and all(r.get(measure) is not None for r in self.results)
 
     def mean(self, measure: str) -> float:
         """Mean over the finished trials, of which there must be one."""
