@@ -18,6 +18,7 @@ import pytest
 import user_files
 from qnnw._common.documents import read_document, sealed
 from qnnw._common.drawing import canvas
+from qnnw.cli.sweep_progress import sweep_listener
 from qnnw.paper.presets import in_protocol
 from qnnw.sweep import tables as sweep_tables
 from qnnw.sweep.coordinator import SweepListener, run_sweep
@@ -25,7 +26,6 @@ from qnnw.sweep.engines import LocalEngine
 from qnnw.sweep.grid import parse_grid, trials_of
 from qnnw.sweep.ledger import Ledger, SweepFolder, TrialState
 from qnnw.sweep.plots import plot_sweep
-from qnnw.sweep.progress import sweep_listener
 from qnnw.training.config import TrainConfig
 from qnnw.training.record import InUseError, RecordError, RunFolder
 from qnnw.training.runs import train_at
@@ -511,7 +511,7 @@ from qnnw.sweep.ledger import SweepFolder
 from qnnw.sweep.ray_engine import RayEngine
 from qnnw.paper.presets import in_protocol
 from qnnw.sweep.coordinator import SweepListener, run_sweep
-from qnnw.sweep.progress import sweep_listener
+from qnnw.cli.sweep_progress import sweep_listener
 
 folder = SweepFolder(sys.argv[1])
 killed = []

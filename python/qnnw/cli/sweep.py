@@ -115,8 +115,8 @@ def go_on(
     as_json: bool,
 ) -> dict[str, Any]:
     """Run what is left of a sweep, and print its table."""
+    from qnnw.cli.sweep_progress import sweep_listener
     from qnnw.sweep.coordinator import run_sweep
-    from qnnw.sweep.progress import sweep_listener
     from qnnw.sweep.tables import TABLES, best_of
 
     states = run_sweep(

@@ -23,10 +23,9 @@ __all__ = ["Axes", "parse_grid", "read_grid", "read_space", "resolved", "trials_
 
 Axes = dict[str, list[Any]]
 
-_OPTIMIZER = Setting("optimizer", str, False, "", "How it is trained.", tuple(OPTIMIZERS), {})
 # A grid is over one data set.
 _SETTINGS = {
-    "optimizer": _OPTIMIZER,
+    "optimizer": Setting("optimizer", str, False, "", "How it is trained.", tuple(OPTIMIZERS), {}),
     **{name: declared for name, declared in all_settings().items() if name != "dataset"},
 }
 # A range longer than this is a slip of the pen.

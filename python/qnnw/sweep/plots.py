@@ -63,13 +63,26 @@ def plot_sweep(path: str | os.PathLike[str]) -> list[Path]:
 
 
 def _curves(folder: SweepFolder, groups: list[Group]) -> Figure:
+    """The main measure on both splits along one setting, a curve for each value of the others."""
     figure, axis = canvas()
     varied = [name for name in folder.varied() if name != "seed"]
     along = next((name for name in PREFERRED if name in varied), varied[0] if varied else None)
-    others = [name for name in varied if name != along]
     measure = task_among(groups).main
     shown = [group for group in groups if group.has(f"test_{measure.key}")]
-    _draw_curves(axis, shown, along, others, measure)
+    curves: dict[str, list[Group]] = {}
+    for group in shown:
+        others = [name for name in varied if name != along]
+        label = ", ".join(f"{name} {_said(group.place[name], name)}" for name in others)
+        curves.setdefault(label, []).append(group)
+    places = _places(shown, along)
+    for number, (label, members) in enumerate(curves.items()):
+        spots = [places[_key(group, along)] for group in members]
+        look = style(number)
+        test, train = (f"{label}: test", f"{label}: train") if label else ("Test", "Train")
+        errorbar(axis, members, spots, "test", measure, label=test, **look)
+        look |= {"markerfacecolor": "none", "alpha": 0.6, "linewidth": 0.8}
+        errorbar(axis, members, spots, "train", measure, label=train, **look)
+    _label_places(axis, places, along)
     axis.set_ylabel(measure.axis)
     axis.grid(axis="y", linewidth=0.3)
     axis.legend(fontsize="small")
@@ -104,25 +117,6 @@ def errorbar(
     means = [measure.times * group.mean(key) for group in groups]
     deviations = [measure.times * (group.deviation(key) or 0.0) for group in groups]
     axis.errorbar(places, means, deviations, capsize=3, **look)
-
-
-def _draw_curves(
-    axis: Axes, groups: list[Group], along: str | None, others: list[str], measure: Measure
-) -> None:
-    curves: dict[str, list[Group]] = {}
-    for group in groups:
-        label = ", ".join(f"{name} {_said(group.place[name], name)}" for name in others)
-        curves.setdefault(label, []).append(group)
-    places = _places(groups, along)
-    for number, (label, members) in enumerate(curves.items()):
-        spots = [places[_key(group, along)] for group in members]
-        look = style(number)
-        test = f"{label}: test" if label else "Test"
-        errorbar(axis, members, spots, "test", measure, label=test, **look)
-        train = f"{label}: train" if label else "Train"
-        look |= {"markerfacecolor": "none", "alpha": 0.6, "linewidth": 0.8}
-        errorbar(axis, members, spots, "train", measure, label=train, **look)
-    _label_places(axis, places, along)
 
 
 def _key(group: Group, along: str | None) -> Any:

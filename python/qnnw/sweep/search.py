@@ -25,12 +25,7 @@ from qnnw.training.settings import settings_of
 
 with needs("search", "qnnw search"):
     import optuna
-    from optuna.distributions import (
-        BaseDistribution,
-        CategoricalDistribution,
-        FloatDistribution,
-        IntDistribution,
-    )
+    from optuna import distributions
 
 __all__ = ["Search", "begin_search"]
 
@@ -72,8 +67,8 @@ def begin_search(
         Another process works on the search, which is for another number of trials.
     """
     integer("trials", trials, 1)
-    _distributions(space)
-    for name in space:
+    for name, values in space.items():
+        _distribution(name, values)
         if name in (*PLACE, "validation_samples"):
             raise ValueError(f"`space` has {name!r}, which makes no run better; leave it out")
     if base.validation_samples is None:
@@ -103,18 +98,16 @@ def _decisive(about: dict[str, Any]) -> dict[str, Any]:
     return {**about, "trials": 0, "base": decisive(about.get("base", {}))}
 
 
-def _distributions(space: dict[str, Any]) -> dict[str, BaseDistribution]:
-    return {name: _distribution(name, values) for name, values in space.items()}
-
-
-def _distribution(name: str, values: Any) -> BaseDistribution:
+def _distribution(name: str, values: Any) -> distributions.BaseDistribution:
     try:
         if isinstance(values, list):
-            return CategoricalDistribution(values)
+            return distributions.CategoricalDistribution(values)
         whole = all(isinstance(value, int) for value in values.values())
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # of a range that its steps do not fill
-            return (IntDistribution if whole else FloatDistribution)(**values)
+            if whole:
+                return distributions.IntDistribution(**values)
+            return distributions.FloatDistribution(**values)
     except (TypeError, ValueError, UserWarning) as error:
         raise ValueError(f"`space` has {values} for {name!r}: {error}") from error
 
@@ -137,7 +130,8 @@ class Search:
         optuna.logging.set_verbosity(optuna.logging.WARNING)  # it tells of every study
         self._folder, self._states, self._about = folder, states, folder.about
         self._base = TrainConfig.from_dict(self._about["base"])
-        self._space = _distributions(self._about["space"])
+        space = self._about["space"].items()
+        self._space = {name: _distribution(name, values) for name, values in space}
         warmup = int(WARMUP * self._base.optimizer.rounds)
         self._pruner = optuna.pruners.MedianPruner(FIRST_TRIALS, warmup)
         # Losses by round: of a trial that has ended they are read once.
@@ -188,14 +182,16 @@ class Search:
             losses = self._losses.get(trial.name)
             if losses is None:
                 losses = self._read(trial)
-                if self._state(trial).status != "waiting":  # of that all rounds are to be judged
+                if (
+                    self._states[trial.name].status != "waiting"
+                ):  # of that all rounds are to be judged
                     self._losses[trial.name] = losses
             study.add_trial(self._frozen(trial, losses))
         return study
 
     def _frozen(self, trial: Trial, losses: dict[int, float]) -> optuna.trial.FrozenTrial:
         """A trial as Optuna knows it."""
-        state, kinds = self._state(trial), optuna.trial.TrialState
+        state, kinds = self._states[trial.name], optuna.trial.TrialState
         known = {"waiting": kinds.RUNNING, "pruned": kinds.PRUNED}
         loss = (state.result or {}).get(HELD_OUT)
         if state.status == "pruned":
@@ -207,9 +203,6 @@ class Search:
             distributions=self._space,
             intermediate_values=losses,
         )
-
-    def _state(self, trial: Trial) -> TrialState:
-        return self._states.get(trial.name, TrialState())
 
     def _config(self, axes: dict[str, Any]) -> TrainConfig:
         """The base with a draw's settings; another optimiser takes over what it has too."""

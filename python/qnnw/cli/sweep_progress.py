@@ -12,7 +12,7 @@ from qnnw.sweep.ledger import SweepFolder, Trial, TrialState
 from qnnw.training.progress import plain_console
 from qnnw.training.tasks import task_of
 
-with needs("train", "qnnw.sweep.progress"):
+with needs("train", "qnnw.cli.sweep_progress"):
     from rich.text import Text
 
 __all__ = ["sweep_listener"]
