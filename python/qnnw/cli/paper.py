@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -100,8 +99,11 @@ def paper_command(
 
         if what == RECORDS:
             _refuse(what, {"optimizer": optimizer, "periods": periods})
+            from qnnw.cli.records import run_records, selected
+
             announce = None if quiet else partial(_announce, workers=workers, threads=threads)
-            states = _records(path, chosen, budget, seeds, search, run, announce, given)
+            selection = selected(**chosen)
+            states = run_records(path, selection, budget, seeds, search, run, announce, **given)
         else:
             _refuse(what, {**chosen, "search": search})
             folder = _folder(what, budget, seeds, method, periods, path, given)
@@ -137,22 +139,6 @@ def _folder(
     trials = figure_trials(what, budget, seeds, optimizer, periods, **place)
     said = about(what, budget, optimizer, periods)
     return SweepFolder.create(path, trials, said, extend=True)
-
-
-def _records(
-    path: Path,
-    chosen: dict[str, str | None],
-    budget: str,
-    seeds: int | None,
-    search: bool | None,
-    run: Callable[[SweepFolder], dict[str, Any]],
-    announce: Callable[[SweepFolder, list[tuple[Trial, float]]], None] | None,
-    place: dict[str, str],
-) -> dict[str, Any]:
-    from qnnw.cli.records import run_records, selected
-
-    selection = selected(**chosen)
-    return run_records(path, selection, budget, seeds, search, run, announce, **place)
 
 
 def _refuse(what: str, given: dict[str, Any]) -> None:

@@ -108,7 +108,7 @@ def _distribution(name: str, values: Any) -> distributions.BaseDistribution:
             if whole:
                 return distributions.IntDistribution(**values)
             return distributions.FloatDistribution(**values)
-    except (TypeError, ValueError, UserWarning) as error:
+    except (AttributeError, TypeError, ValueError, UserWarning) as error:
         raise ValueError(f"`space` has {values} for {name!r}: {error}") from error
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from qnnw._common.words import markdown
 from qnnw.sweep.ledger import SweepFolder, Trial, TrialState
 from qnnw.training.legacy import num_trained
 from qnnw.training.record import decisive
@@ -177,7 +178,7 @@ def _csv(lines: list[dict[str, Any]]) -> bytes:
 def _markdown(folder: SweepFolder, groups: list[Group], task: Task, more: list[str]) -> str:
     axes = list(groups[0].place) if groups else []
     heads = [*axes, "trained", "runs", *heads_of(task), *("held-out loss" for _ in more)]
-    rows = [heads, ["---"] * len(heads)]
+    rows = []
     for group in groups:
         runs = str(len(group.results))
         if len(group.results) < group.trials:
@@ -186,7 +187,7 @@ def _markdown(folder: SweepFolder, groups: list[Group], task: Task, more: list[s
         place = [_said(value, round_off=folder.is_search) for value in group.place.values()]
         means = [f"{group.mean(measure):.4f}" for measure in more]
         rows.append([*place, trained, runs, *measured(group, task), *means])
-    return "".join("| " + " | ".join(row) + " |\n" for row in rows)
+    return markdown(heads, rows)
 
 
 def _said(value: Any, round_off: bool) -> str:

@@ -109,8 +109,7 @@ class RunFolder:
                 number += 1
             except OSError as error:
                 raise RecordError(f"{str(path)!r} cannot be made: {error}") from error
-        write_atomically(path / "config.json", sealed({"format": FORMAT, **config}, indent=2))
-        return cls(path)
+        return cls.at(path, config)
 
     @classmethod
     def at(cls, path: str | os.PathLike[str], config: dict[str, Any]) -> RunFolder:
