@@ -214,6 +214,7 @@ def test_a_search_goes_on_for_more_and_is_no_other(tmp_path):
         ({"validation_samples": None}, "`validation_samples` is none; a search measures on"),
         ({"space": {"threads": [1, 2]}}, "`space` has 'threads', which makes no run better"),
         ({"trials": 0}, "`trials` is 0"),
+        ({"space": {}}, "`space` is empty"),
         ({"space": {"reps": {"low": 4, "high": 1}}}, "`space` has .* for 'reps'"),
         ({"space": {"reps": {"low": 1, "high": 4, "step": 2}}}, "`space` has .* for 'reps'"),
         ({"space": {"lr": {"low": -1.0, "high": 1.0, "log": True}}}, "`space` has .* for 'lr'"),

@@ -1,10 +1,10 @@
 """Searches: Optuna draws a sweep's trials one after another, and gives up what falls behind.
 
-The sweep's folder stays the one truth. Optuna's study lives in memory and is made again from the
-folder by whoever goes on, through the same calls: settings from ``sweep.json``, what became of them
-from the ledger, losses by epoch from the run folders. Of Optuna's own storages only databases watch
-over workers, and a trial that died begins anew there; the journal file neither mends a line that a
-kill tore nor has checksums.
+The sweep's folder stays the one truth. Optuna's study lives in memory and is made anew from the
+folder whenever it is asked: settings from ``sweep.json``, what became of them from the ledger,
+losses by epoch from the run folders. Of Optuna's own storages only databases watch over workers,
+and a trial that died begins anew there; the journal file neither mends a line that a kill tore nor
+has checksums.
 """
 
 from __future__ import annotations
@@ -67,6 +67,8 @@ def begin_search(
         Another process works on the search, which is for another number of trials.
     """
     integer("trials", trials, 1)
+    if not space:
+        raise ValueError("`space` is empty; it must have a setting to search")
     for name, values in space.items():
         _distribution(name, values)
         if name in (*PLACE, "validation_samples"):
@@ -166,13 +168,14 @@ class Search:
 
     def given_up(self, trial: Trial) -> dict[str, Any] | None:
         """At which of a trial's new rounds, and at which loss, it is given up, if it is."""
+        if not self._about["prune"]:
+            return None
         before, now = self._losses.get(trial.name, {}), self._read(trial)
         self._losses[trial.name] = now
         study = self._study()
         for number in sorted(now.keys() - before.keys()):
             so_far = {n: loss for n, loss in now.items() if n <= number}
-            judged = number < trial.rounds and self._about["prune"]
-            if judged and self._pruner.prune(study, self._frozen(trial, so_far)):
+            if number < trial.rounds and self._pruner.prune(study, self._frozen(trial, so_far)):
                 return {"rounds": number, "loss": now[number]}
         return None
 
