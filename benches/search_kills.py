@@ -42,8 +42,8 @@ entanglement = ["linear", "circular", "none"]
 """
 GRID = "reps=1,2 seeds=0..19 periods=4 angle_evals=100 gamma_evals=4"
 ENDS = ("finished", "failed", "pruned")
-# A kill falls within so many seconds after the one before.
-LONGEST = 8.0
+# A kill falls within so many seconds after there are workers.
+LONGEST = 6.0
 
 
 def command(what: list[str], folder: Path) -> list[str]:
@@ -72,7 +72,10 @@ def killed(what: list[str], folder: Path, kills: int, rng: random.Random) -> dic
                 if sum(hit.values()) >= kills:
                     process.wait()
                     break
-                time.sleep(rng.uniform(0.5, LONGEST))
+                if not children(process.pid):
+                    time.sleep(0.05)
+                    continue
+                time.sleep(rng.uniform(0.0, LONGEST))
                 workers = children(process.pid)
                 victim = rng.choice([process.pid, *workers])
                 if process.poll() is not None:

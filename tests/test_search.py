@@ -193,8 +193,11 @@ def test_a_search_goes_on_for_more_and_is_no_other(tmp_path):
     folder = begun(tmp_path / "s", 3)
     run_sweep(folder, Told(folder))
     first = [trial.name for trial in folder.trials]
+    stale = SweepFolder(folder.path)
     more = begun(folder.path, 6, threads=2)
     run_sweep(more, Told(more))
+    # Who had looked before adds nothing in the others' places.
+    assert len(run_sweep(stale, Told(stale))) == 6
     assert [trial.name for trial in SweepFolder(folder.path).trials] == [
         *first, "trial3", "trial4", "trial5",
     ]  # fmt: skip

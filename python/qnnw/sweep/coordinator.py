@@ -86,6 +86,7 @@ def run_sweep(
     with closing(engine):
         integer("retries", retries, 0)
         with folder.locked():
+            folder.reload()
             coordinator = _Coordinator(folder, engine, retries, listener)
             try:
                 coordinator.run(retry_failed)

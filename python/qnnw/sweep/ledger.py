@@ -105,6 +105,10 @@ class SweepFolder:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
+        self.reload()
+
+    def reload(self) -> None:
+        """Read ``sweep.json`` again, to which others may have added until the lock is held."""
         try:
             content = read_document(self.spec_path, {1: _SPEC, FORMAT: _SPEC}, RecordError)
             common = content.get("settings", {})
