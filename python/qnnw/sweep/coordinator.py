@@ -121,8 +121,7 @@ class _Coordinator:
     def __init__(
         self, folder: SweepFolder, engine: Engine, retries: int, listener: SweepListener
     ) -> None:
-        self.folder, self.engine, self.retries = folder, engine, retries
-        self.listener = listener
+        self.folder, self.engine, self.retries, self.listener = folder, engine, retries, listener
         self.ledger = Ledger(folder)
         self.search: Search | None = None
         self.waiting: deque[Trial] = deque()

@@ -94,10 +94,10 @@ def read_space(path: str | Path) -> tuple[str | None, dict[str, Any], dict[str, 
             _add(space, name, _words(values), "space")
         else:
             space[name] = _range(_known(space, name, "space"), values)
-    fixed: Axes = {}
+    fixed: dict[str, Any] = {}
     for name, value in content.get("fixed", {}).items():
-        _add(fixed, name, [str(value)], "fixed")
-    return content.get("dataset"), {name: values[0] for name, values in fixed.items()}, space
+        fixed[name] = parsed(_known(fixed, name, "fixed"), str(value), "fixed")
+    return content.get("dataset"), fixed, space
 
 
 def _toml(what: str, path: str | Path, tables: tuple[str, ...]) -> dict[str, Any]:
@@ -107,12 +107,8 @@ def _toml(what: str, path: str | Path, tables: tuple[str, ...]) -> dict[str, Any
         content: dict[str, Any] = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:  # no UTF-8, no TOML, or nested without end
         raise ValueError(f"`{what}` {str(path)!r} is no TOML: {error}") from error
-    others = [name for name in content if name not in ("dataset", *tables)]
-    if (
-        others
-        or what not in content
-        or not all(isinstance(content.get(t, {}), dict) for t in tables)
-    ):
+    fits = what in content and set(content) <= {"dataset", *tables}
+    if not fits or not all(isinstance(content.get(table, {}), dict) for table in tables):
         besides = ", ".join(["`dataset`", *(f"[{table}]" for table in tables[1:])])
         raise ValueError(
             f"`{what}` {str(path)!r} must have a table [{what}] and nothing besides but {besides}; "
@@ -122,9 +118,7 @@ def _toml(what: str, path: str | Path, tables: tuple[str, ...]) -> dict[str, Any
 
 
 def _words(values: Any) -> list[str]:
-    return [
-        str(value) for value in (values if isinstance(values, list) else str(values).split(","))
-    ]
+    return [str(value) for value in values] if isinstance(values, list) else str(values).split(",")
 
 
 def _range(declared: Setting, ends: dict[str, Any]) -> dict[str, Any]:

@@ -121,9 +121,9 @@ def write_tables(folder: SweepFolder, states: dict[str, TrialState]) -> str:
 
 def best_of(folder: SweepFolder, states: dict[str, TrialState]) -> Trial | None:
     """The trial of the least loss on held-out samples; of equals the first."""
-    losses = {t.name: (states[t.name].result or {}).get(HELD_OUT) for t in folder.trials}
-    found = [trial for trial in folder.trials if losses[trial.name] is not None]
-    return min(found, key=lambda trial: losses[trial.name], default=None)
+    losses = ((states[trial.name].result or {}).get(HELD_OUT) for trial in folder.trials)
+    found = [(loss, place) for place, loss in enumerate(losses) if loss is not None]
+    return folder.trials[min(found)[1]] if found else None
 
 
 def _grid_of(trial: Trial) -> str:
