@@ -268,18 +268,18 @@ def qnnw(*arguments, **options):
 @pytest.mark.slow
 def test_a_search_whose_processes_are_killed_comes_to_the_same(tmp_path):
     (tmp_path / "space.toml").write_text(FILE)
-    begin = ["--space", "space.toml", "--trials", 7, "--workers", 1]
+    begin = ["--space", "space.toml", "--trials", 6, "--workers", 1]
     whole = qnnw(*begin, "--out", "whole", "--json", cwd=tmp_path)
     assert whole.returncode == 0, whole.stderr
     said = json.loads(whole.stdout.splitlines()[-1])
-    assert len(said["trials"]) == 7
+    assert len(said["trials"]) == 6
     assert set(said["best"]) == {"trial", "reps", "lr", "entanglement"}
     rng = random.Random(3)
     command = [sys.executable, "-m", "qnnw", "search", *map(str, begin), "--out", "cut"]
-    for _ in range(3):
+    for _ in range(2):
         with subprocess.Popen(command, stderr=subprocess.PIPE, cwd=tmp_path, text=True) as process:
             for line in process.stderr:  # until a trial ends, and a little more
-                if "/7 " in line:
+                if "/6 " in line:
                     time.sleep(rng.uniform(0.0, 0.5))
                     break
             os.kill(process.pid, signal.SIGKILL)
