@@ -205,6 +205,8 @@ def test_a_search_goes_on_for_more_and_is_no_other(tmp_path):
         begun(folder.path, 6, shots=100)
     with pytest.raises(RecordError, match=r"has another sweep \(space\)"):
         begun(folder.path, 6, space={"reps": [1, 2]})
+    with pytest.raises(RecordError, match="has a search; a grid needs another folder"):
+        SweepFolder.create(folder.path, [], {}, extend=True)
     with folder.locked(), pytest.raises(InUseError):
         begun(folder.path, 7)
     with folder.locked(), pytest.raises(InUseError):

@@ -238,6 +238,8 @@ class SweepFolder:
 
     def _lacking(self, trials: list[Trial], extend: bool) -> list[str]:
         """The trials that are not there, which may be ``extend``; no others may differ."""
+        if self.is_search:
+            raise RecordError(f"{str(self.path)!r} has a search; a grid needs another folder")
         there = {trial.name: trial for trial in self.trials}
         asked = {trial.name: trial for trial in trials}
         new = [name for name in asked if name not in there]

@@ -31,6 +31,8 @@ Request: TypeAlias = "tuple[Path, dict[str, Any]]"
 THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
 # How long a trial waits for a process of an earlier coordinator to let go of its folder.
 LONGEST_WAIT_SECONDS = 120.0
+# What fits into a pipe that nobody reads, because the coordinator waits for the process to end.
+MOST_TRACE = 20_000
 
 
 def main(threads: int, handle: int) -> None:
@@ -101,4 +103,4 @@ def run_trial(path: Path, settings: dict[str, Any]) -> Message:
                 continue
             said = {"error": f"{type(error).__name__}: {error}"}
             users = isinstance(error, UserError | ValueError | TypeError | OSError)
-            return said if users else {**said, "trace": traceback.format_exc()}
+            return said if users else {**said, "trace": traceback.format_exc()[-MOST_TRACE:]}
