@@ -57,9 +57,7 @@ def plot_sweep(path: str | os.PathLike[str]) -> list[Path]:
         figure = draw(folder, groups) if groups else None
     if figure is None:
         return []
-    return write_pictures(
-        figure, folder.path / name, lambda path, content: folder.write(path.name, content)
-    )
+    return write_pictures(figure, folder.path / name)
 
 
 def _curves(folder: SweepFolder, groups: list[Group]) -> Figure:

@@ -224,10 +224,6 @@ class RunFolder:
         except FileNotFoundError:
             return 0
 
-    def write_bytes(self, path: Path, content: bytes) -> None:
-        """Write one of the folder's files."""
-        write_atomically(path, content)
-
     def write_result(self, result: dict[str, Any]) -> None:
         """Write ``result.json``: the run is finished."""
         about = {"format": FORMAT, "settings_sha256": self.settings_digest}

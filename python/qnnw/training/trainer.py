@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnnw._common.extras import needs
+from qnnw._common.files import write_atomically
 from qnnw._common.runtime import get_num_threads
 from qnnw.data.datasets import Dataset
 from qnnw.training.behaviour import Buffers
@@ -215,7 +216,7 @@ class Trainer(ABC):
             "activation": self.config.activation,
             "settings_sha256": folder.settings_digest,
         }
-        folder.write_bytes(folder.model_path, tensorfile.pack(self.state_dict(), model))
+        write_atomically(folder.model_path, tensorfile.pack(self.state_dict(), model))
         folder.write_checkpoint({**arrays, **more_arrays}, {**state, **more_state}, self.history)
 
     def restore(self, folder: RunFolder) -> None:
