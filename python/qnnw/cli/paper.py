@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -100,13 +99,16 @@ def paper_command(
 
         if what == RECORDS:
             _refuse(what, {"optimizer": optimizer, "periods": periods})
+            from qnnw.cli.records import run_records, selected
+
             announce = None if quiet else partial(_announce, workers=workers, threads=threads)
-            states = _records(path, chosen, budget, seeds, search, run, announce, given)
+            selection = selected(**chosen)
+            states = run_records(path, selection, budget, seeds, search, run, announce, **given)
         else:
             _refuse(what, {**chosen, "search": search})
             folder = _folder(what, budget, seeds, method, periods, path, given)
             if not quiet:
-                from qnnw.sweep.estimates import work_left
+                from qnnw.paper.estimates import work_left
 
                 _announce(folder, work_left(folder), workers, threads)
             states = run(folder)
@@ -139,22 +141,6 @@ def _folder(
     return SweepFolder.create(path, trials, said, extend=True)
 
 
-def _records(
-    path: Path,
-    chosen: dict[str, str | None],
-    budget: str,
-    seeds: int | None,
-    search: bool | None,
-    run: Callable[[SweepFolder], dict[str, Any]],
-    announce: Callable[[SweepFolder, list[tuple[Trial, float]]], None] | None,
-    place: dict[str, str],
-) -> dict[str, Any]:
-    from qnnw.cli.records import run_records, selected
-
-    selection = selected(**chosen)
-    return run_records(path, selection, budget, seeds, search, run, announce, **place)
-
-
 def _refuse(what: str, given: dict[str, Any]) -> None:
     """What this has no use for is named, not passed over."""
     for name, value in given.items():
@@ -172,7 +158,7 @@ def _announce(
     """Say beforehand how long it will take, where that is long."""
     from qnnw._common.words import duration
     from qnnw.cli.records import ALIKE
-    from qnnw.sweep.estimates import seconds_of
+    from qnnw.paper.estimates import seconds_of
 
     side_by_side, each = shares(folder, workers, threads)
     seconds = seconds_of(work, max(1, side_by_side), max(1, each), ALIKE)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from qnnw._common.words import markdown
 from qnnw.circuit.ansatz import EfficientSU2
 from qnnw.paper.figures import budgeted, seed_count
 from qnnw.paper.presets import compared
@@ -114,7 +115,7 @@ def write_control_table(folder: SweepFolder) -> str:
     groups = grouped(folder, states)
     heads = ["weights from", "trained", "directions", "spread", "runs"]
     heads += heads_of(task_among(groups))
-    rows = [_line(heads), _line(["---"] * len(heads))]
+    rows = []
     for group in groups:
         trial = next(
             trial
@@ -123,21 +124,17 @@ def write_control_table(folder: SweepFolder) -> str:
         )
         if group.results:
             rows.append(_row(folder, group, trial, TrainConfig.from_dict(trial.config)))
-    text = "\n".join(rows) + "\n"
+    text = markdown(heads, rows)
     folder.write("controls.md", text.encode())
     return text
 
 
-def _line(cells: list[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
-
-
-def _row(folder: SweepFolder, group: Group, trial: Trial, config: TrainConfig) -> str:
+def _row(folder: SweepFolder, group: Group, trial: Trial, config: TrainConfig) -> list[str]:
     trained = num_trained(group.results[0])
     directions = trained
     if config.source == "circuit":
         directions = num_directions(config, int(group.results[0]["num_weights"]))
-    cells = [
+    return [
         CONTROLS[str(group.place["control"])][0],
         str(trained),
         str(directions),
@@ -145,7 +142,6 @@ def _row(folder: SweepFolder, group: Group, trial: Trial, config: TrainConfig) -
         str(len(group.results)),
         *measured(group, task_among([group])),
     ]
-    return _line(cells)
 
 
 def _spread(folder: SweepFolder, trial: Trial, config: TrainConfig, num_qubits: int) -> str:

@@ -20,7 +20,14 @@ from qnnw.training.evaluation import Evaluation
 from qnnw.training.gradient import BatchGradient
 from qnnw.training.optimizers import EigenAdam
 from qnnw.training.tasks import CLASSIFICATION
-from qnnw.training.trainer import Point, Reporter, Trainer, packed_buffers, unpacked_buffers
+from qnnw.training.trainer import (
+    Point,
+    Reporter,
+    Trainer,
+    jsonable,
+    packed_buffers,
+    unpacked_buffers,
+)
 from qnnw.weights.settings import LEARNED
 from qnnw.weights.source import Group
 
@@ -155,6 +162,7 @@ class EpochTrainer(Trainer):
         line = {
             "epoch": epoch,
             "loss": train.loss,
+            "test_loss": jsonable(test.loss),
             **self.task.line(train.measures, test.measures),
             **self.scales(self._now()),
             "lr": self._lr(),

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import scipy
 
-from qnnw._common.extras import MissingExtraError, needs
+from qnnw._common.extras import draw_if_possible, needs
 from qnnw._common.runtime import build_info, get_num_threads
 from qnnw.data import registry
 from qnnw.training.config import TrainConfig, one_of
@@ -330,21 +330,9 @@ def _run(trainer: Trainer, folder: RunFolder, reporter: Reporter) -> dict[str, A
             # A kill between the last round and here leaves what this writes to the next resume.
             trainer.save(folder)
             result = trainer.result(folder)
-            _draw(folder)
+            draw_if_possible("qnnw.training.plots:plot_history", folder.path)
             folder.write_result(result)
         finally:
             reporter.stopped()
             trainer.close()
     return result
-
-
-def _draw(folder: RunFolder) -> None:
-    """The picture, if it can be drawn: without matplotlib, or on a full disk, the run counts."""
-    try:
-        from qnnw.training.plots import plot_history
-
-        plot_history(folder.path)
-    except MissingExtraError:
-        return
-    except Exception as error:  # the numbers are worth more than their picture
-        print(f"no picture of {str(folder.path)!r}: {error}", file=sys.stderr)
