@@ -153,6 +153,7 @@ _KINDS: dict[str, tuple[str, str]] = {
     "networks": ("qnnw.weights.subspaces", "NetworksSource"),
     "mcnc": ("qnnw.weights.mcnc", "McncSource"),
     "learned": ("qnnw.weights.learned", "LearnedSource"),
+    "circuits": ("qnnw.weights.circuits", "CircuitsSource"),
     "joined": ("qnnw.weights.joined", "JoinedSource"),
     "trained": ("qnnw.weights.trained", "TrainedSource"),
 }
