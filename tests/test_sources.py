@@ -13,6 +13,7 @@ import qnnw
 from qnnw.weights import source as seam
 from qnnw.weights.circuit import CircuitSource
 from qnnw.weights.circuits import CircuitsSource
+from qnnw.weights.delta import DeltaSource
 from qnnw.weights.joined import JoinedSource
 from qnnw.weights.learned import LearnedSource, qubits_needed
 from qnnw.weights.learned_maps import Layers, MatrixProduct
@@ -177,6 +178,7 @@ SOURCES |= {
     "tensors": tensors,
     "chunks": chunks,
     "shared angles": shared_angles,
+    "delta": lambda size, seed: DeltaSource(chunks(size, seed)),
     "subset": fewer("subset", "circuit"),
     "projected": fewer("projected", "hadamard"),
     "tied": fewer("tied", "map from arrays"),

@@ -173,7 +173,7 @@ class CircuitsSource:
             The weights are measured: they have no derivative.
         """
         made = [
-            np.stack([push_weights(*chain, *along) for chain, along in circuits])
+            np.stack([push_weights(*circuit) for circuit in circuits])
             for circuits in self._along(parameters, tangents)
         ]
         moved = self._joined(made)
@@ -189,8 +189,10 @@ class CircuitsSource:
         pairs = zip(self._along(parameters, tangents), self._cut(values), strict=True)
         for circuits, rows in pairs:
             found = [
-                turn_gradient(*chain, row, *along)
-                for (chain, along), row in zip(circuits, rows, strict=True)
+                turn_gradient(ansatz, weight_map, angles, gamma, row, along, by_gamma)
+                for (ansatz, weight_map, angles, gamma, along, by_gamma), row in zip(
+                    circuits, rows, strict=True
+                )
             ]
             turned.append((np.stack([a for a, _ in found]), np.array([g for _, g in found])))
         signs = np.copysign(1.0, np.asarray(parameters["gamma"], dtype=np.float64))
@@ -230,7 +232,7 @@ class CircuitsSource:
         return stack.ansatz, angles, stack.weight_map, gamma, self.shots, seed
 
     def _along(self, parameters: Parameters, tangents: Parameters) -> list[Any]:
-        """For every stack and circuit: ansatz, map, angles and gamma, and the change of the two."""
+        """By stack and circuit: ansatz, map, angles, gamma, and how the last two change."""
         if self.shots is not None:
             raise ValueError(f"`shots` is {self.shots}; measured weights have no such derivative")
         signs = np.copysign(1.0, np.asarray(parameters["gamma"], dtype=np.float64))
@@ -246,8 +248,12 @@ class CircuitsSource:
                 by_gamma[self._of(stack)],
                 strict=True,
             )
-            chain = (stack.ansatz, stack.weight_map)
-            found.append([((*chain, a, float(g)), (da, float(dg))) for a, g, da, dg in rows])
+            found.append(
+                [
+                    (stack.ansatz, stack.weight_map, angles, float(gamma), along, float(by))
+                    for angles, gamma, along, by in rows
+                ]
+            )
         return found
 
     def _joined(self, made: Sequence[Array]) -> Array:
