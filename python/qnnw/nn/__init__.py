@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from qnnw.nn.quantum_train import QuantumTrain
+from qnnw.nn.sources import Circuits, LargeCircuitWarning
 
-__all__ = ["QuantumTrain"]
+__all__ = ["Circuits", "LargeCircuitWarning", "QuantumTrain"]

@@ -56,6 +56,13 @@ class _Buffer:
                 values[place : place + length] = weights[start : start + length]
         return buffer.to(self.device)
 
+    def holding(self, tensors: Sequence[Tensor]) -> Tensor:
+        """The buffer with these targets' values, in C order."""
+        buffer = torch.zeros(self.size, dtype=self.dtype, device=self.device)
+        for (place, _, length), tensor in zip(self.places, tensors, strict=True):
+            buffer[place : place + length] = tensor.reshape(-1)
+        return buffer
+
     def read(self, buffer: Tensor, weights: NDArray[np.float64]) -> None:
         """Write the buffer's values to their places in the flat weights."""
         host = buffer.detach().to("cpu")
@@ -88,6 +95,15 @@ class Layout:
     def pack(self, weights: NDArray[Any]) -> tuple[Tensor, ...]:
         """From flat weights, shape (M,), to the buffers."""
         return tuple(buffer.filled(weights) for buffer in self._buffers.values())
+
+    def hold(self, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """From targets to the buffers: the inverse of :meth:`split`."""
+        return tuple(
+            buffer.holding(
+                [t for t, (own, _) in zip(tensors, self._numbers, strict=True) if own == number]
+            )
+            for number, buffer in enumerate(self._buffers.values())
+        )
 
     def unpack(self, buffers: Sequence[Tensor]) -> NDArray[np.float64]:
         """From buffers to flat values, float64, shape (M,)."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,7 +22,7 @@ with needs("train", "qnnw.nn"):
     from qnnw.nn.operator import Call, make
     from qnnw.weights.targets import Target
 
-__all__ = ["Made", "Maker"]
+__all__ = ["Made", "Maker", "digest"]
 
 
 class Made:
@@ -79,23 +80,32 @@ class Maker:
     ----------
     owner
         Has the groups' numbers as its parameters, and ``draws`` and ``fingerprint`` as its buffers.
-    source
-        Makes the weights.
     targets
         In the order of the flat weights.
-    names
-        Group to the owner's parameter.
+    base
+        The targets' own values, to which what the source makes is added; ``None``: none.
+
+    Attributes
+    ----------
+    source, names
+        What makes the weights, and group to the owner's parameter; they are set by the owner.
+    base_digest
+        Of ``base``.
+    given
+        Tensors that stand for what is made, whatever the numbers are.
     """
 
+    source: WeightSource
+
     def __init__(
-        self,
-        owner: Any,
-        source: WeightSource,
-        targets: tuple[Target, ...],
-        names: dict[str, str],
+        self, owner: Any, targets: tuple[Target, ...], base: Sequence[Tensor] | None = None
     ) -> None:
-        self.owner, self.source, self.names = owner, source, names
+        self.owner = owner
+        self.names: dict[str, str] = {}
         self.layout = Layout(targets)
+        self.base_digest = None if base is None else digest(base)
+        self._base = None if base is None else [tensor.detach() for tensor in base]
+        self._held: tuple[Layout, tuple[Tensor, ...]] | None = None
         #: The layers that the targets were taken from.
         self.layers: list[Any] = []
         #: Rows that are kept, by number of the target.
@@ -108,11 +118,16 @@ class Maker:
         self.given: list[Tensor] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        gone = ("_made", "_pins", "given")
-        return {name: value for name, value in self.__dict__.items() if name not in gone}
+        gone = ("_made", "_pins", "given", "_held")
+        state = {name: value for name, value in self.__dict__.items() if name not in gone}
+        if self._base is not None:
+            # As views each of them would be written with the whole buffer.
+            state["_base"] = [tensor.clone() for tensor in self._base]
+        return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+        self._held = None
         self._forget()
 
     @property
@@ -178,11 +193,38 @@ class Maker:
         """Forget what was made."""
         self._made = {}
 
+    @property
+    def keeps(self) -> bool:
+        """Whether the targets' own values are kept."""
+        return self._base is not None
+
+    @property
+    def base(self) -> list[Tensor] | None:
+        """The targets' own values, where those are kept."""
+        if self._base is not None:
+            self._base_buffers()
+        return self._base
+
+    def _base_buffers(self) -> tuple[Tensor, ...]:
+        """The same in the layout's buffers; they are the one copy."""
+        assert self._base is not None
+        if self._held is None or self._held[0] is not self.layout:
+            buffers = self.layout.hold(self._base)
+            self._held = (self.layout, buffers)
+            self._base = self.layout.split(buffers)
+        return self._held[1]
+
+    def _made_buffers(self, call: Call, numbers: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        buffers = make(call, self.owner.fingerprint, numbers)
+        if self._base is None:
+            return buffers
+        return tuple(a + b for a, b in zip(self._base_buffers(), buffers, strict=True))
+
     def leaves(self) -> tuple[list[Tensor], Callable[[], None]]:
         """The targets as tensors that gather gradients, and what takes these to the numbers."""
         numbers = self._numbers()
         call = Call(self.source, self.layout, tuple(self.names), self._draw(), True, False)
-        buffers = make(call, self.owner.fingerprint, numbers)
+        buffers = self._made_buffers(call, numbers)
         gathering = tuple(
             buffer.detach().requires_grad_(buffer.requires_grad) for buffer in buffers
         )
@@ -218,6 +260,8 @@ class Maker:
         # The version is a guard: a setting that is changed asks for another graph.
         text = self._described(self.source.version)
         tensors = self.layout.flat_to_targets(compiled.make_weights(flat, draw, text))
+        if self._base is not None:
+            tensors = [a + b for a, b in zip(self._base, tensors, strict=True)]
         for number, target in enumerate(self.targets):
             if target.padding is not None:
                 row = self._kept_row(number, tensors[number])
@@ -238,13 +282,16 @@ class Maker:
         targets = list(self.targets)
         targets[number] = moved
         self.layout = Layout(targets)
+        for tensors in (self._base, self.given):
+            if tensors is not None:
+                tensors[number] = fn(tensors[number])
         self.drop()
 
     def _anew(self, numbers: tuple[Tensor, ...], record: bool, transformed: bool) -> Made:
         call = Call(self.source, self.layout, tuple(self.names), self._draw(), record, transformed)
         # Tensors of inference mode could not go into a later graph.
         with torch.inference_mode(False), torch.set_grad_enabled(record or transformed):
-            buffers = make(call, self.owner.fingerprint, numbers)
+            buffers = self._made_buffers(call, numbers)
             tensors = self.split(buffers)
         return Made(tensors) if transformed else Made(tensors, buffers)
 
@@ -263,6 +310,15 @@ class Maker:
     def _kept_row(self, number: int, like: Tensor) -> Tensor:
         row = self.kept.get(number)
         return like.new_zeros(like.shape[1:]) if row is None else row.to(like)
+
+
+def digest(tensors: Sequence[Tensor]) -> str:
+    """SHA-256 of the tensors' bytes, one after another."""
+    sha = hashlib.sha256()
+    for tensor in tensors:
+        host = tensor.detach().cpu().contiguous().reshape(-1)
+        sha.update(host.view(torch.uint8).numpy().data)
+    return sha.hexdigest()
 
 
 def _transformed(numbers: tuple[Tensor, ...]) -> bool:

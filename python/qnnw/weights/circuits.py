@@ -304,6 +304,16 @@ class CircuitsSource:
     def _scaled(self, values: Array) -> Array:
         return values if self._scale is None else values * self._scale
 
+    def told(self) -> list[tuple[int, int, int, int]]:
+        """Of each run of circuits of one size: size, number, qubits, and numbers of their own."""
+        found = []
+        for size, run in groupby(self.sizes):
+            ansatz = next(s.ansatz for s in self.stacks if s.weight_map.num_weights == size)
+            own = self.offset if self.shared else ansatz.num_parameters
+            many = len(list(run))
+            found.append((size, many, ansatz.num_qubits, many * own))
+        return found
+
     def describe(self) -> Description:
         """Seeds and settings; arrays only where no seed makes them."""
         packed, arrays = packed_scale(self.scale)
