@@ -78,7 +78,7 @@ class QuantumTrain(Adapters):
     scale
         Factor of every target. ``"fan_in"``: sqrt(2 / fan_in). ``"spread"``, with ``base="keep"``
         and its default: the standard deviation of the target's own values (of a constant: as
-        ``"fan_in"``). ``"none"``: 1. A number, or numbers by pattern, the rest being 1.
+        ``"fan_in"``). ``"none"``: 1. A number; or any of these by pattern, the rest being 1.
     seed
         Of the map, of the initial angles and of the shots; 0.
     shots

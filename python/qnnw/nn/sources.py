@@ -31,7 +31,7 @@ with needs("train", "qnnw.nn"):
 
 __all__ = ["Circuits", "LargeCircuitWarning", "source_for"]
 
-Scale = str | float | Mapping[str, float]
+Scale = str | float | Mapping[str, str | float]
 # What a circuit is where its arguments say nothing.
 _DEFAULTS: dict[str, Any] = {
     "reps": 26, "entanglement": "linear", "signs": "parity", "seed": 0, "shots": None,
@@ -203,11 +203,12 @@ def _factors(
 ) -> Sequence[float]:
     """A factor for each target."""
     if isinstance(scale, Mapping):
-        factors = dict.fromkeys((target.name for target in targets), 1.0)
+        names = [target.name for target in targets]
+        found = dict.fromkeys(names, 1.0)
         for pattern, value in scale.items():
-            names = matching(list(factors), pattern, "scale")
-            factors |= dict.fromkeys(names, real("scale", value, above=0))
-        return list(factors.values())
+            by_name = dict(zip(names, _factors(targets, value, base), strict=True))
+            found |= {name: by_name[name] for name in matching(names, pattern, "scale")}
+        return list(found.values())
     if not isinstance(scale, str):
         return [real("scale", scale, above=0)] * len(targets)
     if scale != SPREAD:
