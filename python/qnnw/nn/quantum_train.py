@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from types import FunctionType, MethodType
 from typing import Any
 
 from qnnw._common.checks import flag, one_of
@@ -16,8 +15,6 @@ from qnnw.weights.settings import PAPER
 from qnnw.weights.source import WeightSource
 
 with needs("train", "qnnw.nn"):
-    import inspect
-
     import torch
     from torch import Tensor, nn
 
@@ -25,6 +22,7 @@ with needs("train", "qnnw.nn"):
     from qnnw.nn.adapters import Adapters
     from qnnw.nn.copying import copied
     from qnnw.nn.maker import Maker
+    from qnnw.nn.signed import signed
     from qnnw.nn.sources import Circuits, Scale, source_for
     from qnnw.weights.targets import Target, find_targets
 
@@ -204,23 +202,7 @@ class QuantumTrain(Adapters):
         wrapping.install_targets(module, targets, self._maker)
         self.training = module.training
         self._start_adapters()
-        self._sign()
-
-    def _sign(self) -> None:
-        """Give this model's ``forward`` the wrapped one's signature."""
-        plain = type(self).forward
-        function = FunctionType(
-            plain.__code__, plain.__globals__, plain.__name__, plain.__defaults__, plain.__closure__
-        )
-        function.__kwdefaults__, function.__doc__ = plain.__kwdefaults__, plain.__doc__
-        try:
-            signature = inspect.signature(self.module.forward)
-        except (TypeError, ValueError):
-            return
-        this = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
-        parameters = [this, *signature.parameters.values()]
-        function.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-        self.__dict__["forward"] = MethodType(function, self)
+        self.__class__ = signed(type(self), module.forward)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Call the wrapped module with the weights that its source makes."""
@@ -339,17 +321,14 @@ class QuantumTrain(Adapters):
                 raise
             return getattr(super().__getattr__("module"), name)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "forward"}
-
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
-        self._sign()
+        self.__class__ = signed(type(self), self.module.forward)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> QuantumTrain:
         model = type(self).__new__(type(self))
         memo[id(self)] = model
-        state = {name: copied(value, memo) for name, value in self.__getstate__().items()}
+        state = {name: copied(value, memo) for name, value in self.__dict__.items()}
         model.__setstate__(state)
         return model
 
