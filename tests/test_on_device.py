@@ -9,6 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import qnnw
+from qnnw.nn import QuantumTrain, layout, operator
 from qnnw.weights.device_sources import forward_on, goes_on
 from qnnw.weights.mapping import MAPPINGS
 from qnnw.weights.on_device import DeviceCircuits
@@ -85,3 +86,71 @@ def test_sources_on_a_device_are_those_of_the_core(kind, seed):
     for name, expected in pullback(cotangent).items():
         assert found[name].dtype == torch.float64
         assert np.abs(found[name].numpy() - expected).max() < 1e-10 * (1 + np.abs(expected).max())
+
+
+@pytest.fixture
+def accelerator(monkeypatch):
+    """The CPU passes for a device on which torch makes the weights."""
+    monkeypatch.setattr(operator, "ACCELERATORS", {"cpu"})
+
+
+def network():
+    torch.manual_seed(0)
+    return torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Tanh(), torch.nn.Linear(8, 3))
+
+
+SETTINGS = [{}, {"gamma": "per_tensor"}, {"circuits": 4}, {"base": "keep", "circuits": "tensor"}]
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_a_model_trains_there_as_by_the_core(settings, monkeypatch):
+    inputs = torch.linspace(-1, 1, 20, dtype=torch.float64).view(5, 4)
+    ended = []
+    for there in (False, True):
+        monkeypatch.setattr(operator, "ACCELERATORS", {"cpu"} if there else set())
+        model = QuantumTrain(network().double(), **settings)
+        start = model(inputs)
+        if "base" in settings:
+            assert torch.equal(start, network().double()(inputs))
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
+        for _ in range(4):
+            optimizer.zero_grad()
+            model(inputs).square().sum().backward()
+            optimizer.step()
+        with torch.no_grad():
+            assert torch.equal(model(inputs), model(inputs))
+        ended.append(model(inputs).detach())
+    assert (ended[0] - ended[1]).abs().max() < 1e-9
+
+
+def test_a_step_there_calls_no_core_and_nothing_comes_to_the_host(accelerator, monkeypatch):
+    model = QuantumTrain(network(), circuits=4)
+    inputs = torch.ones(2, 4)
+
+    def refused(*_, **__):
+        raise AssertionError("the host was asked")
+
+    for place in ("qnnw.nn.operator.to_host", "qnnw.nn.layout.to_host", "qnnw.nn.layout.to_device"):
+        monkeypatch.setattr(place, refused)
+    monkeypatch.setattr("qnnw.weights.circuits.CircuitsSource.forward", refused)
+    monkeypatch.setattr("torch.equal", refused)
+    model(inputs).sum().backward()
+    assert model.angles.grad.abs().max() > 0
+
+
+def test_by_the_core_weights_and_gradients_cross_once_each_way(monkeypatch):
+    crossed = []
+    for module in (layout, operator):
+        for name in ("to_device", "to_host"):
+            plain = getattr(module, name)
+
+            def counted(tensor, *rest, plain=plain, name=name):
+                crossed.append((name, tensor.numel()))
+                return plain(tensor, *rest)
+
+            monkeypatch.setattr(module, name, counted)
+    model = QuantumTrain(network())
+    model(torch.ones(2, 4)).sum().backward()
+    many = sum(number.numel() for number in model.numbers.values())
+    padded = sum(-(-target.numel // 16) * 16 for target in model.targets)
+    assert crossed == [("to_device", padded), ("to_host", padded), ("to_device", many)]

@@ -6,7 +6,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from qnnw._common.extras import needs
 from qnnw.weights.source import WeightSource
@@ -19,7 +19,7 @@ with needs("train", "qnnw.nn"):
     from qnnw.nn import compiled
     from qnnw.nn.layout import Layout
     from qnnw.nn.made import Densify, KeepRow, places_of
-    from qnnw.nn.operator import Call, make
+    from qnnw.nn.operator import Call, device_of, make
     from qnnw.weights.targets import Target
 
 __all__ = ["Made", "Maker", "digest"]
@@ -67,6 +67,31 @@ class Made:
             for buffer in self._buffers
             if buffer.device.type == "cpu"
         ]
+
+
+class _Key(NamedTuple):
+    """What tells whether weights are still those of the numbers.
+
+    Attributes
+    ----------
+    values
+        The numbers' bytes, or where an accelerator makes the weights copies of them there.
+    host
+        The numbers as the source takes them.
+    rest
+        What else decides.
+    """
+
+    values: list[Any]
+    host: dict[str, Any] | None
+    rest: tuple[Any, ...]
+
+
+def _same(one: _Key, other: _Key) -> bool:
+    if one.rest != other.rest:
+        return False
+    pairs = zip(one.values, other.values, strict=True)
+    return all(torch.equal(a, b) if isinstance(a, Tensor) else a == b for a, b in pairs)
 
 
 class Maker:
@@ -152,33 +177,43 @@ class Maker:
     def pinned(self) -> Iterator[Made]:
         """What is made now, for this thread's reads inside the block."""
         before = getattr(self._pins, "made", None)
-        self._pins.made = made = self.made()
+        self._pins.made = made = self.made(anew=True)
         try:
             yield made
         finally:
             self._pins.made = before
 
-    def made(self) -> Made:
-        """The targets of the present numbers."""
+    def made(self, anew: bool = False) -> Made:
+        """The targets of the present numbers.
+
+        ``anew``: where an accelerator makes them for a step, without asking whether the numbers are
+        those of the last time, for which the host would have to wait.
+        """
         if self.given is not None:
             return Made(self.given)
         numbers = self._numbers()
         record = torch.is_grad_enabled() and any(number.requires_grad for number in numbers)
         if _transformed(numbers):
             return self._anew(numbers, record, True)
-        key = self._key(numbers)
+        there = device_of(self.source, self.layout, numbers) is not None
+        if there and record and anew:
+            self._made = {}
+            made = self._anew(numbers, record, False)
+            self._made = {record: (self._key(numbers, there), made)}
+            return made
+        key = self._key(numbers, there)
         found = self._made.get(record)
         if found is None and not record and True in self._made:
             # The same values, less the graph.
             kept, graph = self._made[True]
-            if kept == key:
+            if _same(kept, key):
                 found = self._made[False] = (key, graph.without_graph())
-        if found is not None and found[0] == key:
+        if found is not None and _same(found[0], key):
             return found[1]
         # What waits for the way back is let go first: two of them would double the peak.
         self._made = {}
-        made = self._anew(numbers, record, False)
-        self._made = {record: (key, made)}
+        made = self._anew(numbers, record, False, key.host)
+        self._made = {record: (key._replace(host=None), made)}
         return made
 
     def replaced(self) -> int | None:
@@ -287,8 +322,11 @@ class Maker:
                 tensors[number] = fn(tensors[number])
         self.drop()
 
-    def _anew(self, numbers: tuple[Tensor, ...], record: bool, transformed: bool) -> Made:
+    def _anew(
+        self, numbers: tuple[Tensor, ...], record: bool, transformed: bool, host: Any = None
+    ) -> Made:
         call = Call(self.source, self.layout, tuple(self.names), self._draw(), record, transformed)
+        call.host = host
         # Tensors of inference mode could not go into a later graph.
         with torch.inference_mode(False), torch.set_grad_enabled(record or transformed):
             buffers = self._made_buffers(call, numbers)
@@ -302,10 +340,14 @@ class Maker:
         # Without shots nobody reads it: on a device that would wait.
         return int(self.owner.draws) if self.source.shots is not None else 0
 
-    def _key(self, numbers: tuple[Tensor, ...]) -> Any:
-        values = [number.detach().cpu().clone().numpy().tobytes() for number in numbers]
+    def _key(self, numbers: tuple[Tensor, ...], there: bool) -> _Key:
         same = [(id(number), number.requires_grad, number.dtype) for number in numbers]
-        return values, same, self._draw(), id(self.source), self.source.version, id(self.layout)
+        rest = (same, self._draw(), id(self.source), self.source.version, id(self.layout))
+        if there:
+            return _Key([number.detach().clone() for number in numbers], None, rest)
+        call = Call(self.source, self.layout, tuple(self.names), 0, False, False)
+        host = call.parameters(numbers)
+        return _Key([values.tobytes() for values in host.values()], host, rest)
 
     def _kept_row(self, number: int, like: Tensor) -> Tensor:
         row = self.kept.get(number)

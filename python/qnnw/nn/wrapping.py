@@ -220,6 +220,9 @@ def _factors(source: CircuitSource, targets: Sequence[Target]) -> list[float]:
 def check_state(model: Any, state_dict: dict[str, Any], prefix: str) -> None:
     """Raise a ``ValueError`` for another model's state; bring an older release's into form."""
     found = state_dict.get(prefix + "_extra_state")
+    if type(found).__name__ == "_EXTRA_STATE":
+        # torch.distributed.checkpoint's sign that this part of a divided state has none.
+        found = None
     if found is not None and not _same_mark(found, model.fingerprint):
         raise ValueError(
             "`state_dict` belongs to another circuit or map; make the model with the same reps, "
