@@ -1,4 +1,4 @@
-"""Time and memory of the circuits of large networks: `python benches/large.py [WEIGHTS QUBITS REPS]`.
+"""Time and memory of large networks' circuits: `python benches/large.py [WEIGHTS QUBITS REPS]`.
 
 QUBITS 0 is one circuit. Without arguments the rows of docs/performance.md, a process each.
 """

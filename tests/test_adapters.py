@@ -273,3 +273,12 @@ def test_a_large_circuit_is_warned_of():
         QuantumTrain(module, circuits="x")
     with pytest.raises(ValueError, match=r"Circuits\(…, gammas='each'\)"):
         QuantumTrain(module, circuits=13, gamma="per_tensor")
+
+
+@pytest.mark.parametrize("circuits", [None, 13])
+def test_what_has_no_room_is_refused_before_it_is_made(circuits):
+    module = nn.Linear(1, 1)
+    # One number, seen as a tebi of them.
+    module.weight = nn.Parameter(torch.zeros(1).expand(1 << 20, 1 << 20))
+    with pytest.raises(MemoryError, match=r"circuits of 1099511627777 weights needs? \d+.\d\d GiB"):
+        QuantumTrain(module, circuits=circuits, target_parameters="*")

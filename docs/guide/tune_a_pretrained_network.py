@@ -16,8 +16,9 @@ train, test = torch.arange(1200), torch.arange(1200, len(labels))
 
 
 def fit(model, inputs, steps, lr):
+    """Adam on batches of 100."""
     optimizer = torch.optim.Adam((p for p in model.parameters() if p.requires_grad), lr=lr)
-    for step in range(steps):
+    for _ in range(steps):
         batch = train[torch.randperm(1200)[:100]]
         optimizer.zero_grad()
         functional.cross_entropy(model(inputs[batch]), labels[batch]).backward()
@@ -26,6 +27,7 @@ def fit(model, inputs, steps, lr):
 
 @torch.no_grad()
 def accuracy(model, inputs):
+    """On the test images."""
     return (model(inputs[test]).argmax(1) == labels[test]).float().mean().item()
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from qnnw._common.checks import kind_of, one_of, real
 from qnnw._common.extras import needs
 from qnnw._common.seeds import seed_to_int
+from qnnw._core import require_memory
 from qnnw.circuit.ansatz import EfficientSU2
 from qnnw.weights.circuit import CircuitSource
 from qnnw.weights.circuits import CircuitsSource
@@ -157,6 +158,7 @@ def _circuits(
     settings = {**_DEFAULTS, **given}
     seed, dtype = int(seed_to_int(settings["seed"])), settings["dtype"]
     size = sum(target.numel for target in targets)
+    _require_room(size, "float32" in str(dtype))
     shared_by_all = {
         "scale": per_weight(targets, _factors(targets, settings["scale"], base)),
         "shots": settings["shots"],
@@ -196,6 +198,17 @@ def _circuits(
         tensors=[target.numel for target in targets] if each else None,
         **shared_by_all,
     )
+
+
+def _require_room(size: int, single: bool) -> None:
+    """A MemoryError where these many weights have no room, before anything of them is made.
+
+    Counted is what any number of circuits takes: two states, the map, scales, weights and their
+    gradient. What a call needs besides is refused by the core, in GiB too.
+    """
+    width = 4 if single else 8
+    states = 2 * 2 * width * size
+    require_memory(states + (9 + 8 + 3 * width) * size, f"circuits of {size} weights")
 
 
 def _factors(
