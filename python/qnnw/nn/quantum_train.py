@@ -202,7 +202,7 @@ class QuantumTrain(Adapters):
         wrapping.install_targets(module, targets, self._maker)
         self.training = module.training
         self._start_adapters()
-        self.__class__ = signed(type(self), module.forward)
+        self.__class__ = signed(type(self), module)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Call the wrapped module with the weights that its source makes."""
@@ -323,7 +323,7 @@ class QuantumTrain(Adapters):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
-        self.__class__ = signed(type(self), self.module.forward)
+        self.__class__ = signed(type(self), self.module)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> QuantumTrain:
         model = type(self).__new__(type(self))

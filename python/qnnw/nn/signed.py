@@ -7,15 +7,29 @@ labels so.
 from __future__ import annotations
 
 import inspect
+from functools import lru_cache
 from types import FunctionType
 from typing import Any
 
 __all__ = ["signed"]
 
 
-def signed(plain: type, forward: Any) -> type:
-    """A subclass that passes for ``plain``, its ``forward`` signed as another callable."""
+def signed(plain: type, module: Any) -> type:
+    """A subclass that passes for ``plain``, its ``forward`` signed as that of a module.
+
+    Modules of one class have one: an ensemble's models must be of one class.
+    """
     plain = plain.__dict__.get("_qnnw_plain", plain)
+    function = getattr(module.forward, "__func__", None)
+    return (
+        _signed(plain, module.forward, False)
+        if function is None
+        else _signed(plain, function, True)
+    )
+
+
+@lru_cache(maxsize=128)
+def _signed(plain: type, forward: Any, has_self: bool) -> type:
     try:
         signature = inspect.signature(forward)
     except (TypeError, ValueError):
@@ -25,8 +39,10 @@ def signed(plain: type, forward: Any) -> type:
         own.__code__, own.__globals__, own.__name__, own.__defaults__, own.__closure__
     )
     function.__kwdefaults__, function.__doc__ = own.__kwdefaults__, own.__doc__
-    this = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
-    function.__signature__ = signature.replace(parameters=[this, *signature.parameters.values()])
+    if not has_self:
+        this = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+        signature = signature.replace(parameters=[this, *signature.parameters.values()])
+    function.__signature__ = signature
     content = {
         "__module__": plain.__module__,
         "__qualname__": plain.__qualname__,
