@@ -15,6 +15,7 @@ EXPECTED = {
     "merge_and_ship": "^$",
     "bring_your_own_source": r"^32 numbers, accuracy 0\.9\d",
     "train_on_your_own_data": r"wine: (0\.9\d\d|1\.000) with 91 numbers\nregression: R2 0\.9\d\d",
+    "tune_a_pretrained_network": r"before 0\.9\d+, shifted 0\.[0-5].*adapted 0\.[89].*without 0\.9",
     "compress_to_a_recipe": r"^[23]\d\d\d bytes for 6690 weights$",
     "sweep_a_grid": r"'reps': 1, 'shots': None\} 0\.\d+ ± .*'reps': 2, 'shots': 2560\} 0\.\d+ ±",
     "search_settings": r"8 tried, the best: \{'reps': [1-4], 'lr': 0\.\d+, 'entanglement'",

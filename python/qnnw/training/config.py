@@ -22,6 +22,7 @@ LATER: dict[str, Any] = {
     "trained": None, "trained_how": "subset", "gammas": "one",
     "gamma_lr": None, "label_smoothing": 0.0, "shift": 0, "mirror": False,
     "chunk": 64, "bond": 4, "map_inputs": "circuit",
+    "circuits": None, "dtype": "float64",
 }  # fmt: skip
 SOURCES = (
     "circuit", "frozen", "haar", "subspace", "hashed", "fastfood", "networks", "mcnc", "direct",
@@ -29,8 +30,11 @@ SOURCES = (
 )  # fmt: skip
 #: Sources whose numbers are as many as they are: gamma, or all weights of the network.
 WHOLE = ("frozen", "haar", "direct")
-# Which learned maps a setting is of.
-_OF_MAPS = {"chunk": ("qpa", "qpa-relu"), "bond": ("mps",), "map_inputs": LEARNED}
+# Which sources a setting is of.
+_OF_MAPS = {
+    "chunk": ("qpa", "qpa-relu"), "bond": ("mps",), "map_inputs": LEARNED,
+    "circuits": ("circuit",), "dtype": ("circuit",),
+}  # fmt: skip
 ENTANGLEMENTS = ("linear", "reverse_linear", "circular", "full", "pairwise", "sca", "none")
 ACTIVATIONS = ("relu", "tanh", "identity")
 LOSSES = ("cross-entropy", "binary", "mse", "mae")
@@ -49,12 +53,19 @@ class TrainConfig:
     optimizer: OptimizerConfig = field(default_factory=EigenAdam)
     reps: int = setting(26, "Repetitions of the circuit.", least=0)
     entanglement: str = setting("linear", "Of the circuit; none: no CNOTs.", choices=ENTANGLEMENTS)
+    circuits: int | None = setting(
+        None, "Qubits of each of many circuits, for chunks of the weights; none: one circuit.",
+        least=1, most=32,
+    )  # fmt: skip
+    dtype: str = setting("float64", "Of the circuit.", choices=("float64", "float32"))
     signs: str = setting("parity", "Of the map.", choices=("parity", "random"))
     mapping: str = setting(BEST["mapping"], "The map.", choices=MAPPINGS)
     scale: str = setting(BEST["scale"], "Factor of every tensor.", choices=("none", "fan_in"))
     gamma: float = setting(BEST["gamma"], "Where the map's scale starts.", above=0)
     gammas: str = setting(
-        "one", "Of the circuit's map: one scale, or one a tensor.", choices=("one", PER_TENSOR)
+        "one",
+        "Of the circuit's map: one scale, or one a tensor or chunk.",
+        choices=("one", PER_TENSOR),
     )
     source: str = setting(
         "circuit", "What makes the weights: the circuit, a control, or a rival.", choices=SOURCES

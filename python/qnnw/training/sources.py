@@ -10,10 +10,12 @@ from qnnw._common.extras import needs
 from qnnw.circuit.ansatz import EfficientSU2
 from qnnw.training.config import TrainConfig
 from qnnw.weights.circuit import CircuitSource
+from qnnw.weights.circuits import CircuitsSource
 from qnnw.weights.joined import JoinedSource
 from qnnw.weights.mapping import WeightMap
 from qnnw.weights.settings import LEARNED, PER_TENSOR
 from qnnw.weights.source import WeightSource
+from qnnw.weights.stacks import chunk_sizes
 from qnnw.weights.trained import TrainedSource
 
 with needs("train", "qnnw.training.sources"):
@@ -78,6 +80,22 @@ def _whole(config: TrainConfig, targets: Sequence[Target]) -> WeightSource:
     size = sum(target.numel for target in targets)
     if config.source in LEARNED:
         return _learned(config, targets, size)
+    each = config.gammas == PER_TENSOR
+    if config.circuits is not None:
+        return CircuitsSource(
+            chunk_sizes(size, config.circuits),
+            size,
+            reps=config.reps,
+            entanglement=config.pairs,
+            signs=config.signs,
+            mapping=config.mapping,
+            gamma=config.gamma,
+            gammas="each" if each else "one",
+            scale=per_weight(targets, scale_of(targets, config.scale)),
+            shots=config.shots,
+            seed=config.seed,
+            dtype=config.dtype,
+        )
     weight_map = WeightMap(size, config.seed, config.signs, config.mapping)
     ansatz = EfficientSU2(weight_map.num_qubits, config.reps, config.pairs)
     numbers = config.trained or ansatz.num_parameters
@@ -97,9 +115,10 @@ def _whole(config: TrainConfig, targets: Sequence[Target]) -> WeightSource:
         weight_map,
         gamma=config.gamma,
         scale=scale,
-        tensors=[target.numel for target in targets] if config.gammas == PER_TENSOR else None,
+        tensors=[target.numel for target in targets] if each else None,
         shots=config.shots,
         seed=config.seed,
+        dtype=config.dtype,
     )
 
 
