@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::plan::{Pass, Plan};
-use super::steps::{Group, MAX_GROUPS, Step, Turn};
+use super::steps::{MAX_GROUPS, Step, Turn};
 use crate::simd::{Kernel, Lanes, Real};
 
 /// One pass over some tiles.
@@ -49,21 +49,11 @@ impl<R: Real> Kernel<R> for Sweep<'_, R> {
                 let at = At { step, line, odd: step.odd_of(line), groups };
                 // SAFETY: the caller's promise, and that of who made this kernel.
                 unsafe {
-                    match (self.back, step.slots, step.real) {
-                        (None, 0, true) => self.forth::<V, 1, true>(at),
-                        (None, 1, true) => self.forth::<V, 2, true>(at),
-                        (None, 2, true) => self.forth::<V, 4, true>(at),
-                        (None, _, true) => self.forth::<V, 8, true>(at),
-                        (None, 0, false) => self.forth::<V, 1, false>(at),
-                        (None, 1, false) => self.forth::<V, 2, false>(at),
-                        (None, 2, false) => self.forth::<V, 4, false>(at),
-                        (None, _, false) => self.forth::<V, 8, false>(at),
-                        (Some(to), 0, true) => self.back::<V, 1, true>(at, to),
-                        (Some(to), 1, true) => self.back::<V, 2, true>(at, to),
-                        (Some(to), _, true) => self.back::<V, 4, true>(at, to),
-                        (Some(to), 0, false) => self.back::<V, 1, false>(at, to),
-                        (Some(to), 1, false) => self.back::<V, 2, false>(at, to),
-                        (Some(to), _, false) => self.back::<V, 4, false>(at, to),
+                    match (self.back, step.real) {
+                        (None, true) => self.forwards::<V, true>(at),
+                        (None, false) => self.forwards::<V, false>(at),
+                        (Some(to), true) => self.backwards::<V, true>(at, to),
+                        (Some(to), false) => self.backwards::<V, false>(at, to),
                     }
                 }
             }
@@ -74,9 +64,137 @@ impl<R: Real> Kernel<R> for Sweep<'_, R> {
 /// Real and imaginary parts of the lines in registers.
 type Slots<V, const J: usize> = ([V; J], [V; J]);
 
+/// Groups of phases that are multiplied while a line is in registers anyway; others first.
+const FUSED: usize = 2;
+
 impl<R: Real> Sweep<'_, R> {
     #[inline(always)]
-    unsafe fn forth<V: Lanes<Real = R>, const J: usize, const REAL: bool>(&self, at: At<'_>) {
+    unsafe fn forwards<V: Lanes<Real = R>, const REAL: bool>(&self, at: At<'_>) {
+        let step = at.step;
+        // SAFETY: the caller's promise.
+        unsafe {
+            for number in FUSED..step.groups.len() {
+                self.phased::<V>(at, number);
+            }
+            macro_rules! by_groups {
+                ($j:literal) => {
+                    match step.groups.len() {
+                        0 => self.forth::<V, $j, REAL, 0>(at),
+                        1 => self.forth::<V, $j, REAL, 1>(at),
+                        _ => self.forth::<V, $j, REAL, FUSED>(at),
+                    }
+                };
+            }
+            match step.slots {
+                0 => by_groups!(1),
+                1 => by_groups!(2),
+                2 => by_groups!(4),
+                _ => by_groups!(8),
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn backwards<V: Lanes<Real = R>, const REAL: bool>(
+        &self,
+        at: At<'_>,
+        to: (*mut R, *mut R),
+    ) {
+        let step = at.step;
+        // SAFETY: the caller's promise.
+        unsafe {
+            macro_rules! by_groups {
+                ($j:literal) => {
+                    match step.groups.len() {
+                        0 => self.back::<V, $j, REAL, 0>(at, to),
+                        1 => self.back::<V, $j, REAL, 1>(at, to),
+                        _ => self.back::<V, $j, REAL, FUSED>(at, to),
+                    }
+                };
+            }
+            match step.slots {
+                0 => by_groups!(1),
+                1 => by_groups!(2),
+                _ => by_groups!(4),
+            }
+            for number in FUSED..step.groups.len() {
+                self.unphased::<V>(at, number, to);
+            }
+        }
+    }
+
+    /// Multiplies a tile by the phases of one group.
+    #[inline(always)]
+    unsafe fn phased<V: Lanes<Real = R>>(&self, at: At<'_>, number: usize) {
+        let step = at.step;
+        for (base, &from) in step.bases.iter().enumerate() {
+            for v in 0..1 << step.slots {
+                let place = (at.line ^ from ^ step.spread[v]) as usize * 2 * V::COUNT;
+                // SAFETY: the caller's promise.
+                unsafe {
+                    let (cos, sin) = self.phase::<V>(at, number, base, v);
+                    turn_line(self.state.add(place), cos, sin);
+                }
+            }
+        }
+    }
+
+    /// Takes the phases of one group from both states, and adds up their products.
+    #[inline(always)]
+    unsafe fn unphased<V: Lanes<Real = R>>(
+        &self,
+        at: At<'_>,
+        number: usize,
+        (other, partials): (*mut R, *mut R),
+    ) {
+        let step = at.step;
+        for (base, &from) in step.bases.iter().enumerate() {
+            for v in 0..1 << step.slots {
+                let place = (at.line ^ from ^ step.spread[v]) as usize * 2 * V::COUNT;
+                // SAFETY: the caller's promise.
+                unsafe {
+                    let (psi, lambda) = (self.state.add(place), other.add(place));
+                    let (re, im) = (V::load(psi), V::load(psi.add(V::COUNT)));
+                    let (by_re, by_im) = (V::load(lambda), V::load(lambda.add(V::COUNT)));
+                    let product = by_im.neg_mul_add(re, by_re.mul(im));
+                    let bin = self.bin::<V>(at, number, base, v, partials);
+                    V::load(bin).add(product).store(bin);
+                    let (cos, sin) = self.phase::<V>(at, number, base, v);
+                    let minus = V::splat(R::default()).sub(sin);
+                    turn_line(psi, cos, minus);
+                    turn_line(lambda, cos, minus);
+                }
+            }
+        }
+    }
+
+    /// Number of a line's phase in the table of a group.
+    #[inline(always)]
+    fn place(&self, at: At<'_>, number: usize, base: usize, slot: usize) -> usize {
+        let group = &at.step.groups[number];
+        (at.groups[number] ^ group.at_bases[base] ^ group.at_slots[slot]) as usize
+    }
+
+    /// Where the products of such lines are added up.
+    #[inline(always)]
+    unsafe fn bin<V: Lanes<Real = R>>(
+        &self,
+        at: At<'_>,
+        number: usize,
+        base: usize,
+        slot: usize,
+        partials: *mut R,
+    ) -> *mut R {
+        let place = self.place(at, number, base, slot) * V::COUNT;
+        // SAFETY: there is a bin for every number in the table.
+        unsafe { partials.add(at.step.groups[number].partial + place) }
+    }
+
+    #[inline(always)]
+    unsafe fn forth<V: Lanes<Real = R>, const J: usize, const REAL: bool, const G: usize>(
+        &self,
+        at: At<'_>,
+    ) {
         let step = at.step;
         // SAFETY: the caller's promise.
         unsafe {
@@ -87,8 +205,8 @@ impl<R: Real> Sweep<'_, R> {
                 for v in 0..J {
                     let from = self.state.add((line ^ step.spread[v]) as usize * 2 * V::COUNT);
                     let (mut re, mut im) = (V::load(from), V::load(from.add(V::COUNT)));
-                    for (number, group) in step.groups.iter().enumerate() {
-                        let (cos, sin) = self.phase::<V>(at, number, group, base, v);
+                    for number in 0..G {
+                        let (cos, sin) = self.phase::<V>(at, number, base, v);
                         (re, im) = V::turn(re, im, cos, sin);
                     }
                     (slots.0[v], slots.1[v]) = (re, im);
@@ -120,7 +238,7 @@ impl<R: Real> Sweep<'_, R> {
     }
 
     #[inline(always)]
-    unsafe fn back<V: Lanes<Real = R>, const J: usize, const REAL: bool>(
+    unsafe fn back<V: Lanes<Real = R>, const J: usize, const REAL: bool, const G: usize>(
         &self,
         at: At<'_>,
         (other, partials): (*mut R, *mut R),
@@ -172,11 +290,10 @@ impl<R: Real> Sweep<'_, R> {
                     let (mut by_re, mut by_im) = (lambda.0[v], lambda.1[v]);
                     // Im(conj(lambda) psi), which phases leave alone.
                     let product = by_im.neg_mul_add(re, by_re.mul(im));
-                    for (number, group) in step.groups.iter().enumerate() {
-                        let bin = at.groups[number] ^ group.at_bases[base] ^ group.at_slots[v];
-                        let bin = partials.add(group.partial + bin as usize * V::COUNT);
+                    for number in 0..G {
+                        let bin = self.bin::<V>(at, number, base, v, partials);
                         V::load(bin).add(product).store(bin);
-                        let (cos, sin) = self.phase::<V>(at, number, group, base, v);
+                        let (cos, sin) = self.phase::<V>(at, number, base, v);
                         let minus = zero.sub(sin);
                         (re, im) = V::turn(re, im, cos, minus);
                         (by_re, by_im) = V::turn(by_re, by_im, cos, minus);
@@ -196,14 +313,13 @@ impl<R: Real> Sweep<'_, R> {
         &self,
         at: At<'_>,
         number: usize,
-        group: &Group,
         base: usize,
         slot: usize,
     ) -> (V, V) {
-        let place = at.groups[number] ^ group.at_bases[base] ^ group.at_slots[slot];
+        let place = self.place(at, number, base, slot);
         // SAFETY: places are sums of masks, of which the table has all.
         unsafe {
-            let from = self.tables.add(group.table + place as usize * 2 * V::COUNT);
+            let from = self.tables.add(at.step.groups[number].table + place * 2 * V::COUNT);
             (V::load(from), V::load(from.add(V::COUNT)))
         }
     }
@@ -341,5 +457,16 @@ impl<R: Real> Sweep<'_, R> {
             }
             sum
         }
+    }
+}
+
+/// Multiplies a line by phases.
+#[inline(always)]
+unsafe fn turn_line<V: Lanes>(line: *mut V::Real, cos: V, sin: V) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let (re, im) = V::turn(V::load(line), V::load(line.add(V::COUNT)), cos, sin);
+        re.store(line);
+        im.store(line.add(V::COUNT));
     }
 }
