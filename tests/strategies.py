@@ -81,7 +81,9 @@ def random_circuit(rng, num_qubits: int, num_gates: int, num_parameters: int, na
     for name in rng.choice(names, num_gates).tolist():
         kind = GATES[name]
         qubits = rng.permutation(num_qubits)[: kind.num_qubits].tolist()
-        gates.append((name, qubits, [random_angle(rng, num_parameters) for _ in range(kind.num_angles)]))
+        gates.append(
+            (name, qubits, [random_angle(rng, num_parameters) for _ in range(kind.num_angles)])
+        )
     return qnnw.Circuit(num_qubits, tuple(gates), num_parameters)
 
 

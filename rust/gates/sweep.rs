@@ -1,10 +1,24 @@
 //! The kernels: a pass over some tiles, forwards with one state, backwards with two.
 
 use std::ops::Range;
+use std::ptr::null;
 
 use super::plan::{Pass, Plan};
 use super::steps::{MAX_GROUPS, Step, Turn};
 use crate::simd::{Kernel, Lanes, Real};
+
+/// The body for every slot, written out: what is a number in a loop would put slots on the stack.
+macro_rules! each {
+    ($v:ident in $count:ident $body:block) => {
+        each!(@ $v $count $body 0 1 2 3 4 5 6 7)
+    };
+    (@ $v:ident $count:ident $body:block $($number:literal)*) => {
+        $(if $number < $count {
+            let $v: usize = $number;
+            $body
+        })*
+    };
+}
 
 /// One pass over some tiles.
 pub struct Sweep<'a, R> {
@@ -58,6 +72,55 @@ impl<R: Real> Kernel<R> for Sweep<'_, R> {
                 }
             }
         }
+    }
+}
+
+/// A group of phases on one tile.
+#[derive(Clone, Copy)]
+struct Phases<R> {
+    table: *const R,
+    bases: *const u32,
+    slots: [u32; 8],
+    partial: usize,
+}
+
+impl<R: Real> Phases<R> {
+    /// Number of a line in the table.
+    ///
+    /// # Safety
+    /// `base` is one of the step's.
+    #[inline(always)]
+    unsafe fn place(&self, base: usize, slot: usize) -> usize {
+        // SAFETY: the caller's promise.
+        unsafe { (*self.bases.add(base) ^ self.slots[slot]) as usize }
+    }
+
+    /// Cosine and sine of a line's phase.
+    ///
+    /// # Safety
+    /// As for `place`; the processor has the instructions of `V`.
+    #[inline(always)]
+    unsafe fn at<V: Lanes<Real = R>>(&self, base: usize, slot: usize) -> (V, V) {
+        // SAFETY: places are sums of masks, of which the table has all.
+        unsafe {
+            let from = self.table.add(self.place(base, slot) * 2 * V::COUNT);
+            (V::load(from), V::load(from.add(V::COUNT)))
+        }
+    }
+
+    /// Where the products of such lines are added up.
+    ///
+    /// # Safety
+    /// As for `at`; `partials` are those of the pass.
+    #[inline(always)]
+    unsafe fn bin<V: Lanes<Real = R>>(
+        &self,
+        base: usize,
+        slot: usize,
+        partials: *mut R,
+    ) -> *mut R {
+        // SAFETY: there is a bin for every number in the table.
+        unsafe { partials.add(self.partial + self.place(base, slot) * V::COUNT) }
     }
 }
 
@@ -127,12 +190,14 @@ impl<R: Real> Sweep<'_, R> {
     #[inline(always)]
     unsafe fn phased<V: Lanes<Real = R>>(&self, at: At<'_>, number: usize) {
         let step = at.step;
+        // SAFETY: the caller's promise.
+        let phases = unsafe { self.phases(at, number) };
         for (base, &from) in step.bases.iter().enumerate() {
             for v in 0..1 << step.slots {
                 let place = (at.line ^ from ^ step.spread[v]) as usize * 2 * V::COUNT;
                 // SAFETY: the caller's promise.
                 unsafe {
-                    let (cos, sin) = self.phase::<V>(at, number, base, v);
+                    let (cos, sin) = phases.at::<V>(base, v);
                     turn_line(self.state.add(place), cos, sin);
                 }
             }
@@ -148,6 +213,8 @@ impl<R: Real> Sweep<'_, R> {
         (other, partials): (*mut R, *mut R),
     ) {
         let step = at.step;
+        // SAFETY: the caller's promise.
+        let phases = unsafe { self.phases(at, number) };
         for (base, &from) in step.bases.iter().enumerate() {
             for v in 0..1 << step.slots {
                 let place = (at.line ^ from ^ step.spread[v]) as usize * 2 * V::COUNT;
@@ -157,9 +224,9 @@ impl<R: Real> Sweep<'_, R> {
                     let (re, im) = (V::load(psi), V::load(psi.add(V::COUNT)));
                     let (by_re, by_im) = (V::load(lambda), V::load(lambda.add(V::COUNT)));
                     let product = by_im.neg_mul_add(re, by_re.mul(im));
-                    let bin = self.bin::<V>(at, number, base, v, partials);
+                    let bin = phases.bin::<V>(base, v, partials);
                     V::load(bin).add(product).store(bin);
-                    let (cos, sin) = self.phase::<V>(at, number, base, v);
+                    let (cos, sin) = phases.at::<V>(base, v);
                     let minus = V::splat(R::default()).sub(sin);
                     turn_line(psi, cos, minus);
                     turn_line(lambda, cos, minus);
@@ -168,26 +235,27 @@ impl<R: Real> Sweep<'_, R> {
         }
     }
 
-    /// Number of a line's phase in the table of a group.
+    /// A group on this tile.
     #[inline(always)]
-    fn place(&self, at: At<'_>, number: usize, base: usize, slot: usize) -> usize {
+    unsafe fn phases(&self, at: At<'_>, number: usize) -> Phases<R> {
         let group = &at.step.groups[number];
-        (at.groups[number] ^ group.at_bases[base] ^ group.at_slots[slot]) as usize
+        // SAFETY: the tables are the pass'.
+        let table = unsafe { self.tables.add(group.table) };
+        let slots = group.at_slots.map(|slot| slot ^ at.groups[number]);
+        Phases { table, bases: group.at_bases.as_ptr(), slots, partial: group.partial }
     }
 
-    /// Where the products of such lines are added up.
+    /// The groups that are multiplied while lines are in registers.
     #[inline(always)]
-    unsafe fn bin<V: Lanes<Real = R>>(
-        &self,
-        at: At<'_>,
-        number: usize,
-        base: usize,
-        slot: usize,
-        partials: *mut R,
-    ) -> *mut R {
-        let place = self.place(at, number, base, slot) * V::COUNT;
-        // SAFETY: there is a bin for every number in the table.
-        unsafe { partials.add(at.step.groups[number].partial + place) }
+    unsafe fn fused(&self, at: At<'_>, count: usize) -> [Phases<R>; FUSED] {
+        std::array::from_fn(
+            #[inline(always)]
+            |number| match number < count {
+                // SAFETY: the caller's promise.
+                true => unsafe { self.phases(at, number) },
+                false => Phases { table: null(), bases: null(), slots: [0; 8], partial: 0 },
+            },
+        )
     }
 
     #[inline(always)]
@@ -198,19 +266,24 @@ impl<R: Real> Sweep<'_, R> {
         let step = at.step;
         // SAFETY: the caller's promise.
         unsafe {
+            let phases = self.fused(at, G);
             for (base, &from) in step.bases.iter().enumerate() {
                 let line = at.line ^ from;
                 let zero = V::splat(R::default());
                 let mut slots = ([zero; J], [zero; J]);
-                for v in 0..J {
+                each!(v in J {
                     let from = self.state.add((line ^ step.spread[v]) as usize * 2 * V::COUNT);
                     let (mut re, mut im) = (V::load(from), V::load(from.add(V::COUNT)));
-                    for number in 0..G {
-                        let (cos, sin) = self.phase::<V>(at, number, base, v);
+                    if G > 0 {
+                        let (cos, sin) = phases[0].at::<V>(base, v);
+                        (re, im) = V::turn(re, im, cos, sin);
+                    }
+                    if G > 1 {
+                        let (cos, sin) = phases[1].at::<V>(base, v);
                         (re, im) = V::turn(re, im, cos, sin);
                     }
                     (slots.0[v], slots.1[v]) = (re, im);
-                }
+                });
                 self.exchange::<V, J>(step, &mut slots);
                 let odd = at.odd ^ step.odd[base];
                 for number in 0..step.ends[0] {
@@ -228,11 +301,11 @@ impl<R: Real> Sweep<'_, R> {
                 of_slot!(1);
                 of_slot!(2);
                 self.exchange::<V, J>(step, &mut slots);
-                for v in 0..J {
+                each!(v in J {
                     let to = self.state.add((line ^ step.spread[v]) as usize * 2 * V::COUNT);
                     slots.0[v].store(to);
                     slots.1[v].store(to.add(V::COUNT));
-                }
+                });
             }
         }
     }
@@ -246,17 +319,18 @@ impl<R: Real> Sweep<'_, R> {
         let step = at.step;
         // SAFETY: the caller's promise.
         unsafe {
+            let phases = self.fused(at, G);
             for (base, &from) in step.bases.iter().enumerate() {
                 let line = at.line ^ from;
                 let zero = V::splat(R::default());
                 let (mut psi, mut lambda) = (([zero; J], [zero; J]), ([zero; J], [zero; J]));
-                for v in 0..J {
+                each!(v in J {
                     let place = (line ^ step.spread[v]) as usize * 2 * V::COUNT;
                     psi.0[v] = V::load(self.state.add(place));
                     psi.1[v] = V::load(self.state.add(place + V::COUNT));
                     lambda.0[v] = V::load(other.add(place));
                     lambda.1[v] = V::load(other.add(place + V::COUNT));
-                }
+                });
                 self.exchange::<V, J>(step, &mut psi);
                 self.exchange::<V, J>(step, &mut lambda);
                 let odd = at.odd ^ step.odd[base];
@@ -284,43 +358,34 @@ impl<R: Real> Sweep<'_, R> {
                 }
                 self.exchange::<V, J>(step, &mut psi);
                 self.exchange::<V, J>(step, &mut lambda);
-                for v in 0..J {
+                each!(v in J {
                     let place = (line ^ step.spread[v]) as usize * 2 * V::COUNT;
                     let (mut re, mut im) = (psi.0[v], psi.1[v]);
                     let (mut by_re, mut by_im) = (lambda.0[v], lambda.1[v]);
                     // Im(conj(lambda) psi), which phases leave alone.
                     let product = by_im.neg_mul_add(re, by_re.mul(im));
-                    for number in 0..G {
-                        let bin = self.bin::<V>(at, number, base, v, partials);
-                        V::load(bin).add(product).store(bin);
-                        let (cos, sin) = self.phase::<V>(at, number, base, v);
-                        let minus = zero.sub(sin);
-                        (re, im) = V::turn(re, im, cos, minus);
-                        (by_re, by_im) = V::turn(by_re, by_im, cos, minus);
+                    macro_rules! unphase {
+                        ($number:expr) => {
+                            let bin = phases[$number].bin::<V>(base, v, partials);
+                            V::load(bin).add(product).store(bin);
+                            let (cos, sin) = phases[$number].at::<V>(base, v);
+                            let minus = zero.sub(sin);
+                            (re, im) = V::turn(re, im, cos, minus);
+                            (by_re, by_im) = V::turn(by_re, by_im, cos, minus);
+                        };
+                    }
+                    if G > 0 {
+                        unphase!(0);
+                    }
+                    if G > 1 {
+                        unphase!(1);
                     }
                     re.store(self.state.add(place));
                     im.store(self.state.add(place + V::COUNT));
                     by_re.store(other.add(place));
                     by_im.store(other.add(place + V::COUNT));
-                }
+                });
             }
-        }
-    }
-
-    /// Cosine and sine of a group's phases.
-    #[inline(always)]
-    unsafe fn phase<V: Lanes<Real = R>>(
-        &self,
-        at: At<'_>,
-        number: usize,
-        base: usize,
-        slot: usize,
-    ) -> (V, V) {
-        let place = self.place(at, number, base, slot);
-        // SAFETY: places are sums of masks, of which the table has all.
-        unsafe {
-            let from = self.tables.add(at.step.groups[number].table + place * 2 * V::COUNT);
-            (V::load(from), V::load(from.add(V::COUNT)))
         }
     }
 
@@ -334,13 +399,15 @@ impl<R: Real> Sweep<'_, R> {
         if !step.moved {
             return;
         }
-        for v in 1..J {
-            let words = &self.plan.exchanges[step.exchanged[v] as usize];
-            // SAFETY: the plan's words are those of these vectors.
-            let index = unsafe { V::load_index(words) };
-            slots.0[v] = slots.0[v].permute(index);
-            slots.1[v] = slots.1[v].permute(index);
-        }
+        each!(v in J {
+            if v > 0 {
+                let words = &self.plan.exchanges[step.exchanged[v] as usize % 16];
+                // SAFETY: the plan's words are those of these vectors.
+                let index = unsafe { V::load_index(words) };
+                slots.0[v] = slots.0[v].permute(index);
+                slots.1[v] = slots.1[v].permute(index);
+            }
+        });
     }
 
     /// Vector number `which` of a rotation's, or the next one where the sign is turned.

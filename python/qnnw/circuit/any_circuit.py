@@ -17,6 +17,7 @@ from qnnw._common.checks import integer, real
 from qnnw._common.precision import is_single
 from qnnw._common.seeds import Seed, seed_to_int
 from qnnw.circuit import interchange
+from qnnw.circuit.derivatives import reduced
 from qnnw.circuit.gates import Angle, Gate, checked_gate
 from qnnw.circuit.lowering import Lowered, lowered
 from qnnw.circuit.start import checked_start, start_angles
@@ -24,7 +25,7 @@ from qnnw.circuit.start import checked_start, start_angles
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
 
-__all__ = ["Circuit"]
+__all__ = ["Circuit", "Rotations"]
 
 Real = NDArray[np.floating[Any]]
 
@@ -177,6 +178,42 @@ class Circuit:
         """
         return _core.Program.record(self._core, angles, is_single(dtype))
 
+    def jacobian(self, angles: ArrayLike) -> NDArray[np.float64]:
+        """Jacobian d p_i / d angles_k, by the parameter-shift rule for every rotation; exact.
+
+        Two evolutions a rotation: meant for small N.
+
+        Parameters
+        ----------
+        angles
+            Values of the parameters, shape (num_parameters,).
+
+        Returns
+        -------
+        ndarray of float64, shape (2**N, num_parameters)
+
+        Raises
+        ------
+        TypeError, ValueError, MemoryError
+            As for :meth:`probabilities`.
+        """
+        size = 8 * 2**self.num_qubits * self.num_parameters
+        _core.require_memory(size, f"the Jacobian of {self.num_qubits} qubits")
+        rotations = self.rotations()
+        turned = reduced(rotations.angles(self._checked_set(angles)))
+        columns = np.zeros((self.num_parameters, 2**self.num_qubits))
+        for rotation, angle in enumerate(self._lowered.angles):
+            both = np.repeat(turned[None], 2, axis=0)
+            both[:, rotation] += [np.pi / 2, -np.pi / 2]
+            up, down = rotations.probabilities(both)
+            for place, factor in angle.terms:
+                columns[place] += factor / 2 * (up - down)
+        return columns.T
+
+    def rotations(self) -> Rotations:
+        """The rotations that it is made of, each with an angle of its own."""
+        return Rotations(self._lowered, self.num_parameters)
+
     def plan(self) -> str:
         """What is done to the state, in words: passes, steps, and the walks that they take."""
         return interchange.plan_in_words(self._lowered, self._core)
@@ -203,7 +240,7 @@ class Circuit:
             Something is no gate, or an angle is not linear; the message has its name and place.
         """
         qubits, gates, count = interchange.gates_of(circuit)
-        return cls(qubits, gates, count, initial)
+        return cls(qubits, tuple(gates), count, initial)
 
     def to_qiskit(self, angles: ArrayLike | None = None) -> QuantumCircuit:
         """Return the circuit for Qiskit, without measurements.
@@ -225,11 +262,13 @@ class Circuit:
 
     @classmethod
     def from_openqasm3(cls, program: str, *, initial: str | float = "uniform") -> Circuit:
-        """Take over an OpenQASM 3 program, its inputs as parameters; raises as :meth:`from_qiskit`.
+        """Take over an OpenQASM 3 program; raises as :meth:`from_qiskit`.
 
-        A parameter vector's entries, ``θ[0]``, are written and read as ``_θ_0_``.
+        Its inputs are the parameters, in the order of their declarations; ``θ[0]`` is written as
+        ``_θ_0_``.
         """
-        return cls.from_qiskit(interchange.parsed(program), initial=initial)
+        qubits, gates, count = interchange.gates_of(*interchange.parsed(program))
+        return cls(qubits, tuple(gates), count, initial)
 
     def to_openqasm3(self, angles: ArrayLike | None = None) -> str:
         """Return the circuit as an OpenQASM 3 program; arguments and errors as :meth:`to_qiskit`."""
@@ -262,6 +301,40 @@ class Circuit:
             need = f"{self!r} needs ({self.num_parameters},)"
             raise ValueError(f"`angles` has shape {values.shape}; {need}")
         return values
+
+
+class Rotations:
+    """A circuit's rotations by their own angles: what the parameter-shift rule is exact for."""
+
+    def __init__(self, lowered: Lowered, num_parameters: int) -> None:
+        self._constants, self._terms = lowered.constants, lowered.terms
+        self._count, self._core = num_parameters, lowered.free_program()
+        self.num_qubits = lowered.num_qubits
+        self.live_angles = np.arange(len(self._constants))
+
+    def angles(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The angle of every rotation for values of the circuit's parameters."""
+        return self._constants + self.turns(values)
+
+    def turns(self, change: ArrayLike) -> NDArray[np.float64]:
+        """By how much a change of the parameters turns every rotation."""
+        rotations, parameters, factors = self._terms
+        moved = factors * np.asarray(change, dtype=np.float64)[parameters]
+        return np.bincount(rotations, moved, minlength=len(self._constants)).astype(np.float64)
+
+    def brought_back(self, by_angles: NDArray[np.float64]) -> NDArray[np.float64]:
+        """A gradient by the angles as one by the circuit's parameters."""
+        rotations, parameters, factors = self._terms
+        brought = np.bincount(parameters, factors * by_angles[rotations], minlength=self._count)
+        return brought.astype(np.float64)
+
+    def probabilities(self, angles: ArrayLike) -> Real:
+        """As :meth:`Circuit.probabilities`, in double precision."""
+        return self._core.probabilities(angles, False)
+
+    def probabilities_vjp(self, angles: ArrayLike, cotangent: ArrayLike) -> Real:
+        """As :meth:`Circuit.probabilities_vjp`, in double precision."""
+        return self._core.probabilities_vjp(angles, cotangent, False)
 
 
 def _angle_from(constant: Any, terms: Iterable[Any]) -> Angle:

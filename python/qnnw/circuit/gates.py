@@ -251,9 +251,7 @@ def checked_gate(given: Any, place: int, num_qubits: int) -> Gate:
         raise TypeError(f"`gates` has {kind_of(given)} at place {place}; {need}")
     name, qubits, *rest = given
     if not isinstance(name, str) or name not in GATES:
-        raise ValueError(
-            f"`gates` has {name!r} at place {place}; the gates are {', '.join(GATES)}"
-        )
+        raise ValueError(f"`gates` has {name!r} at place {place}; the gates are {', '.join(GATES)}")
     where = f"`gates` has {name!r} at place {place}"
     kind = GATES[name]
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,14 +21,20 @@ __all__ = ["gates_of", "parsed", "plan_in_words", "qiskit_circuit", "written"]
 DEEPEST = 20
 
 
-def gates_of(circuit: QuantumCircuit) -> tuple[int, list[Gate], int]:
-    """Qubits, gates and number of parameters of a circuit of Qiskit; refuses by name and place."""
+def gates_of(
+    circuit: QuantumCircuit, names: Sequence[str] | None = None
+) -> tuple[int, list[Gate], int]:
+    """Qubits, gates and number of parameters of a circuit of Qiskit; refuses by name and place.
+
+    Parameters are in Qiskit's order, or in that of ``names``.
+    """
     with needs("qiskit", "Circuit.from_qiskit"):
         from qiskit import QuantumCircuit
     if not isinstance(circuit, QuantumCircuit):
         kind = type(circuit).__name__
         raise TypeError(f"`circuit` is of type {kind}; it must be a qiskit.QuantumCircuit")
-    places = {parameter: number for number, parameter in enumerate(circuit.parameters)}
+    listed = [parameter.name for parameter in circuit.parameters] if names is None else list(names)
+    places = {parameter: listed.index(parameter.name) for parameter in circuit.parameters}
     gates: list[Gate] = []
     measured: set[int] = set()
     for place, instruction in enumerate(circuit.data):
@@ -42,7 +49,7 @@ def gates_of(circuit: QuantumCircuit) -> tuple[int, list[Gate], int]:
             measured.update(qubits)
             continue
         gates += _gates(operation, qubits, places, where, DEEPEST)
-    return circuit.num_qubits, gates, len(places)
+    return circuit.num_qubits, gates, len(listed)
 
 
 def _gates(
@@ -115,15 +122,16 @@ def qiskit_circuit(
     return circuit
 
 
-def parsed(program: str) -> QuantumCircuit:
-    """The circuit of an OpenQASM 3 program."""
+def parsed(program: str) -> tuple[QuantumCircuit, list[str]]:
+    """The circuit of an OpenQASM 3 program, and its inputs in the order of their declarations."""
     with needs("qiskit", "Circuit.from_openqasm3"):
         import qiskit_qasm3_import  # noqa: F401
         from qiskit import qasm3
     if not isinstance(program, str):
         raise TypeError(f"`program` is of type {type(program).__name__}; it must be a string")
+    names = re.findall(r"^\s*input\s+[^;]*?(\w+)\s*;", program, flags=re.MULTILINE)
     try:
-        return qasm3.loads(program)
+        return qasm3.loads(program), names
     except Exception as error:  # the parser's own kinds
         raise ValueError(f"`program` cannot be read as OpenQASM 3: {error}") from error
 

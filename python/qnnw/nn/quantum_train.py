@@ -11,6 +11,7 @@ from typing import Any
 from qnnw._common.checks import flag, one_of
 from qnnw._common.extras import needs
 from qnnw._common.seeds import Seed
+from qnnw.circuit import Circuit
 from qnnw.circuit.ansatz import Pairs as _Pairs
 from qnnw.weights.settings import PAPER
 from qnnw.weights.source import WeightSource
@@ -56,9 +57,13 @@ class QuantumTrain(nn.Module):
         The network.
     source
         Makes the weights, or takes their number to what does; ``None``: a circuit by the arguments
-        from ``reps`` to ``dtype``, which belong to it alone.
+        from ``circuit`` to ``dtype``, which belong to it alone.
+    circuit
+        ``None``: :class:`qnnw.EfficientSU2`. Or a :class:`qnnw.Circuit`, a function that makes one
+        for a number of qubits, a name (``"real_amplitudes"``, ``"u3_cu3"``, …), or a file of
+        OpenQASM 3: :func:`qnnw.circuit.blocks.ansatz_of`.
     reps, entanglement
-        The circuit; 26 and ``"linear"``.
+        Of a circuit that is made by name; 26 and ``"linear"``.
     gamma
         Initial scale of the map, > 0; 1.2. ``"per_tensor"``: every target has a scale of its own,
         which starts there; they are counted.
@@ -92,7 +97,7 @@ class QuantumTrain(nn.Module):
     Attributes
     ----------
     angles, gamma : nn.Parameter
-        A circuit's numbers, shapes (2 N (reps + 1),) and (1,); another source has its own groups,
+        A circuit's numbers, shapes (num_parameters,) and (1,); another source has its own groups,
         and so has ``trained``.
         float64 if a target is, else float32.
     module : nn.Module
@@ -120,6 +125,7 @@ class QuantumTrain(nn.Module):
         module: nn.Module,
         source: WeightSource | MakeSource | None = None,
         *,
+        circuit: str | Circuit | Callable[[int], Circuit] | None = None,
         reps: int | None = None,
         entanglement: str | _Pairs | None = None,
         gamma: float | str | None = None,
@@ -137,20 +143,20 @@ class QuantumTrain(nn.Module):
     ) -> None:
         wrapping.check_module(module)
         given = {
-            "reps": reps, "entanglement": entanglement, "gamma": gamma, "signs": signs,
+            "circuit": circuit, "reps": reps, "entanglement": entanglement, "gamma": gamma, "signs": signs,
             "mapping": mapping, "scale": scale, "seed": seed, "shots": shots, "dtype": dtype,
         }  # fmt: skip
-        circuit = {name: value for name, value in given.items() if value is not None}
-        if source is not None and circuit:
+        settings = {name: value for name, value in given.items() if value is not None}
+        if source is not None and settings:
             raise ValueError(
-                f"`{next(iter(circuit))}` is for the circuit that is made without `source`; give "
+                f"`{next(iter(settings))}` is for the circuit that is made without `source`; give "
                 "one of them"
             )
         if copy is not None:
             copy = flag("copy", copy)
         targets = find_targets(module, target_parameters)
         if source is None:
-            source = wrapping.circuit_source(targets, **circuit)
+            source = wrapping.circuit_source(targets, **settings)
         elif not isinstance(source, WeightSource):
             source = source(sum(target.numel for target in targets))
         if trained is not None:

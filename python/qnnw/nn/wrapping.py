@@ -11,7 +11,7 @@ import numpy as np
 
 from qnnw._common.extras import needs
 from qnnw._common.seeds import seed_to_int
-from qnnw.circuit.ansatz import EfficientSU2
+from qnnw.circuit.blocks import ansatz_of
 from qnnw.weights.circuit import CircuitSource
 from qnnw.weights.mapping import WeightMap
 from qnnw.weights.settings import BEST, PER_TENSOR
@@ -41,7 +41,7 @@ __all__ = [
 
 # What a circuit is where its arguments say nothing.
 _DEFAULTS: dict[str, Any] = {
-    "reps": 26, "entanglement": "linear", "signs": "parity", "seed": 0, "shots": None,
+    "circuit": None, "reps": 26, "entanglement": "linear", "signs": "parity", "seed": 0, "shots": None,
     "dtype": "float64", **BEST,
 }  # fmt: skip
 
@@ -74,7 +74,8 @@ def circuit_source(targets: Sequence[Target], **given: Any) -> CircuitSource:
     seed, dtype = int(seed_to_int(settings["seed"])), settings["dtype"]
     size = sum(target.numel for target in targets)
     weight_map = WeightMap(size, seed, settings["signs"], settings["mapping"])
-    ansatz = EfficientSU2(weight_map.num_qubits, settings["reps"], settings["entanglement"])
+    shape = {"reps": settings["reps"], "entanglement": settings["entanglement"]}
+    ansatz = ansatz_of(settings["circuit"], weight_map.num_qubits, **shape)
     each = settings["gamma"] == PER_TENSOR
     return CircuitSource(
         ansatz,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from qnnw._common.checks import one_of
+from qnnw.circuit.blocks import CIRCUITS, DEFAULT, program_of
 from qnnw.data import registry
 from qnnw.training.optimizers import OPTIMIZERS, EigenAdam, OptimizerConfig, optimizer_named
 from qnnw.training.settings import Setting, checked, setting, settings_of
@@ -21,7 +22,7 @@ FORMAT = 2
 LATER: dict[str, Any] = {
     "trained": None, "trained_how": "subset", "gammas": "one",
     "gamma_lr": None, "label_smoothing": 0.0, "shift": 0,
-    "chunk": 64, "bond": 4, "map_inputs": "circuit",
+    "chunk": 64, "bond": 4, "map_inputs": "circuit", "circuit": DEFAULT,
 }  # fmt: skip
 SOURCES = (
     "circuit", "frozen", "haar", "subspace", "hashed", "fastfood", "networks", "mcnc", "direct",
@@ -47,6 +48,9 @@ class TrainConfig:
 
     dataset: str = setting("iris", "A registered name, a file, a folder, or a Python function.")
     optimizer: OptimizerConfig = field(default_factory=EigenAdam)
+    circuit: str = setting(
+        DEFAULT, f"Its name ({', '.join(CIRCUITS)}), or a file of OpenQASM 3, *.qasm."
+    )
     reps: int = setting(26, "Repetitions of the circuit.", least=0)
     entanglement: str = setting("linear", "Of the circuit; none: no CNOTs.", choices=ENTANGLEMENTS)
     signs: str = setting("parity", "Of the map.", choices=("parity", "random"))
@@ -99,6 +103,9 @@ class TrainConfig:
                 f"{', '.join(map(repr, OPTIMIZERS))}, or such an object"
             )
         checked(self)
+        if self.circuit not in (DEFAULT, *CIRCUITS):
+            # Its text, so that a record has all that a run is made of.
+            object.__setattr__(self, "circuit", program_of(self.circuit))
         if not self.dataset.startswith("<"):
             try:
                 registry.kind_of(self.dataset)
