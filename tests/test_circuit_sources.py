@@ -1,4 +1,4 @@
-"""Any circuit in the place of EfficientSU2: maps, learned maps, networks, runs and their records."""
+"""Any circuit in the place of EfficientSU2: maps, learned maps, networks, runs."""
 
 from __future__ import annotations
 

@@ -55,10 +55,10 @@ pub struct Turn {
     pub partial: usize,
 }
 
-/// Phases whose masks span few dimensions: a table of them, looked up by line.
+/// Phases whose masks' lines span few dimensions: a table of them, looked up by line.
 #[derive(Debug, Default)]
 pub struct Group {
-    /// Masks that span the others.
+    /// Masks whose lines' parts span those of the others.
     pub masks: Vec<u64>,
     /// By coset: number in the table.
     pub at_bases: Vec<u32>,
@@ -75,7 +75,7 @@ pub struct Group {
 /// A phase, or several of one mask.
 #[derive(Debug)]
 pub struct Entry {
-    /// Whose sum its mask is.
+    /// Whose sum its mask is, lanes aside.
     pub coordinates: u32,
     /// The mask's lanes.
     pub lane_signs: u64,
@@ -140,6 +140,7 @@ pub fn steps_of(
             groups = grouped(rotations, taken, lines, entries);
             (turning, flips) = pick(rotations, taken, lines, limits);
         }
+        pad(rotations, &turning, &mut flips, tile, lines, limits);
         found.push(step(rotations, &turning, &flips, groups, tile, lines));
     }
     found
@@ -197,6 +198,36 @@ fn pick(
     (turning, flips)
 }
 
+/// Fills slots that no rotation is for with other lines of the tile, of the same signs: what is done
+/// for a coset, and the time until a number is there, are shared by more lines.
+fn pad(
+    rotations: &[Rotation],
+    turning: &[usize],
+    flips: &mut Vec<u64>,
+    tile: &Span,
+    lines: Lines,
+    limits: Limits,
+) {
+    let own = sums(flips);
+    let mut span = Span::default();
+    flips.iter().for_each(|flip| {
+        span.insert(flip >> lines.lane_bits);
+    });
+    let of_slots = |place: &&usize| rotations[**place].flips >> lines.lane_bits != 0;
+    for row in tile.rows() {
+        let fits = |&&sum: &&u64| {
+            let flip = row << lines.lane_bits ^ sum;
+            turning.iter().filter(of_slots).all(|&place| apart(&rotations[place], flip))
+        };
+        if flips.len() < limits.slots
+            && let Some(sum) = own.iter().find(fits)
+            && span.insert(row)
+        {
+            flips.push(row << lines.lane_bits ^ sum);
+        }
+    }
+}
+
 /// Whether a rotation's sign is the same on both sides of a flip; lanes' signs are looked up.
 fn apart(rotation: &Rotation, flip: u64) -> bool {
     parity(rotation.signs & flip) == 0
@@ -224,14 +255,19 @@ fn grouped(
     let mut groups = Vec::new();
     while !phases.is_empty() && groups.len() < MAX_GROUPS {
         let (mut span, mut group) = (Span::default(), Group::default());
-        let part = phases.len().div_ceil(phases.len().div_ceil(MAX_RANK));
+        // Of masks that differ in lanes alone there is one number in the table.
+        let mut whole = Span::default();
+        phases.iter().for_each(|(mask, _)| {
+            whole.insert(mask >> lines.lane_bits);
+        });
+        let part = whole.rank().div_ceil(whole.rank().div_ceil(MAX_RANK).max(1));
         for (mask, _) in &phases {
-            if span.rank() < part && span.insert(*mask) {
+            if span.rank() < part && span.insert(mask >> lines.lane_bits) {
                 group.masks.push(*mask);
             }
         }
         for (mask, same) in std::mem::take(&mut phases) {
-            let (left, coordinates) = span.reduced(mask);
+            let (left, coordinates) = span.reduced(mask >> lines.lane_bits);
             if left != 0 {
                 phases.push((mask, same));
                 continue;
@@ -241,7 +277,7 @@ fn grouped(
             group.entries.push(Entry { coordinates, lane_signs, rotations: same, angle: *entries });
             *entries += 1;
         }
-        group.entries.sort_by_key(|entry| (entry.coordinates.ilog2(), entry.coordinates));
+        group.entries.sort_by_key(|entry| (entry.coordinates.checked_ilog2(), entry.coordinates));
         groups.push(group);
     }
     waiting.extend(phases.into_iter().flat_map(|(_, same)| same));

@@ -71,6 +71,7 @@ unsafe fn write_group<V: Lanes>(group: &Group, phases: &[(f64, f64)], to: *mut V
         let (one, zero) = (V::Real::from_f64(1.0), V::Real::default());
         V::splat(one).store(to);
         V::splat(zero).store(to.add(V::COUNT));
+        let mut size = 1;
         for entry in &group.entries {
             let (cos, sin) = phases[entry.angle];
             let mut signed = [zero; 16];
@@ -79,15 +80,25 @@ unsafe fn write_group<V: Lanes>(group: &Group, phases: &[(f64, f64)], to: *mut V
             }
             let (cos, sin) = (V::splat(V::Real::from_f64(cos)), V::load(signed.as_ptr()));
             let minus = V::splat(zero).sub(sin);
-            let highest = entry.coordinates.ilog2();
-            let half = 1usize << highest;
-            let alone = entry.coordinates.is_power_of_two();
+            let half = match entry.coordinates.checked_ilog2() {
+                Some(highest) => 1usize << highest,
+                // Lanes alone: one number, before there are more.
+                None => {
+                    let (re, im) = (V::load(to), V::load(to.add(V::COUNT)));
+                    let (re, im) = V::turn(re, im, cos, sin);
+                    re.store(to);
+                    im.store(to.add(V::COUNT));
+                    continue;
+                }
+            };
+            let doubles = half == size;
+            size = 2 * half;
             for place in 0..half {
                 let low = to.add(2 * place * V::COUNT);
                 let high = to.add(2 * (place + half) * V::COUNT);
                 let odd = (entry.coordinates & place as u32).count_ones() & 1 == 1;
                 let (first, second) = if odd { (minus, sin) } else { (sin, minus) };
-                let from = if alone { low } else { high };
+                let from = if doubles { low } else { high };
                 let (re, im) = (V::load(from), V::load(from.add(V::COUNT)));
                 let (re, im) = V::turn(re, im, cos, second);
                 re.store(high);
@@ -107,9 +118,9 @@ unsafe fn write_group<V: Lanes>(group: &Group, phases: &[(f64, f64)], to: *mut V
 pub fn entry_sums(group: &Group, bins: &mut [f64], lanes: usize, mut give: impl FnMut(usize, f64)) {
     let mut rank = group.masks.len() as u32;
     for (number, entry) in group.entries.iter().enumerate().rev() {
-        let highest = entry.coordinates.ilog2();
+        let needed = entry.coordinates.checked_ilog2().map_or(0, |highest| highest + 1);
         // No entry that is left asks for the higher bits.
-        while rank > highest + 1 {
+        while rank > needed {
             rank -= 1;
             let (low, high) = bins.split_at_mut(lanes << rank);
             low.iter_mut().zip(high).for_each(|(low, high)| *low += *high);

@@ -42,8 +42,8 @@ class Circuit:
     num_qubits
         Number of qubits N, from 1 to 32.
     gates
-        In their order: ``(name, qubits)`` or ``(name, qubits, angles)``, names, qubits and angles as
-        Qiskit has them (``qnnw.circuit.gates.GATES`` has all). An angle is a number, in radians, or
+        In their order: ``(name, qubits)`` or ``(name, qubits, angles)``; names, qubits and angles
+        are Qiskit's (``qnnw.circuit.gates.GATES`` has all). An angle is a number, in radians, or
         linear in the parameters: ``2 * parameter(0) - parameter(1) + 0.5``.
     num_parameters
         How many; ``None``: as many as are in the angles.
@@ -208,7 +208,8 @@ class Circuit:
             up, down = rotations.probabilities(both)
             for place, factor in angle.terms:
                 columns[place] += factor / 2 * (up - down)
-        return columns.T
+        by_basis: NDArray[np.float64] = columns.T
+        return by_basis
 
     def rotations(self) -> Rotations:
         """The rotations that it is made of, each with an angle of its own."""
@@ -222,8 +223,9 @@ class Circuit:
     def from_qiskit(cls, circuit: QuantumCircuit, *, initial: str | float = "uniform") -> Circuit:
         """Take over a circuit of Qiskit.
 
-        Gates that :class:`Circuit` has are taken as they are, others by their definitions. Parameter
-        number k is ``circuit.parameters[k]``. Barriers are left out, and measurements at the end.
+        Gates that :class:`Circuit` has are taken as they are, others by their definitions.
+        Parameter number k is ``circuit.parameters[k]``. Barriers are left out, and measurements at
+        the end.
 
         Parameters
         ----------
@@ -271,7 +273,7 @@ class Circuit:
         return cls(qubits, tuple(gates), count, initial)
 
     def to_openqasm3(self, angles: ArrayLike | None = None) -> str:
-        """Return the circuit as an OpenQASM 3 program; arguments and errors as :meth:`to_qiskit`."""
+        """Return the circuit as an OpenQASM 3 program; for the rest see :meth:`to_qiskit`."""
         return interchange.written(self.to_qiskit(angles))
 
     def describe(self) -> dict[str, Any]:

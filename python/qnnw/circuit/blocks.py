@@ -86,7 +86,7 @@ def two_local(
     skip_final_rotation_layer: bool = False,
     initial: str | float = "uniform",
 ) -> Circuit:
-    """``reps`` times (rotation blocks on every qubit, entanglement blocks on pairs), then rotations.
+    """``reps`` times (rotation blocks on all qubits, entanglement blocks on pairs), then rotations.
 
     Every angle of every gate is a parameter of its own, in the gates' order: Qiskit's ``n_local``.
 

@@ -83,7 +83,7 @@ def gate(name: str, *qubits: int, angles: Iterable[Any] = ()) -> Gate:
 
 
 class Step(NamedTuple):
-    """What a gate is made of: ``"cx"``, ``"swap"``, ``"h"``, or exp(-i angle P / 2) by P's letters."""
+    """A part of a gate: ``"cx"``, ``"swap"``, ``"h"``, or exp(-i angle P / 2) by P's letters."""
 
     what: str
     qubits: tuple[int, ...]
@@ -233,7 +233,7 @@ GATES: dict[str, Kind] = {
     "crz": Kind(2, 1, _controlled("Z")), "cp": Kind(2, 1, _cp), "cu1": Kind(2, 1, _cp),
     "rxx": Kind(2, 1, _by_pauli("XX")), "ryy": Kind(2, 1, _by_pauli("YY")),
     "rzz": Kind(2, 1, _by_pauli("ZZ")), "rzx": Kind(2, 1, _by_pauli("ZX")),
-    "cu3": Kind(2, 3, lambda c, t, *angles: _cu(c, t, *angles, 0.0)), "cu": Kind(2, 4, _cu),
+    "cu3": Kind(2, 3, lambda c, t, a, b, d: _cu(c, t, a, b, d, 0.0)), "cu": Kind(2, 4, _cu),
     "ccx": Kind(3, 0, _ccx), "ccz": Kind(3, 0, _ccz), "cswap": Kind(3, 0, _cswap),
 }  # fmt: skip
 

@@ -107,8 +107,7 @@ def qiskit_circuit(
     """Qiskit's circuit; without values, of parameters ``θ[0]``, ``θ[1]`` …."""
     with needs("qiskit", "Circuit.to_qiskit"):
         from qiskit import QuantumCircuit
-        from qiskit.circuit import ParameterVector
-        from qiskit.circuit import library
+        from qiskit.circuit import ParameterVector, library
     rare = {"u1": library.U1Gate, "u2": library.U2Gate, "u3": library.U3Gate}
     rare |= {"cu1": library.CU1Gate, "cu3": library.CU3Gate}
     parameters = ParameterVector("θ", count) if values is None else values

@@ -63,8 +63,8 @@ class Lowered:
         """Rotation, parameter and coefficient of every term of the angles."""
         flat = [(r, *term) for r, angle in enumerate(self.angles) for term in angle.terms]
         rotations, parameters, factors = zip(*flat, strict=True) if flat else ((), (), ())
-        whole = (np.array(places, dtype=np.int64) for places in (rotations, parameters))
-        return (*whole, np.array(factors, dtype=np.float64))
+        first, second = (np.array(p, dtype=np.int64) for p in (rotations, parameters))
+        return first, second, np.array(factors, dtype=np.float64)
 
     def program(self, num_parameters: int) -> _core.Program:
         """What the core runs, by the circuit's parameters."""
@@ -155,4 +155,5 @@ def _odd(masks: Masks) -> NDArray[np.bool_]:
     """Whether an odd number of bits is set."""
     for shift in (32, 16, 8, 4, 2, 1):
         masks = masks ^ (masks >> np.uint64(shift))
-    return (masks & np.uint64(1)).astype(bool)
+    odd: NDArray[np.bool_] = (masks & np.uint64(1)).astype(bool)
+    return odd

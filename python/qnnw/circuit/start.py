@@ -28,7 +28,9 @@ def start_angles(count: int, initial: str | float, seed: int) -> NDArray[np.floa
     words = np.random.PCG64(seed).random_raw(2 * count).reshape(2, count)
     uniform = (words >> np.uint64(11)) * 2.0**-53
     if initial == "uniform":
-        return 2 * math.pi * uniform[0]
+        turns: NDArray[np.float64] = 2 * math.pi * uniform[0]
+        return turns
     sigma = NEAR_IDENTITY if initial == "near_identity" else float(initial)
     radius: NDArray[np.float64] = np.sqrt(-2 * np.log1p(-uniform[0]))
-    return sigma * radius * np.cos(2 * math.pi * uniform[1])
+    drawn: NDArray[np.float64] = sigma * radius * np.cos(2 * math.pi * uniform[1])
+    return drawn

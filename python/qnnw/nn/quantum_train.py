@@ -143,7 +143,8 @@ class QuantumTrain(nn.Module):
     ) -> None:
         wrapping.check_module(module)
         given = {
-            "circuit": circuit, "reps": reps, "entanglement": entanglement, "gamma": gamma, "signs": signs,
+            "circuit": circuit,
+            "reps": reps, "entanglement": entanglement, "gamma": gamma, "signs": signs,
             "mapping": mapping, "scale": scale, "seed": seed, "shots": shots, "dtype": dtype,
         }  # fmt: skip
         settings = {name: value for name, value in given.items() if value is not None}

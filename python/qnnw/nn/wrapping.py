@@ -41,8 +41,8 @@ __all__ = [
 
 # What a circuit is where its arguments say nothing.
 _DEFAULTS: dict[str, Any] = {
-    "circuit": None, "reps": 26, "entanglement": "linear", "signs": "parity", "seed": 0, "shots": None,
-    "dtype": "float64", **BEST,
+    "circuit": None, "reps": 26, "entanglement": "linear", "signs": "parity", "seed": 0,
+    "shots": None, "dtype": "float64", **BEST,
 }  # fmt: skip
 
 

@@ -182,5 +182,5 @@ def num_directions(config: TrainConfig, num_weights: int) -> int:
 
 
 def _ansatz(config: TrainConfig, num_qubits: int) -> Ansatz:
-    shape = {"reps": config.reps, "entanglement": config.entanglement}
-    return ansatz_of(config.circuit, num_qubits, **shape)
+    reps, entanglement = config.reps, config.entanglement
+    return ansatz_of(config.circuit, num_qubits, reps=reps, entanglement=entanglement)

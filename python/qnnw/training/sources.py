@@ -118,5 +118,5 @@ def _learned(config: TrainConfig, targets: Sequence[Target], size: int) -> Weigh
 
 
 def _ansatz(config: TrainConfig, num_qubits: int) -> Ansatz:
-    shape = {"reps": config.reps, "entanglement": config.entanglement}
-    return ansatz_of(config.circuit, num_qubits, **shape)
+    reps, entanglement = config.reps, config.entanglement
+    return ansatz_of(config.circuit, num_qubits, reps=reps, entanglement=entanglement)

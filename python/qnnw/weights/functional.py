@@ -211,7 +211,9 @@ def _mapped_back(
         need = f"shape {(len(read), weight_map.num_weights)} is needed, that of the result"
         raise ValueError(f"`cotangent` has shape {rows.shape}; {need}")
     scales = np.broadcast_to(np.asarray(gamma), len(read))
-    made = [_core.weights_vjp(r, core, g, c, least) for r, g, c in zip(read, scales, rows)]
+    made = [
+        _core.weights_vjp(r, core, g, c, least) for r, g, c in zip(read, scales, rows, strict=True)
+    ]
     by_read, by_gamma = zip(*made, strict=True) if made else ((), ())
     return np.array(by_read).reshape(read.shape), np.array(by_gamma)
 
