@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from qnnw._common.extras import MissingExtraError
 from qnnw._common.lazy import lazily
 from qnnw._common.runtime import build_info, get_num_threads, set_num_threads
-from qnnw.circuit import EfficientSU2, sample_counts
+from qnnw.circuit import Circuit, EfficientSU2, sample_counts
 from qnnw.weights import WeightMap, generate_weights, probs_to_weights
 from qnnw.weights.functional import generate_weights_vjp, generate_weights_with_vjp
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __version__: str = build_info()["version"]
 
 __all__ = [
-    "EfficientSU2", "MissingExtraError", "WeightMap", "__version__", "build_info",
+    "Circuit", "EfficientSU2", "MissingExtraError", "WeightMap", "__version__", "build_info",
     "generate_weights", "generate_weights_vjp", "generate_weights_with_vjp", "get_num_threads",
     "probs_to_weights", "sample_counts", "set_num_threads",
 ]  # fmt: skip

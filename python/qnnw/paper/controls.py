@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from qnnw._common.words import markdown
-from qnnw.circuit.ansatz import EfficientSU2
+from qnnw.circuit import Ansatz
+from qnnw.circuit.blocks import ansatz_of
 from qnnw.paper.figures import budgeted, seed_count
 from qnnw.paper.presets import compared
 from qnnw.sweep.ledger import SweepFolder, Trial
@@ -150,7 +151,7 @@ def _spread(folder: SweepFolder, trial: Trial, config: TrainConfig, num_qubits: 
     checkpoint = RunFolder(folder.trial_path(trial)).read_checkpoint()
     if checkpoint is None:
         return ""
-    ansatz = EfficientSU2(num_qubits, config.reps, config.pairs)
+    ansatz = _ansatz(config, num_qubits)
     groups = {"angles": ansatz.num_parameters, "gamma": 1}
     arrays, _ = upgraded_checkpoint(checkpoint[0], checkpoint[1], groups)
     probabilities = np.asarray(ansatz.probabilities(arrays["best.angles"]))
@@ -163,7 +164,7 @@ def num_directions(config: TrainConfig, num_weights: int) -> int:
     Scales of whole tensors leave it as it is and are left out.
     """
     weight_map = WeightMap(num_weights, config.seed, config.signs, config.mapping)
-    ansatz = EfficientSU2(weight_map.num_qubits, config.reps, config.pairs)
+    ansatz = _ansatz(config, weight_map.num_qubits)
     angles = ansatz.random_angles(config.seed)
     probabilities = np.asarray(ansatz.probabilities(angles))
     by_angles = np.asarray(ansatz.jacobian(angles))
@@ -174,3 +175,8 @@ def num_directions(config: TrainConfig, num_weights: int) -> int:
     by_gamma = np.tanh(argument) + argument / np.cosh(argument) ** 2
     jacobian = np.column_stack([slope[:, None] * moved, by_gamma])
     return int(np.linalg.matrix_rank(jacobian))
+
+
+def _ansatz(config: TrainConfig, num_qubits: int) -> Ansatz:
+    reps, entanglement = config.reps, config.entanglement
+    return ansatz_of(config.circuit, num_qubits, reps=reps, entanglement=entanglement)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from qnnw._common.checks import one_of
+from qnnw.circuit.blocks import CIRCUITS, DEFAULT, program_of
 from qnnw.data import registry
 from qnnw.training.optimizers import OPTIMIZERS, EigenAdam, OptimizerConfig, optimizer_named
 from qnnw.training.settings import Setting, checked, setting, settings_of
@@ -21,7 +22,7 @@ FORMAT = 2
 LATER: dict[str, Any] = {
     "trained": None, "trained_how": "subset", "gammas": "one",
     "gamma_lr": None, "label_smoothing": 0.0, "shift": 0, "mirror": False,
-    "chunk": 64, "bond": 4, "map_inputs": "circuit",
+    "chunk": 64, "bond": 4, "map_inputs": "circuit", "circuit": DEFAULT,
     "circuits": None, "dtype": "float64",
 }  # fmt: skip
 SOURCES = (
@@ -51,6 +52,9 @@ class TrainConfig:
 
     dataset: str = setting("iris", "A registered name, a file, a folder, or a Python function.")
     optimizer: OptimizerConfig = field(default_factory=EigenAdam)
+    circuit: str = setting(
+        DEFAULT, f"Its name ({', '.join(CIRCUITS)}), or a file of OpenQASM 3, *.qasm."
+    )
     reps: int = setting(26, "Repetitions of the circuit.", least=0)
     entanglement: str = setting("linear", "Of the circuit; none: no CNOTs.", choices=ENTANGLEMENTS)
     circuits: int | None = setting(
@@ -110,6 +114,9 @@ class TrainConfig:
                 f"{', '.join(map(repr, OPTIMIZERS))}, or such an object"
             )
         checked(self)
+        if self.circuit not in (DEFAULT, *CIRCUITS):
+            # Its text, so that a record has all that a run is made of.
+            object.__setattr__(self, "circuit", program_of(self.circuit))
         if not self.dataset.startswith("<"):
             try:
                 registry.kind_of(self.dataset)
@@ -120,9 +127,25 @@ class TrainConfig:
         if self.source in ("frozen", "haar") and self.gammas != "one":
             raise ValueError(f"`gammas` is {self.gammas!r}; {self.source!r} has one scale")
         self._check_learned()
+        self._check_circuit()
+
+    def _check_circuit(self) -> None:
+        """What a circuit alone has is for no other source, and many circuits are the usual ones."""
         if self.source != "circuit" and self.shots is not None:
             raise ValueError(
                 f"`shots` is {self.shots}; weights from {self.source!r} are not measured"
+            )
+        for name, usual in (("circuits", None), ("dtype", "float64")):
+            value = getattr(self, name)
+            if self.source != "circuit" and value != usual:
+                raise ValueError(
+                    f"`{name}` is {value!r}; it is of the source 'circuit', and `source` is "
+                    f"{self.source!r}"
+                )
+        if self.circuits is not None and self.circuit != DEFAULT:
+            raise ValueError(
+                f"`circuit` is {self.circuit.splitlines()[0]!r}; each of many `circuits` is "
+                f"{DEFAULT!r}: leave one of them"
             )
 
     def _check_learned(self) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from qnnw._common.extras import needs
-from qnnw.circuit.ansatz import EfficientSU2
+from qnnw.circuit import Ansatz
+from qnnw.circuit.blocks import ansatz_of
 from qnnw.training.config import TrainConfig
 from qnnw.weights.circuit import CircuitSource
 from qnnw.weights.circuits import CircuitsSource
@@ -97,7 +98,7 @@ def _whole(config: TrainConfig, targets: Sequence[Target]) -> WeightSource:
             dtype=config.dtype,
         )
     weight_map = WeightMap(size, config.seed, config.signs, config.mapping)
-    ansatz = EfficientSU2(weight_map.num_qubits, config.reps, config.pairs)
+    ansatz = _ansatz(config, weight_map.num_qubits)
     numbers = config.trained or ansatz.num_parameters
     if config.source in SUBSPACES:
         return SUBSPACES[config.source](layout, numbers, config.seed)
@@ -130,6 +131,11 @@ def _learned(config: TrainConfig, targets: Sequence[Target], size: int) -> Weigh
     )
     ansatz = None
     if config.map_inputs == "circuit":
-        ansatz = EfficientSU2(qubits_needed(size, learned_map), config.reps, config.pairs)
+        ansatz = _ansatz(config, qubits_needed(size, learned_map))
     scale = per_weight(targets, scale_of(targets, config.scale))
     return LearnedSource(size, learned_map, ansatz, scale=scale, seed=config.seed)
+
+
+def _ansatz(config: TrainConfig, num_qubits: int) -> Ansatz:
+    reps, entanglement = config.reps, config.entanglement
+    return ansatz_of(config.circuit, num_qubits, reps=reps, entanglement=entanglement)

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from qnnw._common.checks import integer, real
 from qnnw._common.precision import is_single
 from qnnw._common.seeds import Seed, derived_seed, seed_to_int
-from qnnw.circuit.ansatz import EfficientSU2
+from qnnw.circuit import Ansatz, EfficientSU2
 from qnnw.weights.derivatives import map_argument, push_weights, turn_gradient
 from qnnw.weights.functional import generate_weights, generate_weights_with_vjp
 from qnnw.weights.mapping import WeightMap
@@ -44,7 +44,7 @@ def usable_gamma(values: ArrayLike) -> float:
 class CircuitSource:
     """Weights theta = scale * t(angles, gamma), t as in :class:`qnnw.WeightMap`.
 
-    The trained groups are ``"angles"``, shape (2 N (L + 1),), radians, and ``"gamma"``, shape (1,),
+    The trained groups are ``"angles"``, the circuit's, radians, and ``"gamma"``, shape (1,),
     of which the absolute value counts; with ``tensors`` there are ``"gamma.0"``, ``"gamma.1"``, …
     instead, and weights of tensor k take gamma_k: theta_j = scale_j gamma_k tanh(s_j gamma_k x_j).
     Gradients are exact; with shots they are the
@@ -53,7 +53,7 @@ class CircuitSource:
     Parameters
     ----------
     ansatz
-        The circuit.
+        The circuit, an :class:`qnnw.EfficientSU2` or a :class:`qnnw.Circuit`.
     weight_map
         The map; it must read the circuit's number of qubits.
     gamma
@@ -90,7 +90,7 @@ class CircuitSource:
 
     def __init__(
         self,
-        ansatz: EfficientSU2,
+        ansatz: Ansatz,
         weight_map: WeightMap,
         *,
         gamma: float = BEST["gamma"],
@@ -124,7 +124,7 @@ class CircuitSource:
 
     @property
     def groups(self) -> Mapping[str, Group]:
-        """Angles, uniform on [0, 2 pi), and gamma."""
+        """Angles, where the circuit's own rule puts them, and gamma."""
         angles = self.ansatz.random_angles(self.seed)
         live = self.ansatz.live_angles
         gammas = {name: Group(np.array([self.gamma]), even=True) for name in self._scales}
@@ -259,10 +259,15 @@ class CircuitSource:
 
     def __repr__(self) -> str:
         ansatz, shots = self.ansatz, "" if self.shots is None else f", shots={self.shots}"
+        told = f"num_qubits={ansatz.num_qubits}, gates={len(getattr(ansatz, 'gates', ()))}"
+        if isinstance(ansatz, EfficientSU2):
+            told = (
+                f"num_qubits={ansatz.num_qubits}, reps={ansatz.reps}, "
+                f"entanglement={ansatz.entanglement!r}"
+            )
         return (
-            f"{self.num_weights} weights from {ansatz.num_parameters} angles: "
-            f"num_qubits={ansatz.num_qubits}, reps={ansatz.reps}, "
-            f"entanglement={ansatz.entanglement!r}, mapping={self.weight_map.mapping!r}{shots}"
+            f"{self.num_weights} weights from {ansatz.num_parameters} angles: {told}, "
+            f"mapping={self.weight_map.mapping!r}{shots}"
         )
 
     def _chain(self, parameters: Parameters, draw: int) -> tuple[Any, ...]:
