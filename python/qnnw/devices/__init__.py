@@ -46,5 +46,6 @@ def execution_from(settings: dict[str, Any]) -> Execution:
     if kind == "sampler":
         return named(values.pop("name"), **values)
     if kind == "noisy":
-        return Noisy(Noise(**values.pop("noise")), **values)
+        noise = values.pop("noise")
+        return Noisy(noise if isinstance(noise, str) else Noise(**noise), **values)
     raise ValueError(f"`kind` of the execution is {kind!r}; it must be 'sampler' or 'noisy'")

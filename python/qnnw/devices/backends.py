@@ -64,7 +64,13 @@ def named(name: str, **settings: Any) -> Sampler:
         from qiskit_aer import AerSimulator
         from qiskit_aer.primitives import SamplerV2
     backend = None if name == "aer" else fake_backend(name)
-    simulator = AerSimulator() if backend is None else AerSimulator.from_backend(backend)
+    # Circuits side by side; the shots of one, never: their seeds would depend on the threads.
+    threads = {"max_parallel_experiments": 0, "max_parallel_shots": 1}
+    simulator = (
+        AerSimulator(**threads)
+        if backend is None
+        else AerSimulator.from_backend(backend, **threads)
+    )
 
     def seeded(seed: int) -> Any:
         return SamplerV2.from_backend(simulator, seed=seed)

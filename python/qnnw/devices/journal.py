@@ -44,6 +44,7 @@ class Journal:
         self.folder = folder
         self._kept: OrderedDict[str, csr_array] = OrderedDict()
         self._asked: set[str] = set()
+        self._lines: list[dict[str, Any]] = []
 
     def get(self, key: str) -> csr_array | None:
         """The counts of this key, shape (rows, 2**N), if they are here."""
@@ -73,12 +74,15 @@ class Journal:
     def note(self, line: dict[str, Any]) -> None:
         """Append a line on a job, or on the device."""
         if self.folder is None:
+            self._lines.append(line)
             return
         append_line(self.folder / JOBS, (json.dumps(line) + "\n").encode())
 
     def lines(self) -> list[dict[str, Any]]:
         """What was noted."""
-        if self.folder is None or not (self.folder / JOBS).is_file():
+        if self.folder is None:
+            return list(self._lines)
+        if not (self.folder / JOBS).is_file():
             return []
         # A part of a line has no end: a kill was within it.
         return [json.loads(line) for line in (self.folder / JOBS).read_bytes().split(b"\n")[:-1]]

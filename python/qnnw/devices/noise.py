@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnnw._common.checks import real
-from qnnw.devices.backends import fake_backend
 from qnnw.devices.prepared import Prepared
 from qnnw.devices.program import Program
 from qnnw.devices.readout import readout_matrices
@@ -73,17 +72,33 @@ class Noise:
         }
 
     @classmethod
-    def parsed(cls, text: str, circuit: Any) -> Noise:
-        """From a setting: a fake backend's name, or like ``depolarizing=1e-4:1e-2,readout=0.02``.
+    def parsed(cls, given: Noise | str) -> Noise | str:
+        """A setting's words, like ``depolarizing=1e-4:1e-2,readout=0.02``, as noise.
+
+        A fake backend's name stays as it is: the circuit decides the qubits, and so the noise.
 
         Raises
         ------
         ValueError
             It is neither.
         """
-        if text.startswith("fake_"):
-            return cls.from_backend(fake_backend(text), circuit)
-        return cls(**check_noise(text))
+        if isinstance(given, Noise) or given.startswith("fake_"):
+            return given
+        found: dict[str, Any] = {}
+        try:
+            for part in given.split(","):
+                name, value = part.split("=")
+                numbers = tuple(float(word) for word in value.split(":"))
+                if name not in _WORDS or name in found or len(numbers) > 2:
+                    raise ValueError
+                found[name] = numbers[0] if len(numbers) == 1 else numbers
+        except ValueError:
+            raise ValueError(
+                f"`noise` is {given!r}; it must be the name of a fake backend, or like "
+                "'depolarizing=1e-4:1e-2,damping=0,readout=0.02:0.03': of gates on one and on two "
+                "qubits, and P(1|0):P(0|1) of readings"
+            ) from None
+        return cls(**found)
 
     @classmethod
     def from_backend(cls, backend: Any, circuit: Any) -> Noise:
@@ -114,37 +129,17 @@ class Noise:
             size = 2 ** len(places)
             sums[len(places) - 1] += min(1.0, error * size / (size - 1))
         found = [max(1, sum(len(g[1]) == count for g in program.gates)) for count in (1, 2)]
-        depolarizing = tuple(min(1.0, total / count) for total, count in zip(sums, found, strict=True))
+        depolarizing = tuple(
+            min(1.0, total / count) for total, count in zip(sums, found, strict=True)
+        )
         return cls(depolarizing, 0.0, [_readout(backend, qubit) for qubit in prepared.qubits])
-
-
-def check_noise(text: str) -> dict[str, Any]:
-    """The arguments of :class:`Noise` in a setting of words; raises ValueError."""
-    found: dict[str, Any] = {}
-    try:
-        for part in text.split(","):
-            name, value = part.split("=")
-            numbers = tuple(float(word) for word in value.split(":"))
-            if name not in _WORDS or name in found or len(numbers) > 2:
-                raise ValueError
-            found[name] = numbers[0] if len(numbers) == 1 else numbers
-    except ValueError:
-        raise ValueError(
-            f"`noise` is {text!r}; it must be the name of a fake backend, or like "
-            "'depolarizing=1e-4:1e-2,damping=0,readout=0.02': of gates on one and on two qubits, "
-            "and P(1|0):P(0|1) of readings"
-        ) from None
-    Noise(**found)
-    return found
 
 
 def _pair(name: str, given: Any) -> Pair:
     array = np.asarray(given, dtype=np.float64)
     if array.shape not in ((), (2,)):
         raise ValueError(f"`{name}` has shape {array.shape}; it must be a number, or two of them")
-    one, two = (real(name, value, least=0) for value in np.broadcast_to(array, 2))
-    if max(one, two) > 1:
-        raise ValueError(f"`{name}` is {max(one, two)}; it must be at most 1")
+    one, two = (real(name, value, least=0, most=1) for value in np.broadcast_to(array, 2))
     return one, two
 
 

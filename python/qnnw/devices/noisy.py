@@ -12,6 +12,7 @@ from qnnw._common.checks import integer, one_of
 from qnnw._common.seeds import derived_seed
 from qnnw.circuit.execution import Vector
 from qnnw.circuit.sampling import sample_counts
+from qnnw.devices.backends import fake_backend
 from qnnw.devices.noise import Noise
 from qnnw.devices.program import Program
 from qnnw.devices.readout import MITIGATIONS, applied, mitigated, nearest
@@ -31,7 +32,8 @@ class Noisy:
     Parameters
     ----------
     noise
-        What goes wrong.
+        What goes wrong; or a setting's words, as :meth:`Noise.parsed` takes them, which may name a
+        device whose noise is that of the qubits that a circuit would lie on.
     shots
         Measurements; ``None``: the probabilities themselves.
     trajectories
@@ -48,29 +50,31 @@ class Noisy:
 
     def __init__(
         self,
-        noise: Noise,
+        noise: Noise | str,
         *,
         shots: int | None = None,
         trajectories: int = 32,
         mitigate: str | None = None,
     ) -> None:
-        if not isinstance(noise, Noise):
+        if not isinstance(noise, Noise | str):
             kind = type(noise).__name__
-            raise TypeError(f"`noise` is of type {kind}; it must be a qnnw.devices.Noise")
-        self.noise = noise
+            raise TypeError(f"`noise` is of type {kind}; it must be a qnnw.devices.Noise or words")
+        self.noise = Noise.parsed(noise)
         self.shots = None if shots is None else integer("shots", shots, 1, 2**40)
         self.trajectories = integer("trajectories", trajectories, 1)
         self.mitigate = None if mitigate is None else one_of("mitigate", mitigate, MITIGATIONS)
-        if self.mitigate and (self.shots is None or noise.readout is None):
+        readout = isinstance(self.noise, str) or self.noise.readout is not None
+        if self.mitigate and (self.shots is None or not readout):
             raise ValueError(
                 f"`mitigate` is {mitigate!r}; it corrects readings: give `shots` and `readout`"
             )
-        self._programs: dict[int, tuple[Any, Program]] = {}
+        self._known: dict[int, tuple[Any, Program | None, Noise]] = {}
 
     @property
     def draws(self) -> int | None:
         """Shots, or trajectories where there are no shots; ``None``: nothing is drawn."""
-        return self.shots or (self.trajectories if self.noise.of_gates else None)
+        of_gates = isinstance(self.noise, str) or self.noise.of_gates
+        return self.shots or (self.trajectories if of_gates else None)
 
     def probabilities(self, circuit: Any, angles: Vector, seed: int) -> Vector:
         """See :class:`qnnw.circuit.execution.Execution`."""
@@ -80,13 +84,13 @@ class Noisy:
         self, circuit: Any, angles: Vector, seed: int
     ) -> tuple[Vector, Callable[[Vector], Vector]]:
         """See :class:`qnnw.circuit.execution.Execution`."""
-        if self.noise.of_gates:
-            program = self._program(circuit)
-            drawn = (self.noise, angles, self.trajectories, derived_seed(seed, 0))
+        program, noise = self._of(circuit)
+        if program is not None:
+            drawn = (noise, angles, self.trajectories, derived_seed(seed, 0))
             found, back = trajectories(program, circuit, *drawn)
         else:
             found, back = circuit.probabilities_with_vjp(angles)
-        matrices = self.noise.matrices(circuit.num_qubits)
+        matrices = noise.matrices(circuit.num_qubits)
         if matrices is not None:
             found = applied(matrices, found)
         if self.shots is not None:
@@ -106,7 +110,7 @@ class Noisy:
         """Settings that :func:`qnnw.devices.execution_from` takes."""
         return {
             "kind": "noisy",
-            "noise": self.noise.to_dict(),
+            "noise": self.noise if isinstance(self.noise, str) else self.noise.to_dict(),
             "shots": self.shots,
             "trajectories": self.trajectories,
             "mitigate": self.mitigate,
@@ -120,8 +124,16 @@ class Noisy:
         quasi = mitigated(self.mitigate, csr_array(counts[None]), matrices)
         return nearest(quasi.toarray()[0] if isinstance(quasi, csr_array) else quasi[0])
 
-    def _program(self, circuit: Any) -> Program:
-        held = self._programs.get(id(circuit))
+    def _of(self, circuit: Any) -> tuple[Program | None, Noise]:
+        """What trajectories need of a circuit, if there are any, and its noise; made once."""
+        held = self._known.get(id(circuit))
         if held is None or held[0] is not circuit:
-            held = self._programs[id(circuit)] = circuit, Program.of(circuit)
-        return held[1]
+            words = self.noise
+            noise = (
+                Noise.from_backend(fake_backend(words), circuit)
+                if isinstance(words, str)
+                else words
+            )
+            program = Program.of(circuit) if noise.of_gates else None
+            held = self._known[id(circuit)] = circuit, program, noise
+        return held[1], held[2]

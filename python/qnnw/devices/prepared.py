@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,8 @@ from qnnw._common.extras import needs
 from qnnw.devices.program import Program
 
 __all__ = ["Prepared", "backend_of"]
+
+PACKAGES = ("qiskit", "qiskit-aer", "qiskit-ibm-runtime", "mthree")
 
 
 def backend_of(sampler: Any) -> Any:
@@ -67,8 +69,7 @@ class Prepared:
         calibrations = (_calibration(circuit, 0), _calibration(circuit, 1))
         if backend is not None:
             calibrations = tuple(
-                transpile(one, backend=backend, optimization_level=0)
-                for one in calibrations
+                transpile(one, backend=backend, optimization_level=0) for one in calibrations
             )
         return cls(program, circuit, columns, calibrations, _about(circuit, backend, qubits))
 
@@ -114,9 +115,7 @@ def _calibration(circuit: Any, value: int) -> Any:
 
 def _about(circuit: Any, backend: Any, qubits: list[int]) -> dict[str, Any]:
     counts = {str(name): int(number) for name, number in circuit.count_ops().items()}
-    pairs = sum(
-        len(one.qubits) == 2 and one.operation.name != "barrier" for one in circuit.data
-    )
+    pairs = sum(len(one.qubits) == 2 and one.operation.name != "barrier" for one in circuit.data)
     return {
         "backend": _name(backend),
         "num_qubits": None if backend is None else int(backend.num_qubits),
@@ -126,8 +125,15 @@ def _about(circuit: Any, backend: Any, qubits: list[int]) -> dict[str, Any]:
         "two_qubit_depth": int(circuit.depth(lambda one: len(one.qubits) == 2)),
         "two_qubit_gates": pairs,
         "gates": counts,
-        "versions": {"qiskit": version("qiskit")},
+        "versions": {name: _version(name) for name in PACKAGES},
     }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
 
 
 def _name(backend: Any) -> str | None:

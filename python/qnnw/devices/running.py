@@ -45,7 +45,7 @@ class Runner:
         retries: int,
         wait: float,
     ) -> None:
-        if not hasattr(sampler, "run") and not callable(sampler):
+        if not _runs(sampler) and not callable(sampler):
             raise TypeError(
                 f"`sampler` is of type {type(sampler).__name__}; it must be a SamplerV2, or a "
                 "function that takes a seed to one"
@@ -93,8 +93,8 @@ class Runner:
         failures: list[str] = []
         while True:
             try:
-                has_run = hasattr(self._sampler, "run")
-                job = (self._sampler if has_run else self._sampler(seed)).run(pubs)
+                sampler = self._sampler if _runs(self._sampler) else self._sampler(seed)
+                job = sampler.run(pubs)
                 result = job.result()
                 break
             except Exception as error:  # a primitive may fail in any way
@@ -105,9 +105,17 @@ class Runner:
                         "measured before is kept"
                     ) from error
                 time.sleep(min(self._wait * 2 ** (len(failures) - 1), LONGEST_WAIT))
-        found = [_counts(one, len(pub[1]), pub[2], num_qubits) for one, pub in zip(result, pubs, strict=True)]
+        found = [
+            _counts(one, len(pub[1]), pub[2], num_qubits)
+            for one, pub in zip(result, pubs, strict=True)
+        ]
         about = {"id": str(job.job_id()), **({"failures": failures} if failures else {})}
         return found, about
+
+
+def _runs(sampler: Any) -> bool:
+    """Whether it is a SamplerV2 itself; a class of them makes one."""
+    return hasattr(sampler, "run") and not isinstance(sampler, type)
 
 
 def _limit(name: str, given: int | None, backend: Any, attribute: str) -> int | None:

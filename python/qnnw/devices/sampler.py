@@ -97,9 +97,7 @@ class Sampler:
     ) -> None:
         self.shots = integer("shots", shots, 1, 2**40)
         self.gradient = one_of("gradient", gradient, GRADIENTS)
-        self.fraction = real("fraction", fraction, above=0)
-        if self.fraction > 1:
-            raise ValueError(f"`fraction` is {self.fraction}; it must be at most 1")
+        self.fraction = real("fraction", fraction, above=0, most=1)
         self.step = real("step", step, above=0)
         self.directions = integer("directions", directions, 1)
         self.mitigate = None if mitigate is None else one_of("mitigate", mitigate, MITIGATIONS)
@@ -222,9 +220,10 @@ class Sampler:
     ) -> list[csr_array]:
         pubs = [(prepared.circuit, slots[:, prepared.columns]) for slots in wanted.values()]
         found, line = self._runner.run(pubs, self.shots, seed, prepared.program.num_qubits)
-        for key, counts in zip(wanted, found, strict=True):
-            self.journal.put(key, counts)
         self.journal.note(line)
+        # The first pub's outcomes are the same in a job of its own: a kill may come before it.
+        for key, counts in reversed(list(zip(wanted, found, strict=True))):
+            self.journal.put(key, counts)
         return found
 
     def _key(self, prepared: Prepared, angles: Vector, seed: int, what: Any = None) -> str:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from qnnw._common.extras import needs
 from qnnw.circuit.ansatz import EfficientSU2
+from qnnw.devices import Execution, Journal, Noisy, Sampler, named
 from qnnw.training.config import TrainConfig
 from qnnw.weights.circuit import CircuitSource
 from qnnw.weights.joined import JoinedSource
@@ -31,7 +34,7 @@ with needs("train", "qnnw.training.sources"):
     )
     from qnnw.weights.targets import Target, find_targets, per_weight, scale_of
 
-__all__ = ["REST", "source_of"]
+__all__ = ["REST", "execution_of", "journals_in", "source_of"]
 
 #: The part of a source that trains what is no target.
 REST = "rest"
@@ -92,15 +95,36 @@ def _whole(config: TrainConfig, targets: Sequence[Target]) -> WeightSource:
         )
     if config.source == "haar":
         return FrozenSource.haar(weight_map, config.seed, gamma=config.gamma, scale=scale)
+    execution = execution_of(config)
     return CircuitSource(
         ansatz,
         weight_map,
         gamma=config.gamma,
         scale=scale,
         tensors=[target.numel for target in targets] if config.gammas == PER_TENSOR else None,
-        shots=config.shots,
+        shots=config.shots if execution is None else None,
         seed=config.seed,
+        execution=execution,
     )
+
+
+def execution_of(config: TrainConfig) -> Execution | None:
+    """What measures a run's circuit; ``None``: it is evolved without noise."""
+    if config.backend is not None:
+        names = ("shots", "gradient", "fraction", "mitigate")
+        return named(config.backend, **{name: getattr(config, name) for name in names})
+    if config.noise is not None:
+        names = ("shots", "trajectories", "mitigate")
+        return Noisy(config.noise, **{name: getattr(config, name) for name in names})
+    return None
+
+
+def journals_in(source: Any, folder: Path) -> list[Journal]:
+    """Have what devices measure for a source kept in a folder."""
+    inner = [getattr(source, "source", None), *getattr(source, "parts", {}).values()]
+    found = [journal for one in inner if one is not None for journal in journals_in(one, folder)]
+    own = getattr(source, "execution", None)
+    return [*found, own.keep_in(folder)] if isinstance(own, Sampler) else found
 
 
 def _learned(config: TrainConfig, targets: Sequence[Target], size: int) -> WeightSource:
