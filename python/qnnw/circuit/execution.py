@@ -43,6 +43,11 @@ class Execution(Protocol):
     """
 
     @property
+    def shots(self) -> int | None:
+        """Outcomes that the probabilities are frequencies of; ``None``: they are no frequencies."""
+        ...
+
+    @property
     def draws(self) -> int | None:
         """Shots, or trajectories, of one measurement; ``None``: no seed changes anything."""
         ...

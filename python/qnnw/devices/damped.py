@@ -163,7 +163,8 @@ def _applied(
         matrix = MATRICES[name].conj().T if inverse else MATRICES[name]
         pairs = state.reshape(-1, 2, 1 << qubits[0])
         rows = [row[0] * pairs[:, 0] + row[1] * pairs[:, 1] for row in matrix]
-        return np.stack(rows, axis=1).reshape(state.shape)
+        joined: State = np.stack(rows, axis=1).reshape(state.shape)
+        return joined
     moved = state.copy()
     low, high = sorted(qubits)
     # Axes: above, the high qubit, between, the low one, below.

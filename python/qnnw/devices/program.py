@@ -88,7 +88,8 @@ class Program:
 
     def slots(self, angles: Vector) -> Vector:
         """Phi = A angles + b."""
-        return self.slopes @ angles + self.offset
+        values: Vector = self.slopes @ angles + self.offset
+        return values
 
     @cached_property
     def live(self) -> NDArray[np.intp]:

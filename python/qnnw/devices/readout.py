@@ -58,7 +58,7 @@ def readout_matrices(readout: ArrayLike, num_qubits: int) -> NDArray[np.float64]
         raise ValueError("`readout` has an entry that is no probability from 0 to 1")
     if np.abs(given.sum(axis=1) - 1).max() > 1e-9:
         raise ValueError("`readout` has a column that does not sum to 1: A[q][read, true]")
-    return given.copy()
+    return np.array(given)
 
 
 def applied(matrices: NDArray[np.float64], values: Any) -> NDArray[np.float64]:
@@ -104,7 +104,7 @@ def mitigated(how: str, counts: csr_array, matrices: NDArray[np.float64]) -> Any
     if how == "m3":
         return _m3(counts, matrices)
     frequencies = counts.toarray() / counts.sum(axis=1)[:, None]
-    return applied(np.linalg.inv(matrices), frequencies)
+    return applied(np.linalg.inv(matrices).astype(np.float64), frequencies)
 
 
 def _m3(counts: csr_array, matrices: NDArray[np.float64]) -> csr_array:

@@ -193,7 +193,8 @@ class Sampler:
 
     def _distribution(self, prepared: Prepared, counts: csr_array) -> Vector:
         if self.mitigate is None:
-            return counts.toarray()[0] / self.shots
+            frequencies: Vector = counts.toarray()[0] / self.shots
+            return frequencies
         quasi = mitigated(self.mitigate, counts, self._matrices(prepared))
         return nearest(quasi.toarray()[0] if isinstance(quasi, csr_array) else quasi[0])
 

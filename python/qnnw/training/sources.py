@@ -111,11 +111,20 @@ def _whole(config: TrainConfig, targets: Sequence[Target]) -> WeightSource:
 def execution_of(config: TrainConfig) -> Execution | None:
     """What measures a run's circuit; ``None``: it is evolved without noise."""
     if config.backend is not None:
-        names = ("shots", "gradient", "fraction", "mitigate")
-        return named(config.backend, **{name: getattr(config, name) for name in names})
+        return named(
+            config.backend,
+            shots=config.shots,
+            gradient=config.gradient,
+            fraction=config.fraction,
+            mitigate=config.mitigate,
+        )
     if config.noise is not None:
-        names = ("shots", "trajectories", "mitigate")
-        return Noisy(config.noise, **{name: getattr(config, name) for name in names})
+        return Noisy(
+            config.noise,
+            shots=config.shots,
+            trajectories=config.trajectories,
+            mitigate=config.mitigate,
+        )
     return None
 
 

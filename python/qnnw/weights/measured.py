@@ -44,7 +44,7 @@ def record_measured(
         tangent = np.tanh(argument)
         slope = 1 - tangent**2
         by_argument = by_weights * weight_map.signs * gamma**2 * slope
-        least = 0.0 if execution.draws is None else 1 / execution.draws
+        least = 0.0 if execution.shots is None else 1 / execution.shots
         by_angles = back(pull_argument(probabilities, weight_map, by_argument, least))
         by_gamma = by_weights * (tangent + argument * slope)
         return by_angles, by_gamma.sum() if np.ndim(gamma) == 0 else by_gamma
