@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import qnnw
-from qnnw import devices
-from qnnw.devices.program import Program
+from qnnw.circuit import devices
+from qnnw.circuit.devices.program import Program
 from qnnw.training.config import TrainConfig
 from qnnw.training.runs import evaluate_run, resume, start
 from qnnw.weights.circuit import CircuitSource
@@ -75,7 +75,7 @@ def expected_rows(program, circuit, angles, rule, seed=0, **kw):
     """A rule's gradient where every expectation is exact, by Qiskit's state of the program."""
     from qiskit.quantum_info import Statevector
 
-    from qnnw.devices.gradients import rows_of
+    from qnnw.circuit.devices.gradients import rows_of
 
     options = {"fraction": 0.5, "step": 1e-4, "directions": 1} | kw
     rows = rows_of(rule, program, len(angles), seed, **options)
@@ -335,7 +335,7 @@ def test_what_is_missing_is_said_in_one_line(monkeypatch):
 def test_ibms_primitive_runs_a_fake_backend():
     from qiskit_ibm_runtime import SamplerV2
 
-    from qnnw.devices.backends import fake_backend
+    from qnnw.circuit.devices.backends import fake_backend
 
     ansatz = qnnw.EfficientSU2(3, 1)
     angles = ansatz.random_angles(0)

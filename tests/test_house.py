@@ -16,7 +16,6 @@ PACKAGE = Path(__file__).resolve().parent.parent / "python" / "qnnw"
 FLOORS = [
     {"_core", "_common"},
     {"circuit", "optim", "data"},
-    {"devices"},
     {"weights"},
     {"nn"},
     {"training"},

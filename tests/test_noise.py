@@ -11,11 +11,11 @@ from scipy.stats import chi2
 
 import qnnw
 from noisy_reference import noisy_probabilities
-from qnnw import devices
-from qnnw.devices.damped import Damped
-from qnnw.devices.program import CLIFFORDS, ROTATIONS, Program
-from qnnw.devices.readout import applied, mitigated, nearest
-from qnnw.devices.trajectories import frames, random_paulis
+from qnnw.circuit import devices
+from qnnw.circuit.devices.damped import Damped
+from qnnw.circuit.devices.program import CLIFFORDS, ROTATIONS, Program
+from qnnw.circuit.devices.readout import applied, mitigated, nearest
+from qnnw.circuit.devices.trajectories import frames, random_paulis
 from qnnw.weights.circuit import CircuitSource
 
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from qnnw._common.checks import one_of
+from qnnw.circuit.devices import Noise
+from qnnw.circuit.devices.backends import check_name
+from qnnw.circuit.devices.gradients import GRADIENTS
+from qnnw.circuit.devices.readout import MITIGATIONS
 from qnnw.data import registry
-from qnnw.devices import Noise
-from qnnw.devices.backends import check_name
-from qnnw.devices.gradients import GRADIENTS
-from qnnw.devices.readout import MITIGATIONS
 from qnnw.training.optimizers import OPTIMIZERS, EigenAdam, OptimizerConfig, optimizer_named
 from qnnw.training.settings import Setting, checked, setting, settings_of
 from qnnw.weights.mapping import MAPPINGS

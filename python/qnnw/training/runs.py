@@ -16,8 +16,8 @@ import scipy
 
 from qnnw._common.extras import MissingExtraError, needs
 from qnnw._common.runtime import build_info
+from qnnw.circuit.devices import Journal
 from qnnw.data import registry
-from qnnw.devices import Journal
 from qnnw.training.config import TrainConfig
 from qnnw.training.epochs import EpochTrainer
 from qnnw.training.given import (

@@ -10,7 +10,7 @@ import numpy as np
 
 from qnnw._common.extras import needs
 from qnnw.circuit.ansatz import EfficientSU2
-from qnnw.devices import Execution, Journal, Noisy, Sampler, named
+from qnnw.circuit.devices import Execution, Journal, Noisy, Sampler, named
 from qnnw.training.config import TrainConfig
 from qnnw.weights.circuit import CircuitSource
 from qnnw.weights.joined import JoinedSource

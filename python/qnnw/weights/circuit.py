@@ -13,8 +13,8 @@ from qnnw._common.checks import integer, real
 from qnnw._common.precision import is_single
 from qnnw._common.seeds import Seed, derived_seed, seed_to_int
 from qnnw.circuit.ansatz import EfficientSU2
+from qnnw.circuit.devices import execution_from
 from qnnw.circuit.execution import Execution
-from qnnw.devices import execution_from
 from qnnw.weights.derivatives import map_argument, push_weights, turn_gradient
 from qnnw.weights.functional import generate_weights, generate_weights_with_vjp
 from qnnw.weights.mapping import WeightMap

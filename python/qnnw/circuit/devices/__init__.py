@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from qnnw.circuit.devices.backends import BackendError, named
+from qnnw.circuit.devices.journal import Journal
+from qnnw.circuit.devices.noise import Noise
+from qnnw.circuit.devices.noisy import Noisy
+from qnnw.circuit.devices.readout import readout_matrices
+from qnnw.circuit.devices.running import DeviceError
+from qnnw.circuit.devices.sampler import Sampler
 from qnnw.circuit.execution import Execution
-from qnnw.devices.backends import BackendError, named
-from qnnw.devices.journal import Journal
-from qnnw.devices.noise import Noise
-from qnnw.devices.noisy import Noisy
-from qnnw.devices.readout import readout_matrices
-from qnnw.devices.running import DeviceError
-from qnnw.devices.sampler import Sampler
 
 __all__ = [
     "BackendError",

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qnnw.circuit.devices.program import ROTATIONS, Program
 from qnnw.circuit.execution import Vector
-from qnnw.devices.program import ROTATIONS, Program
 
 __all__ = ["MATRICES", "Damped"]
 

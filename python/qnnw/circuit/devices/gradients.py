@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array, diags_array
 
+from qnnw.circuit.devices.program import Program
 from qnnw.circuit.execution import Vector
-from qnnw.devices.program import Program
 
 __all__ = ["GRADIENTS", "Rows", "rows_of"]
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnnw._common.extras import needs
-from qnnw.devices.program import Program
+from qnnw.circuit.devices.program import Program
 
 __all__ = ["Prepared", "backend_of"]
 

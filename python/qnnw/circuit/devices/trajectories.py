@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qnnw.circuit.devices.damped import Damped
+from qnnw.circuit.devices.noise import Noise
+from qnnw.circuit.devices.program import ROTATIONS, Program
 from qnnw.circuit.execution import Vector
-from qnnw.devices.damped import Damped
-from qnnw.devices.noise import Noise
-from qnnw.devices.program import ROTATIONS, Program
 
 __all__ = ["frames", "random_paulis", "trajectories"]
 

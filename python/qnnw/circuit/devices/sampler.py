@@ -12,13 +12,13 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 
 from qnnw._common.checks import integer, one_of, real
+from qnnw.circuit.devices.gradients import GRADIENTS, rows_of
+from qnnw.circuit.devices.journal import Journal
+from qnnw.circuit.devices.prepared import Prepared, backend_of
+from qnnw.circuit.devices.program import Program
+from qnnw.circuit.devices.readout import MITIGATIONS, mitigated, nearest, readout_matrices
+from qnnw.circuit.devices.running import Runner
 from qnnw.circuit.execution import Vector
-from qnnw.devices.gradients import GRADIENTS, rows_of
-from qnnw.devices.journal import Journal
-from qnnw.devices.prepared import Prepared, backend_of
-from qnnw.devices.program import Program
-from qnnw.devices.readout import MITIGATIONS, mitigated, nearest, readout_matrices
-from qnnw.devices.running import Runner
 
 __all__ = ["Sampler"]
 
@@ -46,7 +46,7 @@ class Sampler:
         circuits are run as they are.
     gradient
         ``"parameter_shift"``, ``"random_half"``, ``"spsa"`` or ``"twin"``: see
-        :mod:`qnnw.devices.gradients` for what they cost.
+        :mod:`qnnw.circuit.devices.gradients` for what they cost.
     fraction
         Of the angles, for ``"random_half"``; in (0, 1].
     step, directions

@@ -7,7 +7,7 @@ from typing import Any
 
 from qnnw._common.errors import UserError
 from qnnw._common.extras import needs
-from qnnw.devices.sampler import Sampler
+from qnnw.circuit.devices.sampler import Sampler
 
 __all__ = ["BackendError", "check_name", "fake_backend", "named"]
 

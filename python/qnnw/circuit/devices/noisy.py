@@ -10,13 +10,13 @@ from scipy.sparse import csr_array
 
 from qnnw._common.checks import integer, one_of
 from qnnw._common.seeds import derived_seed
+from qnnw.circuit.devices.backends import fake_backend
+from qnnw.circuit.devices.noise import Noise
+from qnnw.circuit.devices.program import Program
+from qnnw.circuit.devices.readout import MITIGATIONS, applied, mitigated, nearest
+from qnnw.circuit.devices.trajectories import trajectories
 from qnnw.circuit.execution import Vector
 from qnnw.circuit.sampling import sample_counts
-from qnnw.devices.backends import fake_backend
-from qnnw.devices.noise import Noise
-from qnnw.devices.program import Program
-from qnnw.devices.readout import MITIGATIONS, applied, mitigated, nearest
-from qnnw.devices.trajectories import trajectories
 
 __all__ = ["Noisy"]
 
@@ -26,8 +26,8 @@ class Noisy:
 
     Readout errors alone are exact: p_read = (A_{N-1} x ... x A_0) p. Errors of gates are a mean
     over random trajectories, whose gradient is exact for those drawn; with amplitude damping, in
-    the mean: see :mod:`qnnw.devices.trajectories`. With ``shots`` the outcomes are drawn from these
-    probabilities, and the gradient is straight through: that of the probabilities.
+    the mean: see :mod:`qnnw.circuit.devices.trajectories`. With ``shots`` the outcomes are drawn
+    from these probabilities, and the gradient is straight through: that of the probabilities.
 
     Parameters
     ----------

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnnw._common.checks import real
-from qnnw.devices.prepared import Prepared
-from qnnw.devices.program import Program
-from qnnw.devices.readout import readout_matrices
+from qnnw.circuit.devices.prepared import Prepared
+from qnnw.circuit.devices.program import Program
+from qnnw.circuit.devices.readout import readout_matrices
 
 __all__ = ["Noise"]
 
@@ -26,7 +26,7 @@ class Noise:
     After a gate on n qubits they become rho -> (1 - p_n) rho + p_n 1/2^n (depolarising), and then
     each of them loses its excitation with probability g_n (amplitude damping, with the Kraus
     operators diag(1, sqrt(1 - g)) and sqrt(g) |0><1|). At the end readings are wrong as
-    :mod:`qnnw.devices.readout` has it.
+    :mod:`qnnw.circuit.devices.readout` has it.
 
     Parameters
     ----------
