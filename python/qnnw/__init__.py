@@ -19,6 +19,7 @@ from qnnw.weights.functional import generate_weights_vjp, generate_weights_with_
 if TYPE_CHECKING:
     from qnnw import nn as nn
     from qnnw import sklearn as sklearn
+    from qnnw.circuit import devices as devices
     from qnnw.nn import peft as peft
     from qnnw.nn.pretrained import load_recipe as load_recipe
     from qnnw.training.runs import train as train
@@ -32,7 +33,7 @@ __all__ = [
 ]  # fmt: skip
 
 _LAZY = {
-    "nn": None, "sklearn": None, "peft": "nn", "load_recipe": "nn.pretrained",
-    "train": "training.runs",
+    "nn": None, "sklearn": None, "devices": "circuit", "peft": "nn",
+    "load_recipe": "nn.pretrained", "train": "training.runs",
 }  # fmt: skip
 __getattr__, __dir__ = lazily(__name__, _LAZY, tuple(__all__))

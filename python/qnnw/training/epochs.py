@@ -111,7 +111,7 @@ class EpochTrainer(Trainer):
         """Optimiser, budget and map."""
         config = self.config
         lines = [
-            f"{self.budget.title} by exact gradients: {self.budget.epochs} epochs of "
+            f"{self.budget.title} by {_gradients(config)}: {self.budget.epochs} epochs of "
             f"{self.units_per_round} steps on batches of {self.budget.batch_size} of "
             f"{len(self._labels)} samples, learning rate "
             f"{self.peak_lr:.3g}, {self.threads} thread{'s' if self.threads != 1 else ''}, "
@@ -284,6 +284,12 @@ class EpochTrainer(Trainer):
         """Stop the threads."""
         self._gradient.close()
         super().close()
+
+
+def _gradients(config: TrainConfig) -> str:
+    if config.backend is not None:
+        return f"{config.gradient} gradients, measured by {config.backend}"
+    return "exact gradients" if config.noise is None else f"gradients under noise ({config.noise})"
 
 
 def _map_line(config: TrainConfig) -> str:

@@ -34,7 +34,8 @@ def goes_on(source: Any) -> bool:
     """Whether :func:`forward_on` takes it: EfficientSU2, not measured, and changes by it."""
     inner = source.source if isinstance(source, DeltaSource) else source
     if isinstance(inner, CircuitSource):
-        return isinstance(inner.ansatz, EfficientSU2) and inner.shots is None
+        exact = inner.shots is None and inner.execution is None
+        return exact and isinstance(inner.ansatz, EfficientSU2)
     return isinstance(inner, CircuitsSource) and inner.shots is None
 
 
