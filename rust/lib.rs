@@ -17,6 +17,7 @@ pub mod error;
 pub mod evolve;
 pub mod forks;
 pub mod gather;
+pub mod gates;
 pub mod generate;
 pub mod gradient;
 pub mod kernels;

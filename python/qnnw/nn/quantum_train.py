@@ -10,6 +10,7 @@ from typing import Any
 from qnnw._common.checks import flag, one_of
 from qnnw._common.extras import needs
 from qnnw._common.seeds import Seed
+from qnnw.circuit import Circuit
 from qnnw.circuit.ansatz import Pairs as _Pairs
 from qnnw.weights.settings import PAPER
 from qnnw.weights.source import WeightSource
@@ -55,7 +56,7 @@ class QuantumTrain(Adapters):
         The network.
     source
         Makes the weights, or takes their number to what does; ``None``: a circuit by the arguments
-        from ``reps`` to ``dtype``, which belong to it alone.
+        from ``circuit`` to ``dtype``, which belong to it alone.
     circuits
         ``None``: one circuit makes all weights. An integer n: equal chunks of at most 2^n weights
         have a circuit each; ``"tensor"``: every target has; or patterns of the modules that have:
@@ -65,8 +66,12 @@ class QuantumTrain(Adapters):
         source makes is their change: w = w0 + s (t(numbers) - t(numbers at the start)), which at
         the start is w0, bit for bit. Other parameters are frozen unless ``trainable`` names them;
         what is saved is the adapter alone; see :class:`qnnw.nn.adapters.Adapters`.
+    circuit
+        ``None``: :class:`qnnw.EfficientSU2`. Or a :class:`qnnw.Circuit`, a function that makes one
+        for a number of qubits, a name (``"real_amplitudes"``, ``"u3_cu3"``, …), or a file of
+        OpenQASM 3: :func:`qnnw.circuit.blocks.ansatz_of`.
     reps, entanglement
-        The circuit; 26, or 4 of each of many ``circuits``, and ``"linear"``.
+        Of circuits that are made by name; 26, or 4 of each of many ``circuits``, and ``"linear"``.
     gamma
         Initial scale of the map, > 0; 1.2. ``"per_tensor"``: every target has a scale of its own,
         which starts there; they are counted.
@@ -102,7 +107,7 @@ class QuantumTrain(Adapters):
     Attributes
     ----------
     angles, gamma : nn.Parameter
-        A circuit's numbers, shapes (2 N (reps + 1),) and (1,); another source has its own groups,
+        A circuit's numbers, shapes (num_parameters,) and (1,); another source has its own groups,
         and so has ``trained``.
         float64 if a target is, else float32.
     module : nn.Module
@@ -128,6 +133,7 @@ class QuantumTrain(Adapters):
         *,
         circuits: Circuits | int | str | Sequence[str] | None = None,
         base: str | None = None,
+        circuit: str | Circuit | Callable[[int], Circuit] | None = None,
         reps: int | None = None,
         entanglement: str | _Pairs | None = None,
         gamma: float | str | None = None,
@@ -153,8 +159,8 @@ class QuantumTrain(Adapters):
         kept = None if base is None else wrapping.values_of(module, targets)
         source = source_for(
             targets, source, kept, trained, trained_how,
-            circuits=circuits, reps=reps, entanglement=entanglement, gamma=gamma, signs=signs,
-            mapping=mapping, scale=scale, seed=seed, shots=shots, dtype=dtype,
+            circuits=circuits, circuit=circuit, reps=reps, entanglement=entanglement, gamma=gamma,
+            signs=signs, mapping=mapping, scale=scale, seed=seed, shots=shots, dtype=dtype,
         )  # fmt: skip
         module = wrapping.prepared(module, targets, trainable, copy)
         self._set_up(module, targets, source, kept)

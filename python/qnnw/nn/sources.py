@@ -14,7 +14,7 @@ from qnnw._common.checks import kind_of, one_of, real
 from qnnw._common.extras import needs
 from qnnw._common.seeds import seed_to_int
 from qnnw._core import require_memory
-from qnnw.circuit.ansatz import EfficientSU2
+from qnnw.circuit.blocks import ansatz_of
 from qnnw.weights.circuit import CircuitSource
 from qnnw.weights.circuits import CircuitsSource
 from qnnw.weights.delta import DeltaSource
@@ -35,8 +35,8 @@ __all__ = ["Circuits", "LargeCircuitWarning", "source_for"]
 Scale = str | float | Mapping[str, str | float]
 # What a circuit is where its arguments say nothing.
 _DEFAULTS: dict[str, Any] = {
-    "reps": 26, "entanglement": "linear", "signs": "parity", "seed": 0, "shots": None,
-    "dtype": "float64", **BEST,
+    "circuit": None, "reps": 26, "entanglement": "linear", "signs": "parity", "seed": 0,
+    "shots": None, "dtype": "float64", **BEST,
 }  # fmt: skip
 _OF_A_CIRCUIT = ("reps", "entanglement", "signs", "mapping", "gamma")
 #: Repetitions of each of many circuits.
@@ -168,6 +168,8 @@ def _circuits(
     each = settings["gamma"] == PER_TENSOR
     if circuits is not None:
         many = circuits if isinstance(circuits, Circuits) else Circuits(circuits)
+        if settings["circuit"] is not None:
+            raise ValueError("each of many `circuits` is EfficientSU2: leave `circuit` out")
         if each:
             raise ValueError(
                 "`gamma` is 'per_tensor'; with `circuits` it is a number: "
@@ -183,7 +185,8 @@ def _circuits(
             **shared_by_all,
         )
     weight_map = WeightMap(size, seed, settings["signs"], settings["mapping"])
-    ansatz = EfficientSU2(weight_map.num_qubits, settings["reps"], settings["entanglement"])
+    shape = {name: settings[name] for name in ("reps", "entanglement")}
+    ansatz = ansatz_of(settings["circuit"], weight_map.num_qubits, **shape)
     if ansatz.num_qubits > LARGE:
         warnings.warn(
             f"one circuit of {ansatz.num_qubits} qubits makes {size} weights: a step takes "

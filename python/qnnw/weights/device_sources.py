@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from qnnw._common.extras import needs
+from qnnw.circuit.ansatz import EfficientSU2
 from qnnw.weights.circuit import CircuitSource
 from qnnw.weights.circuits import CircuitsSource
 from qnnw.weights.delta import DeltaSource
@@ -30,9 +31,12 @@ _KEPT: WeakKeyDictionary[Any, dict[torch.device, Any]] = WeakKeyDictionary()
 
 
 def goes_on(source: Any) -> bool:
-    """Whether :func:`forward_on` takes it: circuits that are not measured, and their changes."""
+    """Whether :func:`forward_on` takes it: EfficientSU2, not measured, and changes by it."""
     inner = source.source if isinstance(source, DeltaSource) else source
-    return isinstance(inner, CircuitSource | CircuitsSource) and inner.shots is None
+    if isinstance(inner, CircuitSource):
+        exact = inner.shots is None and inner.execution is None
+        return exact and isinstance(inner.ansatz, EfficientSU2)
+    return isinstance(inner, CircuitsSource) and inner.shots is None
 
 
 @singledispatch
@@ -73,6 +77,7 @@ def _(source: DeltaSource, numbers: Numbers, device: torch.device) -> tuple[Tens
 def _(source: CircuitSource, numbers: Numbers, device: torch.device) -> tuple[Tensor, Pullback]:
     kept = _KEPT.setdefault(source, {})
     if device not in kept:
+        assert isinstance(source.ansatz, EfficientSU2), "goes_on takes no other"
         circuits = DeviceCircuits(source.ansatz, source.weight_map, device, _dtype(source))
         sizes = None if source.tensors is None else torch.tensor(source.tensors, device=device)
         kept[device] = circuits, sizes, _scale(source, device)
