@@ -130,6 +130,8 @@ def test_merging_fixes_the_weights_and_unmerging_brings_them_back():
     model = trained(kept())
     expected = model(INPUTS)
     model.merge_adapter()
+    with pytest.raises(ValueError, match="is merged, disabled"):
+        model.save_pretrained("nowhere")
     before = model.angles.clone()
     with torch.no_grad():
         model.angles.add_(1.0)

@@ -256,11 +256,12 @@ class QuantumTrain(Adapters):
         gradient within each backward pass.
         """
         self._draw_anew()
+        before = self._maker.given
         self._maker.given, bring_back = self._maker.leaves()
         try:
             yield
         finally:
-            self._maker.given = None
+            self._maker.given = before
         bring_back()
 
     @torch.no_grad()

@@ -81,6 +81,8 @@ def save(model: Any, directory: str | os.PathLike[str], *, include_frozen: bool 
     ------
     TypeError
         The network's state has something that is no dense tensor; the message names it.
+    ValueError
+        The model is merged, or its adapter disabled.
     OSError
         It cannot be written.
     """
@@ -181,6 +183,11 @@ def _refused_by(path: Path) -> Iterator[None]:
 
 def describe(model: Any, frozen: bool) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors and the description of a model's file, frozen parameters among them or not."""
+    if model._maker.given is not None:
+        raise ValueError(
+            "`model` is merged, disabled or gathering gradients: its weights are not those of its "
+            "numbers; unmerge_adapter() or leave the block first"
+        )
     source = model.source.describe()
     tensors = {name: number.detach() for name, number in model.numbers.items()}
     for name, array in source.arrays.items():
