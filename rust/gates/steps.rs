@@ -117,7 +117,7 @@ impl Step {
         }
         for group in &mut self.groups {
             (group.table, group.partial) = (*table, *partial);
-            *table += 2 * lanes << group.masks.len();
+            *table += (2 * lanes) << group.masks.len();
             *partial += lanes << group.masks.len();
         }
     }
@@ -244,8 +244,8 @@ fn grouped(
     let mut phases: Vec<(u64, Vec<usize>)> = Vec::new();
     for &place in taken.iter() {
         let rotation = &rotations[place];
-        let free = rotation.flips == 0
-            && waiting.iter().all(|&other| rotations[other].commutes(rotation));
+        let free =
+            rotation.flips == 0 && waiting.iter().all(|&other| rotations[other].commutes(rotation));
         match phases.iter_mut().find(|(mask, _)| free && *mask == rotation.signs) {
             Some((_, same)) => same.push(place),
             None if free => phases.push((rotation.signs, vec![place])),
