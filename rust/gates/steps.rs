@@ -123,7 +123,7 @@ impl Step {
     }
 }
 
-/// The steps of one walk: rotations as long as there are any, and phases where these must wait.
+/// The steps of one walk: rotations, and phases first where these must wait or more can go then.
 pub fn steps_of(
     rotations: &[Rotation],
     taken: &mut Vec<usize>,
@@ -134,12 +134,18 @@ pub fn steps_of(
 ) -> Vec<Step> {
     let mut found = Vec::new();
     while !taken.is_empty() {
-        let mut groups = Vec::new();
-        let (mut turning, mut flips) = pick(rotations, taken, lines, limits);
-        if turning.is_empty() {
-            groups = grouped(rotations, taken, lines, entries);
-            (turning, flips) = pick(rotations, taken, lines, limits);
+        let (mut groups, mut rest) = (Vec::new(), taken.clone());
+        let (mut turning, mut flips) = pick(rotations, &mut rest, lines, limits);
+        if flips.len() < limits.slots {
+            let (mut later, mut count) = (taken.clone(), *entries);
+            let phases = grouped(rotations, &mut later, lines, &mut count);
+            let (more, wider) = pick(rotations, &mut later, lines, limits);
+            if more.len() > turning.len() || turning.is_empty() {
+                (groups, turning, flips, rest) = (phases, more, wider, later);
+                *entries = count;
+            }
         }
+        *taken = rest;
         pad(rotations, &turning, &mut flips, tile, lines, limits);
         found.push(step(rotations, &turning, &flips, groups, tile, lines));
     }
