@@ -120,6 +120,8 @@ def test_it_makes_a_networks_weights(tmp_path):
     network = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
     with pytest.raises(ValueError, match="`circuit` has 3 qubits; the weights need 7"):
         QuantumTrain(network, circuit=two_local(3))
+    with pytest.raises(ValueError, match="has no parameters to train"):
+        QuantumTrain(network, circuit=two_local(7, "h", reps=1))
     with pytest.raises(ValueError, match="`circuit` is 'nothing'; it must be 'efficient_su2'"):
         QuantumTrain(network, circuit="nothing")
     with pytest.raises(TypeError, match="`circuit` is of type int"):

@@ -111,10 +111,8 @@ impl Program {
             return wrong("rotations", "are not all by Hermitian Paulis of the qubits".into());
         }
         let plan = |single, back| Plan::new(num_qubits, &rotations, level, single, back);
-        let plans = [
-            [plan(false, false)?, plan(false, true)?],
-            [plan(true, false)?, plan(true, true)?],
-        ];
+        let plans =
+            [[plan(false, false)?, plan(false, true)?], [plan(true, false)?, plan(true, true)?]];
         Ok(Self { num_qubits, num_parameters, rotations, angles, rows, hadamards, level, plans })
     }
 

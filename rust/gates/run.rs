@@ -226,11 +226,7 @@ fn tasks(plan: &Plan, pass: &Pass) -> (usize, usize) {
 }
 
 /// Runs `work` over ranges of lines.
-fn for_lines(
-    lines: Lines,
-    team: Team,
-    work: impl Fn(std::ops::Range<usize>) + Sync,
-) -> Result<()> {
+fn for_lines(lines: Lines, team: Team, work: impl Fn(std::ops::Range<usize>) + Sync) -> Result<()> {
     let part = (TASK_AMPLITUDES >> lines.lane_bits).min(lines.count());
     team.for_each(0..lines.count() / part, |task| {
         work(task * part..(task + 1) * part);

@@ -117,13 +117,13 @@ impl Step {
         }
         for group in &mut self.groups {
             (group.table, group.partial) = (*table, *partial);
-            *table += 2 * lanes << group.masks.len();
+            *table += (2 * lanes) << group.masks.len();
             *partial += lanes << group.masks.len();
         }
     }
 }
 
-/// The steps of one walk: rotations as long as there are any, and phases where these must wait.
+/// The steps of one walk: rotations, and phases first where these must wait or more can go then.
 pub fn steps_of(
     rotations: &[Rotation],
     taken: &mut Vec<usize>,
@@ -134,12 +134,18 @@ pub fn steps_of(
 ) -> Vec<Step> {
     let mut found = Vec::new();
     while !taken.is_empty() {
-        let mut groups = Vec::new();
-        let (mut turning, mut flips) = pick(rotations, taken, lines, limits);
-        if turning.is_empty() {
-            groups = grouped(rotations, taken, lines, entries);
-            (turning, flips) = pick(rotations, taken, lines, limits);
+        let (mut groups, mut rest) = (Vec::new(), taken.clone());
+        let (mut turning, mut flips) = pick(rotations, &mut rest, lines, limits);
+        if flips.len() < limits.slots {
+            let (mut later, mut count) = (taken.clone(), *entries);
+            let phases = grouped(rotations, &mut later, lines, &mut count);
+            let (more, wider) = pick(rotations, &mut later, lines, limits);
+            if more.len() > turning.len() || turning.is_empty() {
+                (groups, turning, flips, rest) = (phases, more, wider, later);
+                *entries = count;
+            }
         }
+        *taken = rest;
         pad(rotations, &turning, &mut flips, tile, lines, limits);
         found.push(step(rotations, &turning, &flips, groups, tile, lines));
     }
@@ -244,8 +250,8 @@ fn grouped(
     let mut phases: Vec<(u64, Vec<usize>)> = Vec::new();
     for &place in taken.iter() {
         let rotation = &rotations[place];
-        let free = rotation.flips == 0
-            && waiting.iter().all(|&other| rotations[other].commutes(rotation));
+        let free =
+            rotation.flips == 0 && waiting.iter().all(|&other| rotations[other].commutes(rotation));
         match phases.iter_mut().find(|(mask, _)| free && *mask == rotation.signs) {
             Some((_, same)) => same.push(place),
             None if free => phases.push((rotation.signs, vec![place])),

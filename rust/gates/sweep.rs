@@ -3,22 +3,11 @@
 use std::ops::Range;
 use std::ptr::null;
 
+use super::phases::{Phases, turn_line};
 use super::plan::{Pass, Plan};
-use super::steps::{MAX_GROUPS, Step, Turn};
+use super::steps::{MAX_GROUPS, Step};
+use super::turns::each;
 use crate::simd::{Kernel, Lanes, Real};
-
-/// The body for every slot, written out: what is a number in a loop would put slots on the stack.
-macro_rules! each {
-    ($v:ident in $count:ident $body:block) => {
-        each!(@ $v $count $body 0 1 2 3 4 5 6 7)
-    };
-    (@ $v:ident $count:ident $body:block $($number:literal)*) => {
-        $(if $number < $count {
-            let $v: usize = $number;
-            $body
-        })*
-    };
-}
 
 /// One pass over some tiles.
 pub struct Sweep<'a, R> {
@@ -74,58 +63,6 @@ impl<R: Real> Kernel<R> for Sweep<'_, R> {
         }
     }
 }
-
-/// A group of phases on one tile.
-#[derive(Clone, Copy)]
-struct Phases<R> {
-    table: *const R,
-    bases: *const u32,
-    slots: [u32; 8],
-    partial: usize,
-}
-
-impl<R: Real> Phases<R> {
-    /// Number of a line in the table.
-    ///
-    /// # Safety
-    /// `base` is one of the step's.
-    #[inline(always)]
-    unsafe fn place(&self, base: usize, slot: usize) -> usize {
-        // SAFETY: the caller's promise.
-        unsafe { (*self.bases.add(base) ^ self.slots[slot]) as usize }
-    }
-
-    /// Cosine and sine of a line's phase.
-    ///
-    /// # Safety
-    /// As for `place`; the processor has the instructions of `V`.
-    #[inline(always)]
-    unsafe fn at<V: Lanes<Real = R>>(&self, base: usize, slot: usize) -> (V, V) {
-        // SAFETY: places are sums of masks, of which the table has all.
-        unsafe {
-            let from = self.table.add(self.place(base, slot) * 2 * V::COUNT);
-            (V::load(from), V::load(from.add(V::COUNT)))
-        }
-    }
-
-    /// Where the products of such lines are added up.
-    ///
-    /// # Safety
-    /// As for `at`; `partials` are those of the pass.
-    #[inline(always)]
-    unsafe fn bin<V: Lanes<Real = R>>(
-        &self,
-        base: usize,
-        slot: usize,
-        partials: *mut R,
-    ) -> *mut R {
-        // SAFETY: there is a bin for every number in the table.
-        unsafe { partials.add(self.partial + self.place(base, slot) * V::COUNT) }
-    }
-}
-
-/// Real and imaginary parts of the lines in registers.
-type Slots<V, const J: usize> = ([V; J], [V; J]);
 
 /// Groups of phases that are multiplied while a line is in registers anyway; others first.
 const FUSED: usize = 2;
@@ -387,153 +324,5 @@ impl<R: Real> Sweep<'_, R> {
                 });
             }
         }
-    }
-
-    /// Exchanges lanes so that the slots' bits are their flips; its own inverse.
-    #[inline(always)]
-    unsafe fn exchange<V: Lanes<Real = R>, const J: usize>(
-        &self,
-        step: &Step,
-        slots: &mut Slots<V, J>,
-    ) {
-        if !step.moved {
-            return;
-        }
-        each!(v in J {
-            if v > 0 {
-                let words = &self.plan.exchanges[step.exchanged[v] as usize % 16];
-                // SAFETY: the plan's words are those of these vectors.
-                let index = unsafe { V::load_index(words) };
-                slots.0[v] = slots.0[v].permute(index);
-                slots.1[v] = slots.1[v].permute(index);
-            }
-        });
-    }
-
-    /// Vector number `which` of a rotation's, or the next one where the sign is turned.
-    #[inline(always)]
-    unsafe fn factor<V: Lanes<Real = R>>(&self, turn: &Turn, which: usize, odd: u32) -> V {
-        let vector = which + (odd & 1) as usize;
-        // SAFETY: the tables are the pass'.
-        unsafe { V::load(self.tables.add(turn.table + vector * V::COUNT)) }
-    }
-
-    /// Rotates pairs of slots. Real factors have the sign of the slot's bit, others are all alike.
-    #[inline(always)]
-    unsafe fn of_slots<V: Lanes<Real = R>, const J: usize, const S: usize, const REAL: bool>(
-        &self,
-        turn: &Turn,
-        odd: u32,
-        (re, im): &mut Slots<V, J>,
-    ) {
-        // SAFETY: the caller's promise.
-        let factor = unsafe { self.factor::<V>(turn, 0, odd) };
-        for v in 0..J {
-            let u = v | 1 << S;
-            if v == u || u >= J {
-                continue;
-            }
-            let (a, b, c, d) = (re[v], im[v], re[u], im[u]);
-            if REAL {
-                (re[v], im[v]) = (c.mul_add(factor, a), d.mul_add(factor, b));
-                (re[u], im[u]) = (a.neg_mul_add(factor, c), b.neg_mul_add(factor, d));
-            } else {
-                (re[v], im[v]) = (d.mul_add(factor, a), c.neg_mul_add(factor, b));
-                (re[u], im[u]) = (b.mul_add(factor, c), a.neg_mul_add(factor, d));
-            }
-        }
-    }
-
-    /// Sum of Im(conj(lambda) P psi) lane by lane, before the rotation of slots is undone.
-    #[inline(always)]
-    unsafe fn product<V: Lanes<Real = R>, const J: usize, const S: usize, const REAL: bool>(
-        &self,
-        turn: &Turn,
-        odd: u32,
-        psi: &Slots<V, J>,
-        lambda: &Slots<V, J>,
-    ) -> V {
-        // SAFETY: the caller's promise.
-        let (signs, zero) = unsafe { (self.factor::<V>(turn, 2, odd), V::splat(R::default())) };
-        let mut sums = [zero; 2];
-        for v in 0..J {
-            let u = v | 1 << S;
-            if v == u || u >= J {
-                continue;
-            }
-            if REAL {
-                sums[0] = lambda.0[v].mul_add(psi.0[u], sums[0]);
-                sums[1] = lambda.1[v].mul_add(psi.1[u], sums[1]);
-                sums[0] = lambda.0[u].neg_mul_add(psi.0[v], sums[0]);
-                sums[1] = lambda.1[u].neg_mul_add(psi.1[v], sums[1]);
-            } else {
-                sums[0] = lambda.0[v].mul_add(psi.1[u], sums[0]);
-                sums[1] = lambda.1[v].neg_mul_add(psi.0[u], sums[1]);
-                sums[0] = lambda.0[u].mul_add(psi.1[v], sums[0]);
-                sums[1] = lambda.1[u].neg_mul_add(psi.0[v], sums[1]);
-            }
-        }
-        sums[0].add(sums[1]).mul(signs)
-    }
-
-    /// Rotates lanes of every slot.
-    #[inline(always)]
-    unsafe fn of_lanes<V: Lanes<Real = R>, const J: usize, const REAL: bool>(
-        &self,
-        turn: &Turn,
-        odd: u32,
-        (re, im): &mut Slots<V, J>,
-    ) {
-        // SAFETY: the caller's promise; the plan's words are those of these vectors.
-        unsafe {
-            let index = V::load_index(&self.plan.exchanges[turn.lanes as usize]);
-            for v in 0..J {
-                let factor = self.factor::<V>(turn, 0, turn.pattern >> v ^ odd);
-                let (c, d) = (re[v].permute(index), im[v].permute(index));
-                if REAL {
-                    (re[v], im[v]) = (c.mul_add(factor, re[v]), d.mul_add(factor, im[v]));
-                } else {
-                    (re[v], im[v]) = (d.mul_add(factor, re[v]), c.neg_mul_add(factor, im[v]));
-                }
-            }
-        }
-    }
-
-    /// [`Self::product`] of a rotation of lanes.
-    #[inline(always)]
-    unsafe fn lane_product<V: Lanes<Real = R>, const J: usize, const REAL: bool>(
-        &self,
-        turn: &Turn,
-        odd: u32,
-        psi: &Slots<V, J>,
-        lambda: &Slots<V, J>,
-    ) -> V {
-        // SAFETY: the caller's promise; the plan's words are those of these vectors.
-        unsafe {
-            let index = V::load_index(&self.plan.exchanges[turn.lanes as usize]);
-            let mut sum = V::splat(R::default());
-            for v in 0..J {
-                let signs = self.factor::<V>(turn, 2, turn.pattern >> v ^ odd);
-                let (c, d) = (psi.0[v].permute(index), psi.1[v].permute(index));
-                let one = if REAL {
-                    lambda.0[v].mul_add(c, lambda.1[v].mul(d))
-                } else {
-                    lambda.1[v].neg_mul_add(c, lambda.0[v].mul(d))
-                };
-                sum = one.mul_add(signs, sum);
-            }
-            sum
-        }
-    }
-}
-
-/// Multiplies a line by phases.
-#[inline(always)]
-unsafe fn turn_line<V: Lanes>(line: *mut V::Real, cos: V, sin: V) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let (re, im) = V::turn(V::load(line), V::load(line.add(V::COUNT)), cos, sin);
-        re.store(line);
-        im.store(line.add(V::COUNT));
     }
 }

@@ -21,6 +21,9 @@ use crate::simd::Level;
 #[pyclass(frozen, name = "Program", module = "qnnw._core")]
 pub struct PyProgram(Program);
 
+/// Probabilities, and the state of a single set.
+type Measured<'py, R> = (Bound<'py, PyArrayDyn<R>>, Option<Evolved<R>>);
+
 /// Lines of a tile, and by step: rotations, groups of phases, phases.
 type Walk = (usize, Vec<(usize, usize, usize)>);
 
@@ -46,9 +49,10 @@ impl PyProgram {
                 })
             })
         };
-        let [flips, signs, quarters] = &paulis;
-        let (flips, signs) = (whole(flips, "flips")?, whole(signs, "signs")?);
-        let quarters = whole(quarters, "quarters")?;
+        let [flips, signs, quarters] = paulis;
+        let (flips, signs) = (whole(&flips, "flips")?, whole(&signs, "signs")?);
+        let quarters = whole(&quarters, "quarters")?;
+        let [starts, places_of_terms] = terms;
         let rotations = memory::collected(flips.iter().zip(&signs).zip(&quarters).map(
             |((&flips, &signs), &quarters)| Rotation { flips, signs, quarters: quarters as u8 & 7 },
         ))?;
@@ -60,8 +64,8 @@ impl PyProgram {
         };
         let angles = gates::Angles {
             constants: reals(constants, "constants")?,
-            starts: places(&terms[0], "starts")?,
-            parameters: places(&terms[1], "parameters")?,
+            starts: places(&starts, "starts")?,
+            parameters: places(&places_of_terms, "parameters")?,
             coefficients: reals(coefficients, "coefficients")?,
         };
         let (qubits, parameters) =
@@ -186,7 +190,7 @@ impl PyProgram {
         &self,
         angles: &Angles,
         py: Python<'py>,
-    ) -> PyResult<(Bound<'py, PyArrayDyn<R>>, Option<Evolved<R>>)> {
+    ) -> PyResult<Measured<'py, R>> {
         let (program, sets) = (&self.0, angles.batch.unwrap_or(1));
         self.require::<R>(angles.batch, program.dimension(), 1)?;
         let out = zeros::<R>(py, &shape(angles.batch, program.dimension()))?;

@@ -199,7 +199,7 @@ class Circuit:
         """
         size = 8 * 2**self.num_qubits * self.num_parameters
         _core.require_memory(size, f"the Jacobian of {self.num_qubits} qubits")
-        rotations = self.rotations()
+        rotations = self.rotations
         turned = reduced(rotations.angles(self._checked_set(angles)))
         columns = np.zeros((self.num_parameters, 2**self.num_qubits))
         for rotation, angle in enumerate(self._lowered.angles):
@@ -211,6 +211,7 @@ class Circuit:
         by_basis: NDArray[np.float64] = columns.T
         return by_basis
 
+    @cached_property
     def rotations(self) -> Rotations:
         """The rotations that it is made of, each with an angle of its own."""
         return Rotations(self._lowered, self.num_parameters)

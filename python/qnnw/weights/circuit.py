@@ -114,6 +114,8 @@ class CircuitSource:
                 f"`weight_map` has {weight_map.num_weights} weights and reads "
                 f"{weight_map.num_qubits} qubits; it must read the ansatz's {ansatz.num_qubits}"
             )
+        if ansatz.num_parameters == 0:
+            raise ValueError(f"`ansatz` is {ansatz!r}, which has no parameters to train")
         self.ansatz = ansatz
         self.weight_map = weight_map
         self.gamma = real("gamma", gamma, above=0)

@@ -116,7 +116,7 @@ def push_probabilities(ansatz: Ansatz, angles: Vector, along: Vector) -> Vector:
     """Derivative of the probabilities along ``along``, shape (2^N,)."""
     if isinstance(ansatz, Circuit):
         # Every rotation has the one frequency; a parameter may be in several, times any number.
-        rotations = ansatz.rotations()
+        rotations = ansatz.rotations
         angles, along = rotations.angles(angles), rotations.turns(along)
         return push_probabilities(rotations, angles, along)  # type: ignore[arg-type]
 
@@ -129,7 +129,7 @@ def push_probabilities(ansatz: Ansatz, angles: Vector, along: Vector) -> Vector:
 def turn_probabilities(ansatz: Ansatz, angles: Vector, cotangent: Vector, along: Vector) -> Vector:
     """Derivative of ``probabilities_vjp(angles, cotangent)`` along ``along``."""
     if isinstance(ansatz, Circuit):
-        rotations = ansatz.rotations()
+        rotations = ansatz.rotations
         angles, along = rotations.angles(angles), rotations.turns(along)
         turned = turn_probabilities(rotations, angles, cotangent, along)  # type: ignore[arg-type]
         return rotations.brought_back(turned)
