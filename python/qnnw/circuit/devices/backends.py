@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 from qnnw._common.errors import UserError
@@ -60,22 +61,58 @@ def named(name: str, **settings: Any) -> Sampler:
         return Sampler(lambda seed: StatevectorSampler(seed=seed), name=name, **settings)
     if name.startswith("ibm_"):
         return _of_account(name, settings)
+    backend = None if name == "aer" else fake_backend(name)
+    return Sampler(_simulated(name, backend), backend=backend, name=name, **settings)
+
+
+def _simulated(name: str, backend: Any) -> Callable[[int], Any]:
+    """Aer's sampler of a seed, with the noise of a backend."""
     with needs("device", f"The backend {name!r}"):
         from qiskit_aer import AerSimulator
+        from qiskit_aer.noise import NoiseModel
+        from qiskit_aer.noise.device import basic_device_gate_errors, basic_device_readout_errors
         from qiskit_aer.primitives import SamplerV2
-    backend = None if name == "aer" else fake_backend(name)
     # Circuits side by side; the shots of one, never: their seeds would depend on the threads.
     threads = {"max_parallel_experiments": 0, "max_parallel_shots": 1}
-    simulator = (
-        AerSimulator(**threads)
-        if backend is None
-        else AerSimulator.from_backend(backend, **threads)
-    )
+    known: dict[frozenset[int], Any] = {}
+    of_gates: list[Any] = []
+    of_readings: list[Any] = []
+    if backend is not None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of qubits whose T2 says more than 2 T1
+            of_gates = basic_device_gate_errors(target=backend.target)
+            of_readings = basic_device_readout_errors(target=backend.target)
 
-    def seeded(seed: int) -> Any:
-        return SamplerV2.from_backend(simulator, seed=seed)
+    def simulator(used: frozenset[int]) -> Any:
+        """Aer takes up all errors anew in every job: those of other qubits would be most of it."""
+        if used not in known:
+            model = NoiseModel(basis_gates=backend.operation_names)
+            for gate, qubits, error in of_gates:
+                if used.issuperset(qubits):
+                    model.add_quantum_error(error, gate, qubits)
+            for qubits, error in of_readings:
+                if used.issuperset(qubits):
+                    model.add_readout_error(error, qubits)
+            known[used] = AerSimulator(noise_model=model, **threads)
+        return known[used]
 
-    return Sampler(seeded, backend=backend, name=name, **settings)
+    class Seeded:
+        """A SamplerV2 for circuits that may lie on any qubits."""
+
+        def __init__(self, seed: int) -> None:
+            self._seed = seed
+
+        def run(self, pubs: list[Any]) -> Any:
+            """One job."""
+            if backend is None:
+                chosen = known.setdefault(frozenset(), AerSimulator(**threads))
+            else:
+                circuits = {id(pub[0]): pub[0] for pub in pubs}.values()
+                places = (c.find_bit(q).index for c in circuits for one in c for q in one.qubits)
+                chosen = simulator(frozenset(places))
+            return SamplerV2.from_backend(chosen, seed=self._seed).run(pubs)
+
+    return Seeded
 
 
 def fake_backend(name: str) -> Any:

@@ -177,4 +177,5 @@ def _applied(
         new[:, 1, :, 0], new[:, 1, :, 1] = old[:, 1, :, 1], old[:, 1, :, 0]
     else:
         new[:, 0, :, 1], new[:, 1, :, 1] = old[:, 1, :, 1], old[:, 0, :, 1]
-    return moved
+    done: State = moved
+    return done

@@ -132,7 +132,8 @@ class Noise:
         depolarizing = tuple(
             min(1.0, total / count) for total, count in zip(sums, found, strict=True)
         )
-        return cls(depolarizing, 0.0, [_readout(backend, qubit) for qubit in prepared.qubits])
+        wrong = [backend.target["measure"][(qubit,)].error or 0.0 for qubit in prepared.qubits]
+        return cls(depolarizing, 0.0, [[[1 - e, e], [e, 1 - e]] for e in wrong])
 
 
 def _pair(name: str, given: Any) -> Pair:
@@ -141,17 +142,3 @@ def _pair(name: str, given: Any) -> Pair:
         raise ValueError(f"`{name}` has shape {array.shape}; it must be a number, or two of them")
     one, two = (real(name, value, least=0, most=1) for value in np.broadcast_to(array, 2))
     return one, two
-
-
-def _readout(backend: Any, qubit: int) -> list[list[float]]:
-    """From the device's properties; else the mean of both errors, which the target has."""
-    mean = backend.target["measure"][(qubit,)].error or 0.0
-    up, down = mean, mean
-    properties = backend.properties() if callable(getattr(backend, "properties", None)) else None
-    if properties is not None:
-        try:
-            up = float(properties.qubit_property(qubit, "prob_meas1_prep0")[0])
-            down = float(properties.qubit_property(qubit, "prob_meas0_prep1")[0])
-        except Exception:  # not every device says both
-            up, down = mean, mean
-    return [[1 - up, down], [up, 1 - down]]
