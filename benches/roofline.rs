@@ -194,7 +194,7 @@ impl<R: Kept> Layers<R> {
         halves.fill(level, angles).unwrap();
         let one = LayerAngles::new(&halves, 1, circuit.num_qubits());
         let (mut layer, mut inverse) = (Layer::default(), Layer::default());
-        layer.fill(plan.layout, plan.last_bits, one, 0, level).unwrap();
+        layer.fill(plan.layout, plan.split, one, 0, level).unwrap();
         inverse.fill_inverse_rotations(plan.layout, one, 0);
         inverse.fill_inverse_phases(plan.layout, one, [0, 0], 1.0, level).unwrap();
         let length = plan.layout.length();
@@ -298,7 +298,13 @@ impl<R: Kept> Layers<R> {
                 Source { state: Pointer::new(this.from.as_mut_ptr()), gather: plan.backward(0) };
             let phases = &this.inverse.phases;
             let state = this.to.as_mut_ptr();
-            this.level.run(Unphase { pass, source, phases, state, tiles: 0..pass.tiles.len() });
+            this.level.run(Unphase {
+                pass,
+                source,
+                phases: Some(phases),
+                state,
+                tiles: 0..pass.tiles.len(),
+            });
         });
         println!("  back, CNOTs and phases: {:.2} us a layer", seconds * 1e6);
         let mut sums = vec![Sums::default(); 1 << plan.layout.line_bits];
@@ -307,6 +313,7 @@ impl<R: Kept> Layers<R> {
                 this.level.run(Products {
                     pass,
                     first: number == 0,
+                    lanes: true,
                     line_bits: plan.layout.line_bits,
                     adjoint: this.from.as_ptr(),
                     state: this.to.as_ptr(),

@@ -117,7 +117,8 @@ pub struct Entangler {
 }
 
 impl Entangler {
-    fn new(num_qubits: usize, pairs: &[(u32, u32)]) -> Self {
+    /// The permutation of these (control, target) pairs, in the order they act.
+    pub fn new(num_qubits: usize, pairs: &[(u32, u32)]) -> Self {
         let cnot = |index: u32, &(control, target): &(u32, u32)| {
             index ^ (((index >> control) & 1) << target)
         };

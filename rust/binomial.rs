@@ -71,7 +71,6 @@ struct Rejection {
     centre: f64,
     alpha: f64,
     squeeze: f64,
-    log_mode: f64,
 }
 
 impl Rejection {
@@ -88,11 +87,12 @@ impl Rejection {
             centre: n * p + 0.5,
             alpha: (2.83 + 5.1 / b) * deviation,
             squeeze: 0.92 - 4.2 / b,
-            log_mode: log_probability(floor((n + 1.0) * p), n, p, q),
         }
     }
 
     fn draw(&self, stream: &mut Stream) -> u64 {
+        // Of the mode; most draws never ask for it.
+        let mut log_mode = None;
         loop {
             let u = stream.uniform() - 0.5;
             let v = stream.uniform();
@@ -105,7 +105,10 @@ impl Rejection {
                 return k as u64;
             }
             let density = self.alpha / (self.a / (distance * distance) + self.b);
-            if log(v * density) <= log_probability(k, self.n, self.p, self.q) - self.log_mode {
+            let log_probability = |k| log_probability(k, self.n, self.p, self.q);
+            let mode =
+                *log_mode.get_or_insert_with(|| log_probability(floor((self.n + 1.0) * self.p)));
+            if log(v * density) <= log_probability(k) - mode {
                 return k as u64;
             }
         }

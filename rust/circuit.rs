@@ -6,9 +6,13 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use crate::ansatz::{EfficientSu2, linear_image};
 use crate::error::Result;
 use crate::gather::Gather;
+use crate::layer::Split;
 use crate::layout::Layout;
+use crate::memory;
 use crate::schedule::Schedule;
+use crate::simd::math::HalfAngles;
 use crate::simd::{Level, Real};
+use crate::walk::{Shape, Walks};
 
 /// How one precision and one level evolve the circuit.
 #[derive(Debug, Clone)]
@@ -19,21 +23,28 @@ pub struct Plan {
     pub schedule: Schedule,
     /// The order in which products of two states visit the lines.
     pub products: Schedule,
-    /// Bits of the line number in the last step.
-    pub last_bits: usize,
+    /// Tables of phases.
+    pub split: Split,
+    /// Several layers per walk, where that can be and pays.
+    pub walks: Option<Walks>,
     forward: Vec<Gather>,
     backward: Vec<Gather>,
 }
 
 impl Plan {
-    fn new<R: Real>(ansatz: &EfficientSu2, level: Level) -> Result<Self> {
+    fn new<R: Real>(ansatz: &EfficientSu2, shape: Option<Shape>, level: Level) -> Result<Self> {
         let layout = Layout::new::<R>(ansatz.num_qubits(), level);
         let schedule = Schedule::new(layout)?;
-        let entanglers = ansatz.entanglers().iter();
+        let last = schedule.last_step().map_or(0..0, |step| step.bits.clone());
+        let walks = Walks::new::<R>(ansatz, layout, shape, level)?;
+        // Walks have tables of their own.
+        let known = if walks.is_some() { &[] } else { ansatz.entanglers() };
+        let entanglers = known.iter();
         let gather = |columns: &Vec<u32>| Gather::new::<R>(&schedule, columns, level);
         Ok(Self {
             layout,
-            last_bits: schedule.last_bits().len(),
+            split: Split::new(&last, usize::MAX),
+            walks,
             forward: entanglers.clone().map(|e| gather(&e.sources)).collect::<Result<_>>()?,
             backward: entanglers.map(|e| gather(&e.targets)).collect::<Result<_>>()?,
             products: Schedule::for_two_states(layout)?,
@@ -97,12 +108,14 @@ impl<T> Drop for Made<T> {
 #[derive(Debug)]
 pub struct Circuit {
     ansatz: EfficientSu2,
+    /// The shape of walks, where it is not chosen by size.
+    shape: Option<Shape>,
     plans: [Made<Plan>; 6],
 }
 
 impl From<EfficientSu2> for Circuit {
     fn from(ansatz: EfficientSu2) -> Self {
-        Self { ansatz, plans: Default::default() }
+        Self { ansatz, shape: None, plans: Default::default() }
     }
 }
 
@@ -115,16 +128,39 @@ impl std::ops::Deref for Circuit {
 }
 
 impl Circuit {
+    /// The circuit with walks of this shape.
+    #[cfg(test)]
+    pub fn with_shape(ansatz: EfficientSu2, shape: Shape) -> Self {
+        Self { shape: Some(shape), ..ansatz.into() }
+    }
+
     /// Where the CNOTs of a block move a basis index.
     pub fn moved(&self, block: usize, index: usize) -> usize {
         let entanglers = self.ansatz.entanglers();
         linear_image(&entanglers[block % entanglers.len()].targets, index)
     }
 
+    /// The frames before and after every layer.
+    pub fn frames(&self, angles: &HalfAngles) -> Result<Vec<[usize; 2]>> {
+        let qubits = self.num_qubits();
+        let mut frame = 0;
+        let mut frames = memory::filled(1, [0, 0])?;
+        memory::reserve(&mut frames, self.reps())?;
+        for layer in 1..=self.reps() {
+            let before = self.moved(layer - 1, frame);
+            let turns = &angles.quarter_turns[2 * qubits * layer..][..qubits];
+            let turns = turns.iter().enumerate();
+            frame = turns
+                .fold(before, |frame, (qubit, &turns)| frame ^ (usize::from(turns & 1) << qubit));
+            frames.push([before, frame]);
+        }
+        Ok(frames)
+    }
+
     /// The plan of a precision at a level.
     pub fn plan<R: Real>(&self, level: Level) -> Result<&Plan> {
         let precision = usize::from(size_of::<R>() == 8);
         let slot = 2 * level.number() + precision;
-        self.plans[slot].get(|| Plan::new::<R>(&self.ansatz, level))
+        self.plans[slot].get(|| Plan::new::<R>(&self.ansatz, self.shape, level))
     }
 }

@@ -14,6 +14,7 @@ use crate::memory;
 use crate::parallel::{self, Cancel, Pointer, TEAM_AMPLITUDES, Team};
 use crate::simd::{Level, Real};
 use crate::state::{Kept, Workspace, with_workspace};
+use crate::trapezoid;
 
 /// How one evolution runs.
 #[derive(Clone, Copy)]
@@ -73,6 +74,12 @@ pub fn probabilities<R: Kept>(
 /// Bytes of a state vector.
 pub fn state_bytes<R: Real>(circuit: &Circuit) -> u128 {
     circuit.dimension() as u128 * 2 * size_of::<R>() as u128
+}
+
+/// Bytes that a forward evolution works in: one state where layers are walked in place, else two.
+pub fn work_bytes<R: Real>(circuit: &Circuit) -> Result<u128> {
+    let states = if circuit.plan::<R>(Level::current()?)?.walks.is_some() { 1 } else { 2 };
+    Ok(states * state_bytes::<R>(circuit))
 }
 
 /// An error if a batch does not fit in memory: `set_bytes` stay of every set, its result among them,
@@ -144,11 +151,15 @@ pub fn evolve<R: Real>(
     let plan = circuit.plan::<R>(run.level)?;
     workspace.angles.fill(run.level, angles)?;
     start(circuit, plan, workspace, run, keep)?;
+    if let Some(walks) = &plan.walks {
+        return trapezoid::forward(circuit, plan, walks, workspace, run);
+    }
+    workspace.scratch.reserve(plan.layout.length())?;
     let mut turns = 0;
     for layer in 1..=circuit.reps() {
         let layer_angles = LayerAngles::new(&workspace.angles, layer, circuit.num_qubits());
         let frame = circuit.moved(layer - 1, workspace.layer.frame);
-        workspace.layer.fill(plan.layout, plan.last_bits, layer_angles, frame, run.level)?;
+        workspace.layer.fill(plan.layout, plan.split, layer_angles, frame, run.level)?;
         turns += workspace.layer.quarter_turns;
         let finish = if layer < circuit.reps() { Finish::Phases } else { Finish::Rotations };
         let kept = keep.map(|keep| Pointer::new(keep.layer(layer)));
@@ -203,9 +214,9 @@ fn start<R: Real>(
     let layer_angles = LayerAngles::new(&workspace.angles, 0, circuit.num_qubits());
     if circuit.reps() == 0 {
         // The last layer's phases change no probability; the state vector gets them as it is written.
-        workspace.layer.fill_no_phases(plan.layout, plan.last_bits, run.level)?;
+        workspace.layer.fill_no_phases(plan.layout, plan.split, run.level)?;
     } else {
-        workspace.layer.fill_phases(plan.layout, plan.last_bits, layer_angles, run.level)?;
+        workspace.layer.fill_phases(plan.layout, plan.split, layer_angles, run.level)?;
     }
     let product = ProductState::new(plan.layout, layer_angles);
     let state = Pointer::new(workspace.state.as_mut_ptr());
@@ -221,7 +232,7 @@ fn start<R: Real>(
         });
     })?;
     if circuit.reps() == 0 {
-        workspace.layer.fill_phases(plan.layout, plan.last_bits, layer_angles, run.level)?;
+        workspace.layer.fill_phases(plan.layout, plan.split, layer_angles, run.level)?;
     }
     Ok(())
 }
@@ -348,8 +359,9 @@ pub fn with_probabilities<R: Real, T>(
     let layout = circuit.plan::<R>(run.level)?.layout;
     let state = Pointer::new(workspace.state.as_mut_ptr());
     let (scale, frame) = (workspace.layer.scale, workspace.layer.frame);
+    workspace.scratch.reserve(circuit.dimension())?;
     let out = workspace.scratch.as_mut_ptr();
-    // SAFETY: the scratch space is at least twice as long as needed; a slice is made of it once all
+    // SAFETY: the scratch space has an entry for every basis; a slice is made of it once all
     // entries are written.
     let out = unsafe {
         write_probabilities_at(layout, state, scale, frame, Pointer::new(out), run)?;
@@ -359,60 +371,5 @@ pub fn with_probabilities<R: Real, T>(
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::oracle::{self, strategies::circuits};
-
-    /// State and probabilities at one level, in double precision.
-    fn evolved<R: Kept>(
-        circuit: &Circuit,
-        angles: &[f64],
-        level: Level,
-    ) -> (Vec<Complex<f64>>, Vec<f64>) {
-        let cancel = Cancel::default();
-        let run = Run { level, team: Team::Solo, cancel: &cancel };
-        let layout = circuit.plan::<R>(level).unwrap().layout;
-        let mut state = vec![Complex::new(R::default(), R::default()); circuit.dimension()];
-        let mut probabilities = vec![R::default(); circuit.dimension()];
-        with_workspace::<R, _>(layout, |workspace| {
-            let turns = evolve(circuit, angles, workspace, run, None)?;
-            write_statevector(circuit, workspace, turns, &mut state, run)?;
-            measure(circuit, workspace, &mut probabilities, run)
-        })
-        .unwrap();
-        let double = |value: &Complex<R>| Complex::new(value.re.to_f64(), value.im.to_f64());
-        (state.iter().map(double).collect(), probabilities.into_iter().map(R::to_f64).collect())
-    }
-
-    fn agrees<R: Kept>(circuit: &Circuit, angles: &[f64], tolerance: f64) {
-        let expected = oracle::statevector(circuit, angles);
-        for level in Level::available() {
-            let (state, probabilities) = evolved::<R>(circuit, angles, level);
-            for ((a, p), b) in state.iter().zip(&probabilities).zip(&expected) {
-                assert!((a - b).norm() <= tolerance, "{level:?}: {a} instead of {b}");
-                assert!((p - b.norm_sqr()).abs() <= tolerance, "{level:?}");
-            }
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn every_level_agrees_with_the_oracle((ansatz, angles) in circuits(10, 5)) {
-            let circuit = Circuit::from(ansatz);
-            agrees::<f64>(&circuit, &angles, 1e-12);
-            agrees::<f32>(&circuit, &angles, 1e-5);
-        }
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(12))]
-        #[test]
-        fn large_states_agree_with_the_oracle((ansatz, angles) in circuits(16, 2)) {
-            let circuit = Circuit::from(ansatz);
-            agrees::<f64>(&circuit, &angles, 1e-12);
-            agrees::<f32>(&circuit, &angles, 1e-5);
-        }
-    }
-}
+#[path = "evolve_tests.rs"]
+mod tests;

@@ -49,11 +49,16 @@ pub struct Gather {
     pub lines: Vec<Packed>,
     /// `low` of `lines` once more, by itself.
     pub lows: Vec<u32>,
-    /// Whether every line comes from one line, all lines of a butterfly from one row with one lane
-    /// control, and `low` depends on the line within the block alone.
+    /// Whether every line comes from one line, and all lines of a butterfly from one row with one
+    /// lane control.
     pub uniform: bool,
+    /// Whether `low` depends on the line within the block alone: then it need not add up by exclusive
+    /// or.
+    pub lone_block: bool,
     /// Whether the lanes are permuted as by a ladder of CNOTs (see [`Lanes::permute_ladder`]).
     pub ladder: bool,
+    /// Whether lanes stay where they are.
+    pub plain: bool,
     /// Places of the rows.
     pub rows: Vec<usize>,
     /// Prepared lane permutations, by lane control.
@@ -66,8 +71,22 @@ pub struct Gather {
 impl Gather {
     /// The tables of the map with these columns.
     pub fn new<R: Real>(schedule: &Schedule, columns: &[u32], level: Level) -> Result<Self> {
+        let place = |line| schedule.layout.place(line);
+        let mut gather = Self::from::<R>(schedule, columns, place, level)?;
+        gather.uniform &= gather.lone_block;
+        Ok(gather)
+    }
+
+    /// The same, where `place` says where a line lies in the source. Unless `lone_block` is true,
+    /// places within a block must add up by exclusive or.
+    pub fn from<R: Real>(
+        schedule: &Schedule,
+        columns: &[u32],
+        place: impl Fn(usize) -> usize,
+        level: Level,
+    ) -> Result<Self> {
         let layout = schedule.layout;
-        let low_bits = schedule.first_stage_bits();
+        let low_bits = schedule.block_bits;
         // Qubits beyond N are left alone.
         let mut columns = columns.to_vec();
         columns.extend((layout.num_qubits..layout.padded_qubits()).map(|qubit| 1 << qubit));
@@ -75,7 +94,7 @@ impl Gather {
             let source = linear_image(&columns, index);
             let line = source & ((1 << layout.line_bits) - 1);
             Packed {
-                low: (layout.place(line & ((1 << low_bits) - 1))) as u32,
+                low: place(line & ((1 << low_bits) - 1)) as u32,
                 row: (line >> low_bits) as u32,
                 control: (source >> layout.line_bits) as u32,
             }
@@ -86,25 +105,35 @@ impl Gather {
         let stage = &pass.stages[0];
         let (tiles, blocks) = (table(&pass.tiles)?, table(&stage.blocks)?);
         let lines = memory::collected((0..1 << low_bits).map(packed))?;
-        let group = &lines[..1 << stage.steps[0].bits.len()];
-        let uniform = group.iter().all(|line| (line.row, line.control) == (0, 0))
-            && tiles.iter().chain(&blocks).all(|start| start.low == 0);
-        let rows = (0..1 << (layout.line_bits - low_bits)).map(|row| layout.place(row << low_bits));
+        let first = stage.steps.first().map_or(0..0, |step| step.bits.clone());
+        let group = &lines[..1 << first.len()];
+        let lone_block = tiles.iter().chain(&blocks).all(|start| start.low == 0);
+        let uniform = first.start == 0
+            && !first.is_empty()
+            && group.iter().all(|line| (line.row, line.control) == (0, 0));
+        let rows = (0..1 << (layout.line_bits - low_bits)).map(|row| place(row << low_bits));
         let lane_sources: Vec<_> =
             (0..1usize << layout.lane_bits).map(|lane| packed(lane << layout.line_bits)).collect();
-        let mut controls = tiles.iter().chain(&blocks).chain(&lines);
-        let ladder = controls.all(|source| source.control <= 1)
+        let controls = tiles.iter().chain(&blocks).chain(&lines);
+        let plain = controls.clone().all(|source| source.control == 0)
+            && lane_sources
+                .iter()
+                .enumerate()
+                .all(|(lane, source)| source.control as usize == lane);
+        let ladder = controls.into_iter().all(|source| source.control <= 1)
             && lane_sources.iter().enumerate().all(|(lane, source)| {
                 source.control as usize == (lane ^ (lane << 1)) & (lane_sources.len() - 1)
             });
         let sources = distinct(&lane_sources);
         Ok(Self {
             ladder,
+            plain,
             lows: memory::collected(lines.iter().map(|line| line.low))?,
             tiles,
             blocks,
             lines,
             uniform: uniform && sources.len() == 1,
+            lone_block,
             rows: memory::collected(rows)?,
             permutations: permutations::<R>(layout, &lane_sources, level),
             sources,

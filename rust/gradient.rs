@@ -16,6 +16,7 @@ use crate::parallel::Pointer;
 use crate::simd::math::HalfAngles;
 use crate::simd::{Level, Real};
 use crate::state::Workspace;
+use crate::trapezoid;
 
 /// Largest state whose layers are all kept for the way back.
 const KEPT_QUBITS: usize = 16;
@@ -45,13 +46,17 @@ enum States<R> {
 /// Whether all layers' states are kept.
 fn keeps<R: Real>(circuit: &Circuit, plan: &Plan) -> bool {
     let bytes = (plan.layout.length() * size_of::<R>()).saturating_mul(circuit.reps() + 1);
-    circuit.num_qubits() <= KEPT_QUBITS && bytes <= KEPT_BYTES
+    plan.walks.is_none() && circuit.num_qubits() <= KEPT_QUBITS && bytes <= KEPT_BYTES
 }
 
 /// State vectors that a tape holds, and those that whoever works on one holds beside it.
 pub fn states_needed<R: Real>(circuit: &Circuit, level: Level) -> Result<[u128; 2]> {
-    let keeps = keeps::<R>(circuit, circuit.plan::<R>(level)?);
-    Ok(if keeps { [circuit.reps() as u128 + 1, 4] } else { [1, 3] })
+    let plan = circuit.plan::<R>(level)?;
+    Ok(match (keeps::<R>(circuit, plan), &plan.walks) {
+        (true, _) => [circuit.reps() as u128 + 1, 4],
+        (false, None) => [1, 3],
+        (false, Some(_)) => [1, 1],
+    })
 }
 
 impl<R: Real> Tape<R> {
@@ -83,7 +88,7 @@ impl<R: Real> Tape<R> {
         let angles = std::mem::take(&mut workspace.angles);
         Ok(Self {
             level: run.level,
-            frames: frames(circuit, &angles)?,
+            frames: circuit.frames(&angles)?,
             scale: workspace.layer.scale,
             angles,
             states,
@@ -124,6 +129,18 @@ impl<R: Real> Tape<R> {
         let plan = circuit.plan::<R>(self.level)?;
         let length = plan.layout.length();
         let mut adjoint = Buffer::<R>::new(length)?;
+        if let Some(walks) = &plan.walks {
+            self.start(circuit, plan, cotangent, &mut adjoint, run)?;
+            let States::Last(state) = &mut self.states else {
+                unreachable!("no walk keeps states")
+            };
+            let (angles, frames, both) = (&self.angles, &self.frames[..], [state, &mut adjoint]);
+            let layers = trapezoid::backward(circuit, walks, angles, frames, both, run)?;
+            for (index, sums) in layers.iter().enumerate() {
+                self.write(circuit, index, sums, self.scale, gradient);
+            }
+            return Ok(());
+        }
         let mut scratch = Buffer::<R>::new(length)?;
         // Where the states are not kept, the last one is taken back along with the adjoint.
         let mut state_scratch =
@@ -238,24 +255,6 @@ impl<R: Real> Tape<R> {
     }
 }
 
-/// The frames before and after every layer.
-fn frames(circuit: &Circuit, angles: &HalfAngles) -> Result<Vec<[usize; 2]>> {
-    let qubits = circuit.num_qubits();
-    let mut frame = 0;
-    let mut frames = memory::filled(1, [0, 0])?;
-    memory::reserve(&mut frames, circuit.reps())?;
-    for layer in 1..=circuit.reps() {
-        let before = circuit.moved(layer - 1, frame);
-        let turns = &angles.quarter_turns[2 * qubits * layer..][..qubits];
-        frame = turns
-            .iter()
-            .enumerate()
-            .fold(before, |frame, (qubit, &turns)| frame ^ (usize::from(turns & 1) << qubit));
-        frames.push([before, frame]);
-    }
-    Ok(frames)
-}
-
 /// Takes a state back from between RY and RZ of layer `index` to the same point of the layer
 /// before: inverse rotations, inverse CNOTs, inverse phases.
 fn back<R: Real>(
@@ -271,7 +270,13 @@ fn back<R: Real>(
     let pass = &plan.schedule.passes[0];
     let source = Source { state: from, gather: plan.backward(index - 1) };
     run.each_range(pass.tiles.len(), |tiles| {
-        run.level.run(Unphase { pass, source, phases: &layer.phases, state: to.get(), tiles });
+        run.level.run(Unphase {
+            pass,
+            source,
+            phases: Some(&layer.phases),
+            state: to.get(),
+            tiles,
+        });
     })?;
     std::mem::swap(state, scratch);
     Ok(())
@@ -295,6 +300,7 @@ fn products<R: Real>(
             run.level.run(Products {
                 pass,
                 first: index == 0,
+                lanes: true,
                 line_bits: plan.layout.line_bits,
                 adjoint: adjoint.get(),
                 state: state.get(),
@@ -313,84 +319,5 @@ fn products<R: Real>(
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::oracle::{self, strategies::circuits};
-    use crate::parallel::{Cancel, Team};
-    use crate::state::{Kept, with_workspace};
-
-    fn gradient<R: Kept>(
-        circuit: &Circuit,
-        angles: &[f64],
-        cotangent: &[f64],
-        level: Level,
-        keep: bool,
-    ) -> Vec<f64> {
-        let cancel = Cancel::default();
-        let run = Run { level, team: Team::Solo, cancel: &cancel };
-        let layout = circuit.plan::<R>(level).unwrap().layout;
-        let cotangent: Vec<R> = cotangent.iter().map(|&value| R::from_f64(value)).collect();
-        let mut gradient = vec![R::default(); angles.len()];
-        with_workspace::<R, _>(layout, |workspace| {
-            let mut tape = Tape::record(circuit, angles, workspace, run)?;
-            if !keep {
-                let mut last = Buffer::<R>::new(layout.length())?;
-                // SAFETY: both have room for a state.
-                unsafe {
-                    let from = tape.state(circuit.reps());
-                    last.as_mut_ptr().copy_from_nonoverlapping(from, layout.length());
-                }
-                tape.states = States::Last(last);
-            }
-            tape.backward(circuit, &cotangent, &mut gradient, run)
-        })
-        .unwrap();
-        gradient.into_iter().map(R::to_f64).collect()
-    }
-
-    /// The parameter-shift rule on the oracle: exact for rotations.
-    fn shifted(circuit: &Circuit, angles: &[f64], cotangent: &[f64]) -> Vec<f64> {
-        let value = |angles: &[f64]| -> f64 {
-            let state = oracle::statevector(circuit, angles);
-            state.iter().zip(cotangent).map(|(amplitude, c)| amplitude.norm_sqr() * c).sum()
-        };
-        (0..angles.len())
-            .map(|index| {
-                let mut angles = angles.to_vec();
-                angles[index] += std::f64::consts::FRAC_PI_2;
-                let more = value(&angles);
-                angles[index] -= std::f64::consts::PI;
-                (more - value(&angles)) / 2.0
-            })
-            .collect()
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(96))]
-        #[test]
-        fn agrees_with_the_parameter_shift_rule(
-            (ansatz, angles) in circuits(7, 3),
-            seed in any::<u64>(),
-        ) {
-            let circuit = Circuit::from(ansatz);
-            let mut stream = crate::rng::Stream::new(seed, crate::rng::Domain::Angles, 9, 9);
-            let cotangent: Vec<f64> =
-                (0..circuit.dimension()).map(|_| 2.0 * stream.uniform() - 1.0).collect();
-            let expected = shifted(&circuit, &angles, &cotangent);
-            for level in Level::available() {
-                for keep in [true, false] {
-                    let found = gradient::<f64>(&circuit, &angles, &cotangent, level, keep);
-                    for (a, b) in found.iter().zip(&expected) {
-                        prop_assert!((a - b).abs() <= 1e-12, "{level:?} {keep} {a} not {b}");
-                    }
-                    let found = gradient::<f32>(&circuit, &angles, &cotangent, level, keep);
-                    for (a, b) in found.iter().zip(&expected) {
-                        prop_assert!((a - b).abs() <= 1e-5, "{level:?} {keep} {a} not {b}");
-                    }
-                }
-            }
-        }
-    }
-}
+#[path = "gradient_tests.rs"]
+mod tests;

@@ -7,14 +7,18 @@
 //! stored at y ^ frame. A flip turns the signs of a qubit's later angles, and CNOTs move the frame as
 //! they move a basis index. What is left over is a global phase, a power of i.
 
+use std::ops::Range;
+
 use crate::error::Result;
-use crate::layout::Layout;
+use crate::layout::{Layout, MAX_BLOCK_LINES};
 use crate::memory;
 use crate::simd::math::HalfAngles;
 use crate::simd::{Kernel, Lanes, Level, Real};
 
-/// Bits of the line number that the low phase table covers.
+/// Bits of the line number that the low phase table covers, at most.
 const LOW_BITS: usize = 8;
+// Kernels run through the low table along a run of lines, half of a block at most.
+const _: () = assert!(MAX_BLOCK_LINES / 2 <= 1 << LOW_BITS);
 /// Most bits of the line number that there can be.
 const MAX_LINE_BITS: usize = 31;
 
@@ -53,6 +57,25 @@ pub struct Phases<R> {
     pub high: [Phase<R>; 8],
 }
 
+/// How the bits of a line number are shared out among the tables of phases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Split {
+    /// Bits of the low table.
+    pub low_bits: usize,
+    /// Bits of the low and the middle table.
+    pub below: usize,
+    /// Bits above those: the last step's. Where there are more bits, they have no phases.
+    pub last_bits: usize,
+}
+
+impl Split {
+    /// The split for a last step of these bits, and a low table of `low_bits` at most.
+    pub fn new(last: &Range<usize>, low_bits: usize) -> Self {
+        let low_bits = last.start.min(low_bits).min(LOW_BITS);
+        Self { low_bits, below: last.start, last_bits: last.len() }
+    }
+}
+
 impl<R: Real> Default for Layer<R> {
     fn default() -> Self {
         Self {
@@ -73,19 +96,32 @@ pub struct LayerAngles<'a> {
     angles: &'a HalfAngles,
     start: usize,
     num_qubits: usize,
+    /// The circuit's qubit by a tile's, where it is turned there.
+    qubits: Option<&'a [Option<usize>]>,
 }
 
 impl<'a> LayerAngles<'a> {
     /// Layer number `layer`.
     pub fn new(angles: &'a HalfAngles, layer: usize, num_qubits: usize) -> Self {
-        Self { angles, start: 2 * num_qubits * layer, num_qubits }
+        Self { angles, start: 2 * num_qubits * layer, num_qubits, qubits: None }
+    }
+
+    /// Those of a tile with these qubits; the others are turned by 0.
+    pub fn of(self, qubits: &'a [Option<usize>]) -> Self {
+        Self { qubits: Some(qubits), ..self }
+    }
+
+    /// Number of the circuit's qubit, if it is turned.
+    fn qubit(self, qubit: usize) -> Option<usize> {
+        match self.qubits {
+            Some(qubits) => qubits[qubit],
+            None => (qubit < self.num_qubits).then_some(qubit),
+        }
     }
 
     /// n, cos r and sin r of an RY; those of a rotation by 0 beyond the circuit's qubits.
     fn ry(self, qubit: usize) -> (usize, f64, f64) {
-        if qubit >= self.num_qubits {
-            return (0, 1.0, 0.0);
-        }
+        let Some(qubit) = self.qubit(qubit) else { return (0, 1.0, 0.0) };
         let place = self.start + qubit;
         let HalfAngles { quarter_turns, cos, sin } = self.angles;
         (quarter_turns[place] as usize, cos[place], sin[place])
@@ -93,9 +129,7 @@ impl<'a> LayerAngles<'a> {
 
     /// cos and sin of half an RZ angle.
     fn rz(self, qubit: usize) -> (f64, f64) {
-        if qubit >= self.num_qubits {
-            return (1.0, 0.0);
-        }
+        let Some(qubit) = self.qubit(qubit) else { return (1.0, 0.0) };
         let place = self.start + self.num_qubits + qubit;
         let HalfAngles { quarter_turns, cos, sin } = self.angles;
         turned(quarter_turns[place] as usize, cos[place], sin[place])
@@ -124,12 +158,11 @@ fn turned(turns: usize, cos: f64, sin: f64) -> (f64, f64) {
 }
 
 impl<R: Real> Layer<R> {
-    /// Takes on the angles of a layer, from the frame that the state is stored in; `last_bits` bits
-    /// of the line number belong to the last step.
+    /// Takes on the angles of a layer, from the frame that the state is stored in.
     pub fn fill(
         &mut self,
         layout: Layout,
-        last_bits: usize,
+        split: Split,
         angles: LayerAngles<'_>,
         frame: usize,
         level: Level,
@@ -137,27 +170,34 @@ impl<R: Real> Layer<R> {
         self.fill_rotations(layout, angles, frame);
         let frames = [self.frame_before, self.frame];
         let half_phase = |qubit: usize| stored_phase(angles, frames, qubit);
-        self.phases.fill(layout, last_bits, self.scale, half_phase, level)
+        self.phases.fill(layout, split, self.scale, half_phase, level)
     }
 
     /// Takes on the phases of the first layer, whose rotations are in the product state.
     pub fn fill_phases(
         &mut self,
         layout: Layout,
-        last_bits: usize,
+        split: Split,
         angles: LayerAngles<'_>,
         level: Level,
     ) -> Result<()> {
         self.scale = 1.0;
         (self.frame_before, self.frame, self.quarter_turns) = (0, 0, 0);
-        self.phases.fill(layout, last_bits, 1.0, |qubit| angles.rz(qubit), level)
+        self.phases.fill(layout, split, 1.0, |qubit| angles.rz(qubit), level)
     }
 
     /// Takes on no phases at all: those of a circuit that ends with its first layer.
-    pub fn fill_no_phases(&mut self, layout: Layout, last_bits: usize, level: Level) -> Result<()> {
+    pub fn fill_no_phases(&mut self, layout: Layout, split: Split, level: Level) -> Result<()> {
         self.scale = 1.0;
         (self.frame_before, self.frame, self.quarter_turns) = (0, 0, 0);
-        self.phases.fill(layout, last_bits, 1.0, |_| (1.0, 0.0), level)
+        self.phases.fill(layout, split, 1.0, |_| (1.0, 0.0), level)
+    }
+
+    /// Takes on a scale alone, in the place of phases.
+    pub fn fill_scale(&mut self, layout: Layout, scale: f64, level: Level) -> Result<()> {
+        let bits = layout.line_bits;
+        let split = Split::new(&(bits..bits), LOW_BITS);
+        self.phases.fill(layout, split, scale, |_| (1.0, 0.0), level)
     }
 
     fn fill_rotations(&mut self, layout: Layout, angles: LayerAngles<'_>, frame: usize) {
@@ -213,7 +253,8 @@ impl<R: Real> Layer<R> {
             let (cos, sin) = stored_phase(angles, frames, qubit);
             (cos, -sin)
         };
-        self.phases.fill(layout, 0, scale, half_phase, level)
+        let bits = layout.line_bits;
+        self.phases.fill(layout, Split::new(&(bits..bits), LOW_BITS), scale, half_phase, level)
     }
 }
 
@@ -229,13 +270,12 @@ impl<R: Real> Phases<R> {
     fn fill(
         &mut self,
         layout: Layout,
-        last_bits: usize,
+        Split { low_bits, below, last_bits }: Split,
         scale: f64,
         half_phase: impl Fn(usize) -> (f64, f64),
         level: Level,
     ) -> Result<()> {
-        let below = layout.line_bits - last_bits;
-        self.low_bits = below.min(LOW_BITS);
+        self.low_bits = low_bits;
         // The phase of all zeros among the low bits, and what a one multiplies it by.
         let mut start = [scale, 0.0];
         let mut turns = [[R::default(); 2]; LOW_BITS];

@@ -15,6 +15,15 @@ use crate::simd::{Level, Real};
 const MIN_LINE_BITS: usize = 2;
 /// Bytes of a tile for the first-level cache: half of a small one.
 const TILE_BYTES: usize = 16 << 10;
+/// Bytes of the shortest line: two vectors of 128 bits.
+const LEAST_LINE_BYTES: usize = 32;
+/// Most lines of a block that a stage works on at once.
+pub const MAX_BLOCK_LINES: usize = TILE_BYTES / LEAST_LINE_BYTES;
+
+/// log2 of the lines of a tile for the first-level cache.
+fn tile_bits<R: Real>(lane_bits: usize) -> usize {
+    (TILE_BYTES / (size_of::<R>() << (lane_bits + 1))).ilog2() as usize
+}
 
 /// The layout of a state vector for one precision and one level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,13 +45,32 @@ impl Layout {
     pub fn new<R: Real>(num_qubits: usize, level: Level) -> Self {
         let lane_bits = level.lane_bits::<R>();
         let line_bits = num_qubits.saturating_sub(lane_bits).max(MIN_LINE_BITS);
-        let tile_bits = (TILE_BYTES / (size_of::<R>() << (lane_bits + 1))).ilog2() as usize;
+        let tile_bits = tile_bits::<R>(lane_bits);
         let mut starts: Vec<usize> = blocking::passes(line_bits, tile_bits)
             .iter()
             .flat_map(|pass| blocking::stages(pass, tile_bits))
             .map(|stage| stage.start)
             .collect();
         starts.retain(|&start| start > 0);
+        Self::padded::<R>(num_qubits, line_bits, tile_bits, lane_bits, &starts)
+    }
+
+    /// The layout of a tile of `line_bits` bits, which steps through it in blocks for the first-level
+    /// cache.
+    pub fn of_tile<R: Real>(line_bits: usize, level: Level) -> Self {
+        let lane_bits = level.lane_bits::<R>();
+        let tile_bits = tile_bits::<R>(lane_bits);
+        let starts = if line_bits > tile_bits { &[tile_bits][..] } else { &[] };
+        Self::padded::<R>(line_bits + lane_bits, line_bits, tile_bits, lane_bits, starts)
+    }
+
+    fn padded<R: Real>(
+        num_qubits: usize,
+        line_bits: usize,
+        tile_bits: usize,
+        lane_bits: usize,
+        starts: &[usize],
+    ) -> Self {
         // As many bytes as a column of lines of 64 has, also where lines are longer.
         let line_bytes = size_of::<R>() << (lane_bits + 1);
         let column_bits = COLUMN_BITS - (line_bytes / 64).max(1).ilog2() as usize;

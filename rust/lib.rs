@@ -37,6 +37,8 @@ pub mod schedule;
 mod shapes;
 pub mod simd;
 pub mod state;
+mod trapezoid;
+pub mod walk;
 pub mod weights;
 
 pub use ansatz::{EfficientSu2, Entanglement};

@@ -44,6 +44,20 @@ pub mod strategies {
 
     use crate::ansatz::{EfficientSu2, Entanglement};
 
+    /// Angles of a circuit, with `special` multiples of a quarter turn among them.
+    pub fn angles(ansatz: &EfficientSu2, seed: u64, special: bool) -> Vec<f64> {
+        let mut stream = crate::rng::Stream::new(seed, crate::rng::Domain::Angles, 7, 8);
+        let angle = |_| {
+            let angle = 40.0 * stream.uniform() - 20.0;
+            if special && stream.below(3) == 0 {
+                (angle / 2.0).round() * std::f64::consts::FRAC_PI_2
+            } else {
+                angle
+            }
+        };
+        (0..ansatz.num_parameters()).map(angle).collect()
+    }
+
     /// Circuits of up to `max_qubits` qubits with a set of angles, special values among them.
     pub fn circuits(
         max_qubits: usize,
@@ -65,17 +79,7 @@ pub mod strategies {
                     }
                 };
                 let ansatz = EfficientSu2::new(qubits, reps, entanglement).unwrap();
-                let mut stream = crate::rng::Stream::new(seed, crate::rng::Domain::Angles, 7, 8);
-                let angles = (0..ansatz.num_parameters())
-                    .map(|_| {
-                        let angle = 40.0 * stream.uniform() - 20.0;
-                        if special && stream.below(3) == 0 {
-                            (angle / 2.0).round() * std::f64::consts::FRAC_PI_2
-                        } else {
-                            angle
-                        }
-                    })
-                    .collect();
+                let angles = angles(&ansatz, seed, special);
                 (ansatz, angles)
             },
         )

@@ -15,6 +15,8 @@ use crate::memory;
 pub const TEAM_AMPLITUDES: usize = 1 << 14;
 /// Amplitudes (or weights, or bins) that one task of a team handles.
 pub const TASK_AMPLITUDES: usize = 1 << 12;
+/// The environment variable that asks for a number of threads.
+pub const VARIABLE: &str = "QNNW_NUM_THREADS";
 /// Largest number of threads that can be asked for.
 pub const MAX_THREADS: usize = 1024;
 
@@ -86,13 +88,22 @@ pub fn num_threads() -> usize {
 
 /// Sets the number of threads for all later work.
 pub fn set_num_threads(threads: usize) -> Result<()> {
-    if !(1..=MAX_THREADS).contains(&threads) {
-        return Err(Error::value(
-            "num_threads",
-            format!("is {threads}"),
-            format!("it must be from 1 to {MAX_THREADS}"),
-        ));
+    ask("num_threads", Some(threads), &threads)
+}
+
+/// Takes the number of threads from [`VARIABLE`], if it is set; the binding does when it is loaded.
+pub fn read_environment() -> Result<()> {
+    match std::env::var(VARIABLE) {
+        Ok(text) if !text.trim().is_empty() => ask(VARIABLE, text.trim().parse().ok(), &text),
+        _ => Ok(()),
     }
+}
+
+fn ask(name: &'static str, threads: Option<usize>, came: &impl std::fmt::Debug) -> Result<()> {
+    let Some(threads) = threads.filter(|threads| (1..=MAX_THREADS).contains(threads)) else {
+        let need = format!("it must be an integer from 1 to {MAX_THREADS}");
+        return Err(Error::value(name, format!("is {came:?}"), need));
+    };
     THREADS.store(threads, Ordering::Relaxed);
     Ok(())
 }
@@ -141,6 +152,14 @@ pub enum Team {
 }
 
 impl Team {
+    /// Its threads.
+    pub fn size(self) -> usize {
+        match self {
+            Self::Solo => 1,
+            Self::Pool => rayon::current_num_threads(),
+        }
+    }
+
     /// Runs `work` over the items, in any order, stopping early when one fails.
     pub fn for_each<T, I>(self, items: I, work: impl Fn(T) -> Result<()> + Sync) -> Result<()>
     where

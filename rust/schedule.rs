@@ -18,7 +18,7 @@ pub struct Lines {
 
 impl Lines {
     /// All combinations of the given bits, the first bit running fastest.
-    fn span(layout: Layout, bits: impl Iterator<Item = usize>) -> Result<Self> {
+    pub(crate) fn span(layout: Layout, bits: impl Iterator<Item = usize>) -> Result<Self> {
         let mut numbers = vec![0];
         for bit in bits {
             let length = numbers.len();
@@ -85,6 +85,8 @@ pub struct Schedule {
     pub layout: Layout,
     /// The passes, in order.
     pub passes: Vec<Pass>,
+    /// The first stage's block: all lines that differ in so many low bits alone.
+    pub block_bits: usize,
 }
 
 impl Schedule {
@@ -104,18 +106,47 @@ impl Schedule {
         let passes = passes.iter().map(|bits| Pass::new(layout, tile_bits, step_bits, bits));
         let mut passes: Vec<_> = passes.collect::<Result<_>>()?;
         *lane_step(&mut passes) = true;
-        Ok(Self { layout, passes })
+        let block_bits = passes[0].stages[0].steps.iter().map(|step| step.bits.len()).sum();
+        Ok(Self { layout, passes, block_bits })
     }
 
-    /// The first step's block: all lines that differ in these low bits alone.
-    pub fn first_stage_bits(&self) -> usize {
-        self.passes[0].stages[0].steps.iter().map(|step| step.bits.len()).sum()
+    /// The schedule of a tile of which the qubits `active` are turned, and with `lanes` those in the
+    /// lanes: one pass, whose first stage reads the tile block by block.
+    pub fn of_tile(layout: Layout, active: &Range<usize>, lanes: bool) -> Result<Self> {
+        let mut schedule = Self::tile(layout, active, STEP_BITS)?;
+        if lanes {
+            *lane_step(&mut schedule.passes) = true;
+        }
+        Ok(schedule)
     }
 
-    /// Bits of the last step.
-    pub fn last_bits(&self) -> Range<usize> {
-        let step = self.passes.last().and_then(|pass| pass.stages.last()?.steps.last());
-        step.map_or(0..0, |step| step.bits.clone())
+    /// The same for work on two states at once, which always starts with the lowest lines, be it
+    /// without a bit of theirs.
+    pub fn of_two_tiles(layout: Layout, active: &Range<usize>) -> Result<Self> {
+        let mut schedule = Self::tile(layout, active, 2)?;
+        let (block_bits, stage) = (schedule.block_bits, &mut schedule.passes[0].stages[0]);
+        if stage.steps.first().is_none_or(|step| step.bits.start > 0) {
+            let block: Vec<_> = (0..block_bits).collect();
+            stage.steps.insert(0, Step::new(layout, 0..0, &block)?);
+        }
+        Ok(schedule)
+    }
+
+    fn tile(layout: Layout, active: &Range<usize>, step_bits: usize) -> Result<Self> {
+        let block_bits = layout.tile_bits.min(layout.line_bits);
+        let tile = Lines::span(layout, std::iter::empty())?;
+        let near = active.start.min(block_bits)..active.end.min(block_bits);
+        let mut stages = vec![Stage::new(layout, step_bits, &near, block_bits)?];
+        let far = active.start.max(block_bits)..active.end;
+        if !far.is_empty() {
+            stages.push(Stage::new(layout, step_bits, &far, layout.tile_bits - far.len())?);
+        }
+        Ok(Self { layout, passes: vec![Pass { tiles: tile, stages }], block_bits })
+    }
+
+    /// The last step, which the phases join.
+    pub fn last_step(&self) -> Option<&Step> {
+        self.passes.last()?.stages.last()?.steps.last()
     }
 }
 
@@ -162,6 +193,19 @@ impl Pass {
             });
         }
         Ok(Self { tiles, stages })
+    }
+}
+
+impl Stage {
+    /// The stage of a tile that turns `active`, in blocks of these and of the lowest `taken` bits.
+    fn new(layout: Layout, step_bits: usize, active: &Range<usize>, taken: usize) -> Result<Self> {
+        let within = |bit: &usize| active.contains(bit) || *bit < taken;
+        let block: Vec<_> = (0..layout.line_bits).filter(within).collect();
+        let blocks = (0..layout.line_bits).filter(|bit| !within(bit));
+        let ranges = layout.even_ranges(active).into_iter();
+        let steps = ranges.flat_map(|bits| blocking::steps(&bits, step_bits));
+        let steps = steps.map(|bits| Step::new(layout, bits, &block));
+        Ok(Self { blocks: Lines::span(layout, blocks)?, steps: steps.collect::<Result<_>>()? })
     }
 }
 

@@ -288,6 +288,17 @@ proptest! {
     }
 
     #[test]
+    fn levels_and_threads_agree_in_walks_of_several_layers(
+        (circuit, angles) in crate::walk::tests::strategies::walked(11, 9),
+        threads in 1..=MAX_THREADS,
+        seed in any::<u64>(),
+    ) {
+        let mut stream = Stream::new(seed, Domain::Angles, 8, 8);
+        check_levels::<f64>(&circuit, &angles, threads, &mut stream);
+        check_levels::<f32>(&circuit, &angles, threads, &mut stream);
+    }
+
+    #[test]
     fn rows_of_batches_are_as_when_alone(
         (circuit, angles) in shapes(),
         sets in 1usize..=5,

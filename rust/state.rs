@@ -39,8 +39,7 @@ const KEPT_LENGTH: usize = 1 << 17;
 impl<R: Real> Workspace<R> {
     /// Makes room for states of this layout.
     fn reserve(&mut self, layout: Layout) -> Result<()> {
-        self.state.reserve(layout.length())?;
-        self.scratch.reserve(layout.length())
+        self.state.reserve(layout.length())
     }
 
     /// Makes the scratch space the state.

@@ -152,3 +152,18 @@ def test_copies_of_a_living_map_share_what_was_drawn():
     assert copy._core is drawn._core
     assert qnnw.WeightMap(131, 3, "random") != drawn
     assert qnnw.WeightMap(131, 4, "random", "centered") != drawn
+
+
+def test_the_environment_asks_for_threads(monkeypatch):
+    script = """
+try:
+    import qnnw
+    print(qnnw.get_num_threads())
+except ValueError as error:
+    print("`QNNW_NUM_THREADS` is" in str(error), "from 1 to 1024" in str(error))
+"""
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.setenv("RAYON_NUM_THREADS", "7")
+    for text, printed in [("3", ["3"]), ("none", ["True", "True"]), ("0", ["True", "True"])]:
+        monkeypatch.setenv("QNNW_NUM_THREADS", text)
+        assert answers(script) == printed

@@ -27,6 +27,10 @@ pub unsafe fn last_step<V: Lanes, const J: usize, const PHASES: bool, const KEEP
         let phases = &layer.phases;
         let low_mask = (1usize << phases.low_bits) - 1;
         let lone_row = phases.middle.len() == 1;
+        // Butterflies of the lowest bits have one phase each, of the high table.
+        let next = if step.bits.start == 0 { 0 } else { 2 * V::COUNT };
+        debug_assert!(next == 0 || step.run <= 1 << phases.low_bits);
+        debug_assert_eq!(phases.low.len(), 2 * V::COUNT << phases.low_bits);
         let mut cos = [V::splat(V::Real::default()); J];
         let mut sin = cos;
         for j in 0..J {
@@ -65,7 +69,7 @@ pub unsafe fn last_step<V: Lanes, const J: usize, const PHASES: bool, const KEEP
                     continue;
                 }
                 let (mut low_cos, mut low_sin) = (V::load(low), V::load(low.add(V::COUNT)));
-                low = low.add(2 * V::COUNT);
+                low = low.add(next);
                 if !lone_row {
                     (low_cos, low_sin) = V::turn(low_cos, low_sin, row_cos, row_sin);
                 }

@@ -7,10 +7,11 @@ use crate::layer::Layer;
 use crate::schedule::Step;
 use crate::simd::Lanes;
 
-/// How lanes are permuted: as prepared, or as by a ladder of CNOTs without and with a flip.
+/// How lanes are permuted: as prepared, as by a ladder of CNOTs without and with a flip, or not.
 const ANY: usize = 0;
 const LADDER: usize = 1;
 const FLIPPED_LADDER: usize = 2;
+const PLAIN: usize = 3;
 
 /// The first step of one block, whose sources start at `start`, through a uniform gather.
 ///
@@ -28,15 +29,17 @@ pub unsafe fn first_step<V: Lanes, const J: usize>(
     // SAFETY: the caller's promise.
     unsafe {
         if source.gather.ladder {
-            butterflies::<V, J, true>(block, source, start, step, layer);
+            butterflies::<V, J, LADDER>(block, source, start, step, layer);
+        } else if source.gather.plain {
+            butterflies::<V, J, PLAIN>(block, source, start, step, layer);
         } else {
-            butterflies::<V, J, false>(block, source, start, step, layer);
+            butterflies::<V, J, ANY>(block, source, start, step, layer);
         }
     }
 }
 
 #[inline(always)]
-unsafe fn butterflies<V: Lanes, const J: usize, const IS_LADDER: bool>(
+unsafe fn butterflies<V: Lanes, const J: usize, const KIND: usize>(
     block: *mut V::Real,
     source: &Source<'_, V::Real>,
     start: Packed,
@@ -44,6 +47,7 @@ unsafe fn butterflies<V: Lanes, const J: usize, const IS_LADDER: bool>(
     layer: &Layer<V::Real>,
 ) {
     let Gather { lines, lows, rows, permutations, .. } = source.gather;
+    debug_assert!(step.bits.start == 0 && step.run * J == lines.len() && lows.len() == lines.len());
     // SAFETY: the caller's promise; the tables cover all lines.
     unsafe {
         let tangents = Tangents::<V>::new(layer, step);
@@ -52,13 +56,15 @@ unsafe fn butterflies<V: Lanes, const J: usize, const IS_LADDER: bool>(
             let first = lines.get_unchecked(group * J);
             let row = *rows.get_unchecked((start.row ^ first.row) as usize);
             let control = (start.control ^ first.control) as usize;
+            debug_assert!(((start.row ^ first.row) as usize) < rows.len());
+            debug_assert!(control < permutations.len());
             let index = V::load_index(permutations.get_unchecked(control));
-            let lows = &*lows.as_ptr().add(group * J).cast::<[u32; J]>();
+            let mut lows = *lows.as_ptr().add(group * J).cast::<[u32; J]>();
+            lows.iter_mut().for_each(|low| *low ^= start.low);
+            let lows = &lows;
             let from = source.state.get().cast_const().add(row);
-            if !IS_LADDER {
-                one_row::<V, J, ANY>(to, from, lows, index, &tangents);
-            } else if control == 0 {
-                one_row::<V, J, LADDER>(to, from, lows, index, &tangents);
+            if KIND != LADDER || control == 0 {
+                one_row::<V, J, KIND>(to, from, lows, index, &tangents);
             } else {
                 one_row::<V, J, FLIPPED_LADDER>(to, from, lows, index, &tangents);
             }
@@ -84,6 +90,7 @@ unsafe fn one_row<V: Lanes, const J: usize, const KIND: usize>(
                 let old = V::load(row.add(lows[j] as usize + part));
                 x[j] = match KIND {
                     LADDER => old.permute_ladder::<false>(index),
+                    PLAIN => old,
                     FLIPPED_LADDER => old.permute_ladder::<true>(index),
                     _ => old.permute(index),
                 };

@@ -9,6 +9,7 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use crate::kernels::butterfly::load_group;
+use crate::layout::MAX_BLOCK_LINES;
 use crate::schedule::{Pass, Step};
 use crate::simd::{Kernel, Lanes, Real};
 
@@ -21,8 +22,15 @@ pub struct Sums {
     pub rz: [f64; 32],
 }
 
-/// Butterflies of a block's first step, at most.
-const MAX_GROUPS: usize = 256;
+impl Sums {
+    /// Adds others.
+    pub fn add(&mut self, other: &Self) {
+        for qubit in 0..32 {
+            self.ry[qubit] += other.ry[qubit];
+            self.rz[qubit] += other.rz[qubit];
+        }
+    }
+}
 
 /// Tiles whose sums are added up in vectors: fixed, so that no sum depends on who does the work.
 pub const CHUNK: usize = 16;
@@ -34,6 +42,8 @@ pub struct Products<'a, R> {
     pub pass: &'a Pass,
     /// Whether it is the first.
     pub first: bool,
+    /// Whether it does the lanes.
+    pub lanes: bool,
     /// Bits of a line number.
     pub line_bits: usize,
     /// Lambda.
@@ -90,6 +100,7 @@ impl<R: Real> Products<'_, R> {
                             (1, false) => lines::<V, 2>(pair, step, &mut sums.ry),
                             (2, false) => lines::<V, 4>(pair, step, &mut sums.ry),
                             (_, false) => lines::<V, 8>(pair, step, &mut sums.ry),
+                            (0, true) => self.low::<V, 1>(pair, number, step, sums),
                             (1, true) => self.low::<V, 2>(pair, number, step, sums),
                             (2, true) => self.low::<V, 4>(pair, number, step, sums),
                             (_, true) => self.low::<V, 8>(pair, number, step, sums),
@@ -129,19 +140,22 @@ impl<R: Real> Products<'_, R> {
         step: &Step,
         sums: &mut Accumulators<V>,
     ) {
-        // SAFETY: the caller's promise; a first step has at most `MAX_GROUPS` butterflies.
+        // SAFETY: the caller's promise; a block has at most `MAX_BLOCK_LINES` lines.
         unsafe {
             let zero = V::splat(R::default());
             let mut chains = Chains { plus: [zero; 3], minus: [zero; 3] };
             let mut lanes = [[zero; 4]; 2];
             let mut differences = [zero; 3];
-            let mut tree = [MaybeUninit::<V>::uninit(); MAX_GROUPS];
+            let mut tree = [MaybeUninit::<V>::uninit(); MAX_BLOCK_LINES];
             let groups = step.run;
+            debug_assert!(groups <= MAX_BLOCK_LINES);
             for (group, total) in tree.iter_mut().enumerate().take(groups) {
                 let at = pair.map(|state| state.add(group * J * 2 * V::COUNT));
                 chains.add::<J>(at, step.stride);
                 chains.add::<J>(at.map(|part| part.add(V::COUNT)), step.stride);
-                lane_products::<V, J>(at, &mut lanes);
+                if self.lanes {
+                    lane_products::<V, J>(at, &mut lanes);
+                }
                 total.write(difference_tree::<V, J>(at, &mut differences));
             }
             chains.write(step, &mut sums.ry);

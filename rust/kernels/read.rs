@@ -54,15 +54,14 @@ impl<'a, V: Lanes, const SCATTERED: bool> Reader<'a, V, SCATTERED> {
     /// The line is one of the gather's, and nobody writes to the source.
     #[inline(always)]
     pub unsafe fn line(&self, line: Packed) -> [V; 2] {
+        debug_assert!((line.control as usize) < self.gather.permutations.len());
         // SAFETY: the caller's promise; the tables cover all lines.
         unsafe {
             let permutations = &self.gather.permutations;
             let index = V::load_index(permutations.get_unchecked(line.control as usize));
             if !SCATTERED {
-                return self.old(line).map(
-                    #[inline(always)]
-                    |part| part.permute(index),
-                );
+                let [re, im] = self.old(line);
+                return [re.permute(index), im.permute(index)];
             }
             let mut new = [V::splat(V::Real::default()); 2];
             for (&(offset, _), &mask) in self.gather.sources.iter().zip(&self.masks) {
@@ -77,6 +76,7 @@ impl<'a, V: Lanes, const SCATTERED: bool> Reader<'a, V, SCATTERED> {
     /// An old line, its lanes in place.
     #[inline(always)]
     unsafe fn old(&self, line: Packed) -> [V; 2] {
+        debug_assert!((line.row as usize) < self.gather.rows.len());
         // SAFETY: the caller's promise.
         unsafe {
             let row = *self.gather.rows.get_unchecked(line.row as usize);

@@ -48,23 +48,30 @@ impl<R: Real> Kernel<R> for Sweep<'_, R> {
         for tile in self.tiles.clone() {
             for (stage_index, stage) in pass.stages.iter().enumerate() {
                 let last_stage = stage_index + 1 == pass.stages.len();
+                let lone = stage.steps.len() == 1 && last_stage;
                 for block in 0..stage.blocks.len() {
-                    for (index, step) in stage.steps.iter().enumerate() {
-                        let place = Place { tile, block, stage, step };
-                        let last = last_stage && index + 1 == stage.steps.len();
+                    let mut steps = &stage.steps[..];
+                    if let (Some(source), 0) = (&self.source, stage_index) {
                         // SAFETY: the promises of this kernel's maker and of the caller.
                         unsafe {
-                            if let (Some(source), 0, 0) = (&self.source, stage_index, index) {
-                                if source.gather.uniform && !last {
-                                    match step.bits.len() {
-                                        1 => self.first::<V, 2>(source, place),
-                                        2 => self.first::<V, 4>(source, place),
-                                        _ => self.first::<V, 8>(source, place),
-                                    }
-                                    continue;
+                            if source.gather.uniform && !lone {
+                                let place = Place { tile, block, stage, step: &steps[0] };
+                                match steps[0].bits.len() {
+                                    1 => self.first::<V, 2>(source, place),
+                                    2 => self.first::<V, 4>(source, place),
+                                    _ => self.first::<V, 8>(source, place),
                                 }
-                                self.read::<V>(source, place);
+                                steps = &steps[1..];
+                            } else {
+                                self.read::<V>(source, tile, block);
                             }
+                        }
+                    }
+                    for (index, step) in steps.iter().enumerate() {
+                        let place = Place { tile, block, stage, step };
+                        let last = last_stage && index + 1 == steps.len();
+                        // SAFETY: the promises of this kernel's maker and of the caller.
+                        unsafe {
                             if last && self.finish != Finish::Open {
                                 match step.bits.len() {
                                     1 => self.last::<V, 2>(place),
@@ -118,11 +125,12 @@ impl<R: Real> Sweep<'_, R> {
     }
 
     #[inline(always)]
-    unsafe fn read<V: Lanes<Real = R>>(&self, source: &Source<'_, R>, place: Place<'_>) {
+    unsafe fn read<V: Lanes<Real = R>>(&self, source: &Source<'_, R>, tile: usize, block: usize) {
         let gather = source.gather;
-        let from = gather.tiles[place.tile] ^ gather.blocks[place.block];
+        let from = gather.tiles[tile] ^ gather.blocks[block];
+        let start = self.pass.tiles.places[tile] + self.pass.stages[0].blocks.places[block];
         // SAFETY: the caller's promise.
-        unsafe { gather_block::<V>(self.state.add(self.start(place)), source, from) };
+        unsafe { gather_block::<V>(self.state.add(start), source, from) };
     }
 
     #[inline(always)]

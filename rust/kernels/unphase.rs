@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::gather::Packed;
-use crate::kernels::read::{Reader, Source};
+use crate::kernels::read::{Reader, Source, gather_block};
 use crate::layer::Phases;
 use crate::schedule::Pass;
 use crate::simd::{Kernel, Lanes, Real};
@@ -14,8 +14,8 @@ pub struct Unphase<'a, R> {
     pub pass: &'a Pass,
     /// The state to read.
     pub source: Source<'a, R>,
-    /// The phases: a low table and one for all other bits of the line number.
-    pub phases: &'a Phases<R>,
+    /// The phases, if any: a low table and one for all other bits of the line number.
+    pub phases: Option<&'a Phases<R>>,
     /// The state to write.
     pub state: *mut R,
     /// The tiles.
@@ -37,10 +37,10 @@ impl<R: Real> Kernel<R> for Unphase<'_, R> {
                 unsafe {
                     let state = self.state.add(start);
                     let from = gather.tiles[tile] ^ gather.blocks[block];
-                    if gather.sources.len() > 1 {
-                        self.block::<V, true>(state, from, number);
-                    } else {
-                        self.block::<V, false>(state, from, number);
+                    match (self.phases, gather.sources.len() > 1) {
+                        (None, _) => gather_block::<V>(state, &self.source, from),
+                        (Some(by), true) => self.block::<V, true>(by, state, from, number),
+                        (Some(by), false) => self.block::<V, false>(by, state, from, number),
                     }
                 }
             }
@@ -53,16 +53,17 @@ impl<R: Real> Unphase<'_, R> {
     #[inline(always)]
     unsafe fn block<V: Lanes<Real = R>, const SCATTERED: bool>(
         &self,
+        phases: &Phases<R>,
         block: *mut R,
         start: Packed,
         number: usize,
     ) {
-        let phases = self.phases;
         let lines = &self.source.gather.lines;
         let row_lines = lines.len().min(1 << phases.low_bits);
         // SAFETY: the caller's promise; the tables cover all lines.
         unsafe {
             let reader = Reader::<V, SCATTERED>::new(&self.source);
+            debug_assert_eq!(phases.low.len(), 2 * V::COUNT << phases.low_bits);
             let mut to = block;
             for (row, lines) in lines.chunks_exact(row_lines).enumerate() {
                 let line = number + row * row_lines;

@@ -61,7 +61,7 @@ impl PyEfficientSu2 {
         let py = angles.py();
         let Angles { values, batch } = self.angles(angles)?;
         let result_bytes = self.0.dimension() as u128 * size_of::<T>() as u128;
-        let states = 2 * state_bytes::<R>(&self.0);
+        let states = evolve::work_bytes::<R>(&self.0)?;
         evolve::require_memory(&self.0, batch.unwrap_or(1), result_bytes, states)?;
         let out = zeros::<T>(py, &shape(batch, self.0.dimension()))?;
         let mut borrow = out.readwrite();

@@ -18,6 +18,7 @@ mod _core {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         let py = module.py();
+        crate::parallel::read_environment()?;
         // What is made once is made now: later a fork could cut it, or a handler come into it.
         crate::parallel::watch_forks()?;
         py.detach(|| Python::attach(|_| ()));

@@ -169,8 +169,9 @@ fn generated<'py, R: Precision>(
     let inputs = Inputs::new::<R>(ansatz.get(), angles, weight_map.get(), gamma)?;
     let (sets, batch) = (inputs.sets(), inputs.batch);
     let result_bytes = map.num_weights() as u128 * size_of::<R>() as u128;
-    let work_bytes =
-        2 * state_bytes::<R>(circuit) + counts_bytes(circuit, shots) + map.feature_bytes::<R>();
+    // A state's half for its probabilities, which otherwise lie in the second state.
+    let states = evolve::work_bytes::<R>(circuit)?.max(3 * state_bytes::<R>(circuit) / 2);
+    let work_bytes = states + counts_bytes(circuit, shots) + map.feature_bytes::<R>();
     evolve::require_memory(circuit, sets, result_bytes, work_bytes)?;
     let out = zeros::<R>(py, &shape(batch, map.num_weights()))?;
     let mut borrow = out.readwrite();
