@@ -124,6 +124,7 @@ def fake_backend(name: str) -> Any:
         There is none of that name; the message has those that there are.
     """
     with needs("device", f"The backend {name!r}"):
+        import qiskit_aer  # noqa: F401  (what the snapshots simulate by)
         from qiskit_ibm_runtime.fake_provider import FakeProviderForBackendV2
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of snapshots that nobody asked for
