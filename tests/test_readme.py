@@ -13,8 +13,13 @@ from typer.testing import CliRunner
 from qnnw.cli import app
 
 ROOT = Path(__file__).resolve().parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+# What it says of Python, and the page that says more.
+SHOWN_PYTHON = [ROOT / "README.md", ROOT / "docs" / "tutorials" / "from_python.md"]
+BLOCKS = [
+    block
+    for page in SHOWN_PYTHON
+    for block in re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), flags=re.DOTALL)
+]
 COMMANDS = typer.main.get_command(app).commands
 
 
@@ -52,8 +57,12 @@ def failure(line, folder):
     return None
 
 
+def test_the_readme_is_short():
+    assert len(SHOWN_PYTHON[0].read_text("utf-8").splitlines()) <= 120
+
+
 def test_there_are_examples():
-    assert len(BLOCKS) == 4
+    assert len(BLOCKS) == 5
 
 
 @pytest.mark.slow
@@ -71,7 +80,8 @@ def test_the_example_runs(block, tmp_path, monkeypatch):
         assert abs(names["gradient"]).max() < 1e-5  # the probabilities' sum is 1
     elif "plain" in names:
         assert names["model"].num_trainable_parameters == 49
-        assert (tmp_path / "checkpoint" / "model.safetensors").is_file()
+        saved = (tmp_path / "checkpoint" / "model.safetensors").is_file()
+        assert saved == ("checkpoint" in BLOCKS[block])
     else:
         assert names["result"]["num_trained"] == 113
 
