@@ -496,7 +496,7 @@ class Parameters(nn.Module):
         (lambda: wrap(mlp(), signs="other"), ValueError, "`signs`"),
         (lambda: wrap(mlp(), reps=-1), ValueError, "`reps`"),
         (lambda: wrap(mlp(), shots=0), ValueError, "`shots` is 0"),
-        (lambda: wrap(mlp(), entanglement="none"), ValueError, "`entanglement`"),
+        (lambda: wrap(mlp(), entanglement="star"), ValueError, "`entanglement`"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:FutureWarning")
