@@ -263,24 +263,6 @@ fn share_out(ansatz: &EfficientSu2, depth: usize, sets: &[u32]) -> Option<Vec<Ve
     left.iter().all(|(pairs, qubits)| pairs.is_empty() && *qubits == 0).then_some(walks)
 }
 
-impl Walk {
-    /// Copies a tile out of the state into a room.
-    pub fn load<R>(&self, tile: *const R, room: *mut R) {
-        for &[local, global] in &self.runs {
-            // SAFETY: runs are within the tile's layout and within the state's.
-            unsafe { room.add(local).copy_from_nonoverlapping(tile.add(global), self.run) };
-        }
-    }
-
-    /// Copies a tile from its room back to the state.
-    pub fn store<R>(&self, room: *const R, tile: *mut R) {
-        for &[local, global] in &self.runs {
-            // SAFETY: as above.
-            unsafe { room.add(local).copy_to_nonoverlapping(tile.add(global), self.run) };
-        }
-    }
-}
-
 /// The bits of a tile: those that are turned in most layers first, if then every layer turns the
 /// first ones of all. It needs fewest sweeps through the tile so.
 fn ordered(run: Range<usize>, window: Range<usize>, parts: &[Part]) -> Vec<usize> {
