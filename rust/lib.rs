@@ -16,6 +16,7 @@ pub mod circuit;
 pub mod error;
 pub mod evolve;
 pub mod forks;
+pub mod gates;
 pub mod gather;
 pub mod generate;
 pub mod gradient;

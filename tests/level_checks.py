@@ -9,7 +9,7 @@ import numpy as np
 import qnnw
 import reference
 from qnnw.weights.mapping import MAPPINGS
-from strategies import WITH_PAIRS, random_pattern, spread_angles
+from strategies import WITH_PAIRS, random_circuit, random_pattern, spread_angles
 
 
 class Worst(dict):
@@ -60,6 +60,21 @@ def check_weights(worst, rng, num_weights, mapping):
         worst.see(f"gamma's gradient {name}", abs(found[1] - by_gamma) / np.sqrt(num_weights))
 
 
+def check_any_circuit(worst, rng, num_qubits):
+    circuit = random_circuit(rng, num_qubits, 60, 5)
+    values = spread_angles(rng, circuit.num_parameters, special=rng.choice([0.0, 0.3]))
+    cotangent = rng.uniform(-1, 1, 2**num_qubits)
+    expected = reference.run_gates(num_qubits, circuit.gates, values)
+    gradient = circuit.jacobian(values).T @ cotangent
+    for dtype in (np.float64, np.float32):
+        name = np.dtype(dtype).name
+        probabilities = circuit.probabilities(values, dtype=dtype)
+        worst.see(f"probabilities {name}", np.abs(probabilities - expected).sum())
+        found = circuit.probabilities_vjp(values, cotangent, dtype=dtype)
+        size = max(1, np.abs(gradient).max())
+        worst.see(f"gradient {name}", np.abs(found - gradient).max() / size)
+
+
 def check_batches(rng):
     """Whether rows, and numbers of threads, keep all bits."""
     same = True
@@ -92,6 +107,8 @@ def main():
             for reps in {0, 1, int(rng.integers(2, 5))} if num_qubits <= 8 else {2}:
                 pattern = random_pattern(rng, entanglement, num_qubits)
                 check_circuit(worst, rng, num_qubits, reps, pattern)
+        for _ in range(8):
+            check_any_circuit(worst, rng, num_qubits)
     for num_weights in (1, 2, 3, 7, 8, 15, 16, 17, 33, 131, 1025):
         for mapping in MAPPINGS:
             check_weights(worst, rng, num_weights, mapping)

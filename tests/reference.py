@@ -169,3 +169,83 @@ def weights_vjp(
             slope = cotangent[j] * signs[j] * gamma**2 * derivative / share
             by_probabilities += slope * slopes[basis]
     return by_probabilities, by_gamma
+
+
+# A circuit of any gates, by matrices written down as in Qiskit's documentation.
+
+I2, X, Y, Z = np.eye(2), np.array([[0, 1], [1, 0]]), np.array([[0, -1j], [1j, 0]]), np.diag([1, -1])
+PAULIS = {"x": X, "y": Y, "z": Z}
+
+
+def rotation(pauli, theta):
+    return np.cos(theta / 2) * np.eye(len(pauli)) - 1j * np.sin(theta / 2) * pauli
+
+
+def u(theta, phi, lam):
+    c, s = np.cos(theta / 2), np.sin(theta / 2)
+    return np.array(
+        [[c, -np.exp(1j * lam) * s], [np.exp(1j * phi) * s, np.exp(1j * (phi + lam)) * c]]
+    )
+
+
+def controlled(matrix, controls=1):
+    """The controls are the first qubits, the least significant bits."""
+    ones = 2**controls - 1
+    large = np.eye(len(matrix) * 2**controls, dtype=complex)
+    places = ones + 2**controls * np.arange(len(matrix))
+    large[np.ix_(places, places)] = matrix
+    return large
+
+
+def gate_matrix(name, angles):
+    """A gate's matrix; its first qubit is the least significant bit."""
+    swap = np.eye(4)[[0, 2, 1, 3]]
+    hadamard, sx = (X + Z) / np.sqrt(2), (np.eye(2) * (1 + 1j) + X * (1 - 1j)) / 2
+    s, t = np.diag([1, 1j]), np.diag([1, np.exp(0.25j * np.pi)])
+    fixed = {
+        "id": I2, "x": X, "y": Y, "z": Z, "h": hadamard, "s": s, "sdg": s.conj(), "t": t,
+        "tdg": t.conj(), "sx": sx, "sxdg": sx.conj().T, "swap": swap,
+        "iswap": swap @ np.diag([1, 1j, 1j, 1]), "cx": controlled(X), "cy": controlled(Y),
+        "cz": controlled(Z), "ch": controlled(hadamard), "cs": controlled(s),
+        "csdg": controlled(s.conj()), "csx": controlled(sx), "ccx": controlled(X, 2),
+        "ccz": controlled(Z, 2), "cswap": controlled(swap),
+        "dcx": np.eye(4)[[0, 3, 1, 2]],
+        "ecr": (np.kron(I2, X) - np.kron(X, Y)) / np.sqrt(2),
+    }  # fmt: skip
+    if name in fixed:
+        return fixed[name]
+    if name in ("rx", "ry", "rz"):
+        return rotation(PAULIS[name[1]], *angles)
+    if name in ("p", "u1"):
+        return u(0, 0, *angles)
+    if name == "u2":
+        return u(np.pi / 2, *angles)
+    if name in ("u", "u3"):
+        return u(*angles)
+    if name == "r":
+        theta, phi = angles
+        return rotation(np.cos(phi) * X + np.sin(phi) * Y, theta)
+    if name in ("crx", "cry", "crz"):
+        return controlled(rotation(PAULIS[name[2]], *angles))
+    if name in ("cp", "cu1"):
+        return controlled(u(0, 0, *angles))
+    if name == "cu3":
+        return controlled(u(*angles))
+    if name == "cu":
+        return controlled(np.exp(1j * angles[3]) * u(*angles[:3]))
+    first, second = name[1:]
+    return rotation(np.kron(PAULIS[second], PAULIS[first]), *angles)
+
+
+def run_gates(num_qubits, gates, values):
+    """Probabilities of a circuit of (name, qubits, angles), angles as the package has them."""
+    state = np.zeros([2] * num_qubits, dtype=complex)
+    state[(0,) * num_qubits] = 1.0
+    for name, qubits, angles in gates:
+        count = len(qubits)
+        given = [a.constant + sum(c * values[k] for k, c in a.terms) for a in angles]
+        matrix = np.asarray(gate_matrix(name, given), dtype=complex).reshape([2] * 2 * count)
+        axes = [num_qubits - 1 - qubit for qubit in reversed(qubits)]
+        state = np.tensordot(matrix, state, (list(range(count, 2 * count)), axes))
+        state = np.moveaxis(state, list(range(count)), axes)
+    return np.abs(state.reshape(-1)) ** 2

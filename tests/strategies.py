@@ -6,6 +6,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 import qnnw
+from qnnw.circuit.gates import GATES, Angle, parameter
 
 ENTANGLEMENTS = ["linear", "reverse_linear", "circular", "full", "pairwise", "sca"]
 WITH_PAIRS = [*ENTANGLEMENTS, "pairs"]
@@ -70,3 +71,27 @@ def distributions(draw, max_bins: int = 5000):
         values **= 12
     values[rng.integers(bins)] += 1.0
     return values / values.sum()
+
+
+def random_circuit(rng, num_qubits: int, num_gates: int, num_parameters: int, names=None):
+    """Gates of every kind, angles of all sorts of linear expressions."""
+    fits = [n for n, kind in GATES.items() if kind.num_qubits <= num_qubits]
+    names = [n for n in (names or fits) if n in fits]
+    gates = []
+    for name in rng.choice(names, num_gates).tolist():
+        kind = GATES[name]
+        qubits = rng.permutation(num_qubits)[: kind.num_qubits].tolist()
+        gates.append(
+            (name, qubits, [random_angle(rng, num_parameters) for _ in range(kind.num_angles)])
+        )
+    return qnnw.Circuit(num_qubits, tuple(gates), num_parameters)
+
+
+def random_angle(rng, num_parameters: int):
+    """A number, a parameter, or a sum of several."""
+    count = min(int(rng.choice([0, 1, 1, 1, 2, 3])), num_parameters)
+    angle = Angle.of(float(rng.choice([0, 0, np.pi, -np.pi / 2, rng.uniform(-9, 9)])))
+    for place in rng.choice(num_parameters, count, replace=False).tolist() if count else []:
+        factor = float(rng.choice([1, 1, 1, -1, 0.5, 2, rng.uniform(-3, 3)]))
+        angle = angle + factor * parameter(place)
+    return angle

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qnnw.training.augmentation import check_shift, shifted
+from qnnw.training.augmentation import check_images, mirrored, shifted
 from qnnw.training.config import TrainConfig
 from qnnw.training.losses import step_loss
 from qnnw.training.optimizers import EigenAdam
@@ -59,13 +59,30 @@ def test_all_moves_are_drawn_and_their_seed_keeps_its_meaning():
     assert torch.equal(moved, shifted(images, 2, 7, 3))
 
 
+@pytest.mark.parametrize("last", [False, True])
+def test_half_of_the_images_are_mirrored_and_the_seed_keeps_its_meaning(last):
+    images = torch.randn(2000, 2, 3, 5)
+    if last:
+        images = images.contiguous(memory_format=torch.channels_last)
+    turned = mirrored(images, 7, 3)
+    assert turned.stride() == images.stride()
+    chosen = (turned != images).flatten(1).any(1)
+    assert torch.equal(turned[chosen], images[chosen].flip(3))
+    assert chosen.nonzero()[:8, 0].tolist() == [0, 1, 3, 4, 5, 6, 7, 8]
+    assert 900 < chosen.sum() < 1100
+    assert torch.equal(turned, mirrored(images, 7, 3))
+    assert not torch.equal(turned, mirrored(images, 7, 4))
+
+
 @pytest.mark.parametrize("pixels", [5, 9])
 def test_what_cannot_be_moved_is_refused(pixels):
     with pytest.raises(ValueError, match=rf"`shift` is {pixels}; it must be less than the images"):
-        check_shift(pixels, torch.zeros(3, 1, 5, 28))
+        check_images(pixels, False, torch.zeros(3, 1, 5, 28))
     with pytest.raises(ValueError, match=rf"`shift` is {pixels}; it is for images.*\(3, 4\)"):
-        check_shift(pixels, torch.zeros(3, 4))
-    check_shift(0, torch.zeros(3, 4))
+        check_images(pixels, False, torch.zeros(3, 4))
+    with pytest.raises(ValueError, match=r"`mirror` is true; it is for images.*\(3, 4\)"):
+        check_images(0, True, torch.zeros(3, 4))
+    check_images(0, False, torch.zeros(3, 4))
     with pytest.raises(ValueError, match="`shift` is 1; it is for images"):
         start(SHORT.changed(shift=1), "unused")
 
@@ -108,19 +125,19 @@ def test_every_gamma_goes_at_that_rate(tmp_path):
 def test_a_run_with_all_of_them_stops_and_goes_on(tmp_path, mnist_dir):
     config = preset(
         "mnist", trained=20, reps=1, epochs=3, train_samples=200, validation_samples=50,
-        label_smoothing=0.1, shift=2, data_dir=str(mnist_dir),
+        label_smoothing=0.1, shift=2, mirror=True, data_dir=str(mnist_dir),
     )  # fmt: skip
     check_that_stops_change_nothing(config, tmp_path, [1, 1])
     results = [start(config.changed(threads=threads), tmp_path) for threads in (1, 2, 3)]
     assert same_but_for_time(results[0], results[1])
     assert same_but_for_time(results[0], results[2])
-    plain = start(config.changed(shift=0), tmp_path)
-    assert plain["loss"] != results[0]["loss"]
+    for without in ({"shift": 0}, {"mirror": False}):
+        assert start(config.changed(**without), tmp_path)["loss"] != results[0]["loss"]
 
 
 def test_older_records_had_none_of_them():
     stored = json.loads(json.dumps(SHORT.to_dict()))
-    for name in ("gamma_lr", "label_smoothing", "shift"):
+    for name in ("gamma_lr", "label_smoothing", "shift", "mirror"):
         del stored[name]
     assert TrainConfig.from_dict(stored) == SHORT
 

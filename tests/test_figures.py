@@ -17,11 +17,10 @@ from qnnw.paper.controls import (
     num_directions,
     write_control_table,
 )
+from qnnw.paper.estimates import seconds_of, work_left
 from qnnw.paper.figures import BUDGETS, FIGURES, about, figure_trials
 from qnnw.paper.presets import PRESETS, compared, in_protocol
 from qnnw.sweep.coordinator import run_sweep
-from qnnw.sweep.engines import Report
-from qnnw.sweep.estimates import estimated_seconds
 from qnnw.sweep.ledger import SweepFolder, Trial
 from qnnw.sweep.plots import plot_sweep
 from qnnw.training.config import TrainConfig
@@ -113,7 +112,7 @@ class Pretended:
         sizes = {"num_trained": size.num_parameters, "num_weights": 6690}
         ratio = size.num_parameters / 6690
         result = {**line, **sizes, "num_qubits": size.num_qubits, "parameter_ratio": ratio}
-        return [Report("finished", trial, {"result": {**result, "gamma": 0.3}})]
+        return [(trial, {"result": {**result, "gamma": 0.3}})]
 
     def leave(self, trial):
         """What a run of five rounds leaves."""
@@ -240,8 +239,8 @@ def test_the_time_is_told_beforehand(tmp_path, monkeypatch):
     from qnnw.training.periods import PeriodTrainer
 
     monkeypatch.setattr(PeriodTrainer, "seconds_left", lambda self: 100.0)
-    assert estimated_seconds(folder, 2) == 200
-    assert estimated_seconds(folder, 100) == 100
+    assert seconds_of(work_left(folder), 2) == 200
+    assert seconds_of(work_left(folder), 100) == 100
     run = RunFolder.at(folder.trial_path(trials[0]), {"config": config})
     run.write_checkpoint({}, {}, [{"period": 1}, {"period": 2}])
-    assert estimated_seconds(folder, 2) == 175
+    assert seconds_of(work_left(folder), 2) == 175

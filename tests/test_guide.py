@@ -13,10 +13,15 @@ GUIDE = Path(__file__).resolve().parent.parent / "docs" / "guide"
 EXPECTED = {
     "train_your_own_model": r"trainable params: 309 .*test accuracy 0\.(8[89]|9\d)\d",
     "merge_and_ship": "^$",
+    "bring_your_circuit": r"^56 parameters, 42 that .*numbers, accuracy 0\.9.*same plan: True$",
     "bring_your_own_source": r"^32 numbers, accuracy 0\.9\d",
     "train_on_your_own_data": r"wine: (0\.9\d\d|1\.000) with 91 numbers\nregression: R2 0\.9\d\d",
+    "tune_a_pretrained_network": r"before 0\.9\d+, shifted 0\.[0-5].*adapted 0\.[89].*without 0\.9",
     "compress_to_a_recipe": r"^[23]\d\d\d bytes for 6690 weights$",
     "sweep_a_grid": r"'reps': 1, 'shots': None\} 0\.\d+ ± .*'reps': 2, 'shots': 2560\} 0\.\d+ ±",
+    "search_settings": r"8 tried, the best: \{'reps': [1-4], 'lr': 0\.\d+, 'entanglement'",
+    "run_on_a_device": r"^16 angles, 25 circuits in 1 job\nfake_montreal: 6 jobs, depth \d+$",
+    "noise_and_a_trained_network": r"exact: 0\.[6-9].*\ntrained against noise: 0\.[5-9]",
     "use_your_own_optimiser": r"AdamW 0\.[01]\d\d, EigenAdam 0\.[01].*BFGS 0\.[01].*shots 0\.[0-7]",
 }
 

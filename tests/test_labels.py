@@ -183,7 +183,7 @@ def promising(path, shape, kind="<f8", there=100):
 @pytest.mark.parametrize("shape", [(10**9,), (10**12,), (10**30, 10**30), (12,), (14,), (-13,)])
 def test_an_array_that_promises_too_much_is_named(shape, tmp_path):
     promising(tmp_path / "a.npz", shape)
-    with pytest.raises(DatasetError, match=r"a.npz': 'x_train.npy' promises -?\d+ bytes"):
+    with pytest.raises(DatasetError, match=r"'x_train.npy' of shape .* has 100 bytes"):
         load(str(tmp_path / "a.npz"), seed=0)
 
 

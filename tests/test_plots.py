@@ -10,6 +10,7 @@ import pytest
 import torch
 from matplotlib import image
 
+from qnnw._common.files import write_atomically
 from qnnw._common.tensors import ModelFileError
 from qnnw.nn import tensorfile
 from qnnw.training.plots import plot_history, plot_run, plot_weights
@@ -78,7 +79,7 @@ def finished_run(tmp_path):
     tensors = {"fc1.weight": rng.normal(size=(16, 4)), "fc1.bias": rng.normal(size=16)}
     described = {"settings_sha256": folder.settings_digest}
     torch_tensors = {name: torch.from_numpy(array) for name, array in tensors.items()}
-    folder.write_bytes(folder.model_path, tensorfile.pack(torch_tensors, described))
+    write_atomically(folder.model_path, tensorfile.pack(torch_tensors, described))
     return folder, tensors
 
 
@@ -118,7 +119,7 @@ def test_a_damaged_model_is_named(tmp_path):
 def test_another_runs_model_is_not_drawn(tmp_path):
     folder, _ = finished_run(tmp_path)
     other = RunFolder.create(tmp_path, "other", {"config": {**CONFIG["config"], "seed": 1}})
-    other.write_bytes(other.model_path, folder.model_path.read_bytes())
+    write_atomically(other.model_path, folder.model_path.read_bytes())
     with pytest.raises(RecordError, match="does not belong"):
         plot_weights(other.path)
 

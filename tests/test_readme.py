@@ -26,7 +26,7 @@ def commands_of(path):
     return [line[1:] for line in words if line[:1] == ["qnnw"]]
 
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "guide").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SHOWN = [shlex.join(words) for page in PAGES for words in commands_of(page)]
 
 

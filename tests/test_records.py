@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from qnnw.cli import app
 from qnnw.cli.records import ALIKE, run_records, selected
 from qnnw.data import networks
+from qnnw.paper.estimates import seconds_of
 from qnnw.paper.rates import choices_at, rates_of
 from qnnw.paper.records import (
     CONTENDERS,
@@ -29,8 +30,7 @@ from qnnw.paper.records import (
 )
 from qnnw.paper.records_table import verdict, write_records_table
 from qnnw.sweep.coordinator import run_sweep
-from qnnw.sweep.engines import LocalEngine, Report
-from qnnw.sweep.estimates import seconds_of
+from qnnw.sweep.engines import LocalEngine
 from qnnw.sweep.ledger import Ledger, SweepFolder
 from qnnw.sweep.plots import plot_sweep
 from qnnw.sweep.tables import Group
@@ -65,10 +65,10 @@ class Pretended:
         trained = 6690 if trial.axes["count"] is None else trial.axes["count"] + 1
         accuracy = self.accuracy(trial)
         if isinstance(accuracy, str):
-            return [Report("failed", trial, {"error": accuracy})]
+            return [(trial, {"error": accuracy})]
         result = {"num_trained": trained, "loss": 0.1, "gamma": 1.0}
         result |= {"train_accuracy": 0.0, "test_accuracy": accuracy}
-        return [Report("finished", trial, {"result": result})]
+        return [(trial, {"result": result})]
 
     def close(self):
         pass
@@ -348,7 +348,7 @@ def test_tables_and_picture_are_redrawn_from_what_is_there(tmp_path):
 def test_the_time_of_both_stages_is_told_before_the_first(tmp_path, monkeypatch):
     timed = []
     monkeypatch.setattr(
-        "qnnw.sweep.estimates._whole_run", lambda trial, _: timed.append(trial.name) or 10.0
+        "qnnw.paper.estimates._whole_run", lambda trial, _: timed.append(trial.name) or 10.0
     )
     said = []
 

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 import qnnw
 from qnnw.weights import source as seam
 from qnnw.weights.circuit import CircuitSource
+from qnnw.weights.circuits import CircuitsSource
+from qnnw.weights.delta import DeltaSource
 from qnnw.weights.joined import JoinedSource
 from qnnw.weights.learned import LearnedSource, qubits_needed
 from qnnw.weights.learned_maps import Layers, MatrixProduct
@@ -24,6 +26,7 @@ from qnnw.weights.source import (
     from_description,
     register_kind,
 )
+from qnnw.weights.stacks import chunk_sizes
 from qnnw.weights.subspaces import FastfoodSource, HashedSource, NetworksSource, SubspaceSource
 from qnnw.weights.trained import TrainedSource
 
@@ -157,8 +160,25 @@ def tensors(size, seed):
     return CircuitSource(made.ansatz, made.weight_map, tensors=stretches, seed=seed)
 
 
+def chunks(size, seed):
+    """Chunks of at most 2 to 16 weights, by one call."""
+    sizes = chunk_sizes(size, 1 + seed % 4)
+    settings = {"gammas": ("one", "each")[seed % 2], "scale": scale_of(size, seed), "seed": seed}
+    return CircuitsSource(sizes, size, reps=seed % 3, gamma=0.8, **settings)
+
+
+def shared_angles(size, seed):
+    """Circuits of several sizes, angles in common but for their offsets."""
+    sizes = [size // 3, 1, size - size // 3 - 1 + seed % 2]
+    settings = {"mapping": ("centered", "hadamard", "sqrt")[seed % 3], "offset": seed % 3}
+    return CircuitsSource(sizes, size, reps=2, gamma=0.8, shared=True, seed=seed, **settings)
+
+
 SOURCES |= {
     "tensors": tensors,
+    "chunks": chunks,
+    "shared angles": shared_angles,
+    "delta": lambda size, seed: DeltaSource(chunks(size, seed)),
     "subset": fewer("subset", "circuit"),
     "projected": fewer("projected", "hadamard"),
     "tied": fewer("tied", "map from arrays"),

@@ -18,15 +18,14 @@ import pytest
 import user_files
 from qnnw._common.documents import read_document, sealed
 from qnnw._common.drawing import canvas
+from qnnw.cli.sweep_progress import sweep_listener
 from qnnw.paper.presets import in_protocol
-from qnnw.sweep import shown
+from qnnw.sweep import tables as sweep_tables
 from qnnw.sweep.coordinator import SweepListener, run_sweep
-from qnnw.sweep.engines import LocalEngine, Report
-from qnnw.sweep.events import event_line
+from qnnw.sweep.engines import LocalEngine
 from qnnw.sweep.grid import parse_grid, trials_of
 from qnnw.sweep.ledger import Ledger, SweepFolder, TrialState
 from qnnw.sweep.plots import plot_sweep
-from qnnw.sweep.progress import sweep_listener
 from qnnw.training.config import TrainConfig
 from qnnw.training.record import InUseError, RecordError, RunFolder
 from qnnw.training.runs import train_at
@@ -67,8 +66,7 @@ class Pretended:
 
     def reports(self, timeout):
         trial = self._due.pop(0)
-        kind, content = self.answers(trial, self.started.count(trial.name))
-        return [Report(kind, trial, content)]
+        return [(trial, self.answers(trial, self.started.count(trial.name)))]
 
     def close(self):
         self.closed = True
@@ -206,8 +204,8 @@ def test_a_trial_that_kills_its_worker_is_given_up_in_the_end(tmp_path):
 
     def answers(trial, time):
         if trial.name == "seed1":
-            return "died", {"reason": "gone"}
-        return "finished", {"result": result(trial)}
+            return {"reason": "gone"}
+        return {"result": result(trial)}
 
     engine = Pretended(answers)
     states = run_sweep(folder, engine, retries=2)
@@ -215,7 +213,7 @@ def test_a_trial_that_kills_its_worker_is_given_up_in_the_end(tmp_path):
     assert states["seed1"].status == "failed"
     assert "gone, 3 times" in states["seed1"].error
     # Asked to, it is tried again.
-    engine = Pretended(lambda trial, _: ("finished", {"result": result(trial)}))
+    engine = Pretended(lambda trial, _: {"result": result(trial)})
     states = run_sweep(folder, engine, retry_failed=True)
     assert engine.started == ["seed1"]
     assert states["seed1"].status == "finished"
@@ -232,8 +230,8 @@ def test_deaths_with_progress_between_them_do_not_add_up(tmp_path):
             path.mkdir(parents=True, exist_ok=True)
             (path / "config.json").write_text("{}")
             (path / "history.jsonl").write_text("{}\n" * next(rounds))
-            return "died", {"reason": "gone"}
-        return "finished", {"result": result(trial)}
+            return {"reason": "gone"}
+        return {"result": result(trial)}
 
     states = run_sweep(folder, Pretended(answers), retries=1)
     assert states["seed0"].status == "finished"
@@ -244,7 +242,7 @@ def test_a_run_finished_unheard_is_found(tmp_path):
     folder = make(tmp_path / "s", f"seeds=0..1 {SHORT}")
     first, second = folder.trials
     expected = train_at(folder.trial_path(first), _config(first))
-    engine = Pretended(lambda trial, _: ("finished", {"result": result(trial)}))
+    engine = Pretended(lambda trial, _: {"result": result(trial)})
     states = run_sweep(folder, engine)
     assert engine.started == [second.name]
     assert states[first.name].result["loss"] == expected["loss"]
@@ -256,7 +254,7 @@ def test_a_torn_line_of_the_ledger_is_passed_over(tmp_path):
     ledger = Ledger(folder)
     ledger.add("finished", first, result=result(first))
     whole = ledger.path.read_bytes()
-    torn = event_line({"event": "failed", "trial": second.name, "error": "x"}, 2)
+    torn = sealed({"event": "failed", "trial": second.name, "error": "x", "number": 2})
     for length in range(len(torn)):
         ledger.path.write_bytes(whole + torn[:length])
         again = Ledger(folder)
@@ -417,10 +415,11 @@ def test_a_sweep_over_regression_is_shown_by_its_measures(tmp_path):
 
 
 def test_a_registered_drawing_takes_the_place_of_the_usual(tmp_path, monkeypatch):
-    monkeypatch.setattr(shown, "_drawers", {})
+    monkeypatch.setattr(sweep_tables, "DRAWERS", {})
+    monkeypatch.setattr("qnnw.sweep.plots.DRAWERS", sweep_tables.DRAWERS)
     trials = trials_of("iris", parse_grid("seeds=0..1"))
     folder = SweepFolder.create(tmp_path / "s", trials, {"dataset": "iris", "figure": "mine"})
-    engine = Pretended(lambda trial, _: ("finished", {"result": result(trial)}))
+    engine = Pretended(lambda trial, _: {"result": result(trial)})
     run_sweep(folder, engine)
     # Of a figure that nobody here knows there is the usual picture.
     assert (folder.path / "sweep.png").is_file()
@@ -430,7 +429,7 @@ def test_a_registered_drawing_takes_the_place_of_the_usual(tmp_path, monkeypatch
         axis.set_title(f"{len(groups[0].results)} of mine")
         return figure
 
-    shown.register_drawer("mine", draw)
+    sweep_tables.DRAWERS["mine"] = draw
     assert [path.name for path in plot_sweep(folder.path)] == ["mine.png", "mine.svg"]
     assert "2 of mine" in (folder.path / "mine.svg").read_text()
 
@@ -512,7 +511,7 @@ from qnnw.sweep.ledger import SweepFolder
 from qnnw.sweep.ray_engine import RayEngine
 from qnnw.paper.presets import in_protocol
 from qnnw.sweep.coordinator import SweepListener, run_sweep
-from qnnw.sweep.progress import sweep_listener
+from qnnw.cli.sweep_progress import sweep_listener
 
 folder = SweepFolder(sys.argv[1])
 killed = []

@@ -105,3 +105,23 @@ def test_it_trains_merges_saves_and_reloads(name, tmp_path):
         mask = torch.ones_like(TOKENS)
         found = model.generate(TOKENS, attention_mask=mask, **settings)
         assert torch.equal(found, plain.generate(TOKENS, attention_mask=mask, **settings))
+
+
+@pytest.mark.parametrize("name", MODELS)
+@torch.no_grad()
+def test_a_kept_model_starts_as_it_is_and_its_adapters_swap(name, tmp_path):
+    plain = built(name).eval()
+    model = QuantumTrain(plain, base="keep", trained=255, reps=9, circuits=9).eval()
+    expected = plain(input_ids=TOKENS).logits
+    assert torch.equal(model(input_ids=TOKENS).logits, expected)
+    model.angles.add_(0.5)
+    changed = model(input_ids=TOKENS).logits
+    model.add_adapter("second", reps=2)
+    model.set_adapter("second")
+    assert torch.equal(model(input_ids=TOKENS).logits, expected)
+    model.set_adapter("default")
+    assert torch.equal(model(input_ids=TOKENS).logits, changed)
+    model.save_pretrained(tmp_path)
+    assert (tmp_path / "model.safetensors").stat().st_size <= 8000
+    again = QuantumTrain.from_pretrained(plain, tmp_path).eval()
+    assert torch.equal(again(input_ids=TOKENS).logits, changed)

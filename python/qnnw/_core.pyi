@@ -5,6 +5,8 @@ from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
     "EfficientSU2",
+    "GatesPullback",
+    "Program",
     "Pullback",
     "WeightMap",
     "build_info",
@@ -18,6 +20,7 @@ __all__ = [
     "sample_counts",
     "set_num_threads",
     "walsh_hadamard",
+    "weights_vjp",
 ]
 
 @final
@@ -108,3 +111,43 @@ def require_memory(num_bytes: int, what: str) -> None: ...
 def set_num_threads(num_threads: int) -> None: ...
 def get_num_threads() -> int: ...
 def build_info() -> dict[str, Any]: ...
+
+@final
+class Program:
+    def __new__(
+        cls,
+        num_qubits: int,
+        num_parameters: int,
+        paulis: tuple[ArrayLike, ArrayLike, ArrayLike],
+        constants: ArrayLike,
+        terms: tuple[ArrayLike, ArrayLike],
+        coefficients: ArrayLike,
+        rows: ArrayLike,
+        hadamards: int,
+    ) -> Program: ...
+    @property
+    def num_qubits(self) -> int: ...
+    @property
+    def num_parameters(self) -> int: ...
+    def walks(self, back: bool) -> list[tuple[int, list[tuple[int, int, int]]]]: ...
+    def checked_angles(self, angles: ArrayLike) -> NDArray[np.float64]: ...
+    def probabilities(self, angles: ArrayLike, single: bool) -> NDArray[Any]: ...
+    def probabilities_vjp(
+        self, angles: ArrayLike, cotangent: ArrayLike, single: bool
+    ) -> NDArray[Any]: ...
+    @staticmethod
+    def record(
+        program: Program, angles: ArrayLike, single: bool
+    ) -> tuple[NDArray[Any], GatesPullback]: ...
+
+@final
+class GatesPullback:
+    def __call__(self, cotangent: ArrayLike) -> NDArray[Any]: ...
+
+def weights_vjp(
+    probabilities: ArrayLike,
+    weight_map: WeightMap,
+    gamma: ArrayLike,
+    cotangent: ArrayLike,
+    least: float,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...

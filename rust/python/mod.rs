@@ -1,5 +1,6 @@
 //! The binding: the only folder that knows PyO3. Check, borrow, release the GIL, convert.
 
+mod circuits;
 mod classes;
 mod convert;
 mod functions;
@@ -25,6 +26,8 @@ mod _core {
         Ok(())
     }
 
+    #[pymodule_export]
+    use super::circuits::{PyGatesPullback, PyProgram, weights_vjp};
     #[pymodule_export]
     use super::classes::PyEfficientSu2;
     #[pymodule_export]

@@ -26,10 +26,19 @@ def packed_arrays(arrays: dict[str, NDArray[Any]]) -> bytes:
     return packed.getvalue()
 
 
-def read_arrays(file: BinaryIO | Path) -> dict[str, NDArray[Any]]:
-    """The arrays of an npz that is not compressed, read-only; nothing is unpickled.
+def read_arrays(file: BinaryIO | Path, most: int | None = None) -> dict[str, NDArray[Any]]:
+    """The arrays of an npz, read-only; nothing is unpickled.
 
-    No member is larger than the file, and none is read that promises another size than it has.
+    None is made that promises another size than it has.
+
+    Parameters
+    ----------
+    file
+        The npz.
+    most
+        ``None``: one of :func:`packed_arrays`, which holds nothing else and is not compressed, so
+        that no member is larger than the file. A number: anybody's, which unfolds to at most so
+        many bytes.
 
     Raises
     ------
@@ -41,9 +50,15 @@ def read_arrays(file: BinaryIO | Path) -> dict[str, NDArray[Any]]:
     try:
         with zipfile.ZipFile(file) as packed:
             members = packed.infolist()
-            if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+            if most is not None:
+                members = [member for member in members if member.filename.endswith(".npy")]
+                size = sum(member.file_size for member in members)
+                if size > most:
+                    raise ValueError(f"it unfolds to {size} bytes; at most {most} are read")
+            elif any(member.compress_type != zipfile.ZIP_STORED for member in members):
                 raise ValueError("a member is compressed, which qnnw writes none of")
-            found = {member.filename: _array(packed.read(member)) for member in members}
+            names = [member.filename for member in members]
+            found = {name: _array(name, packed.read(name)) for name in names}
     except (OSError, MemoryError):
         raise
     except Exception as error:  # damaged bytes make the readers of zip and npy raise anything
@@ -53,13 +68,13 @@ def read_arrays(file: BinaryIO | Path) -> dict[str, NDArray[Any]]:
     return {name.removesuffix(".npy"): array for name, array in found.items()}
 
 
-def _array(content: bytes) -> NDArray[Any]:
+def _array(name: str, content: bytes) -> NDArray[Any]:
     file = io.BytesIO(content)
     shape, by_columns, dtype = _HEADERS[np.lib.format.read_magic(file)](file)
     start = file.tell()
     if dtype.hasobject:
-        raise ValueError("an array holds Python objects, which are never unpickled")
+        raise ValueError(f"{name!r} holds Python objects, which are never unpickled")
     if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != len(content) - start:
-        raise ValueError(f"an array of shape {shape} has {len(content) - start} bytes")
+        raise ValueError(f"{name!r} of shape {shape} has {len(content) - start} bytes")
     flat = np.frombuffer(content, dtype, offset=start)
     return flat.reshape(shape, order="F" if by_columns else "C")

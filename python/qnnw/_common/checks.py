@@ -56,6 +56,7 @@ def real(
     above: float | None = None,
     least: float | None = None,
     below: float | None = None,
+    most: float | None = None,
 ) -> float:
     """Python's float: of any real number but a bool; finite.
 
@@ -65,8 +66,8 @@ def real(
         The argument's name.
     value
         What came.
-    above, least, below
-        It must be > ``above``, >= ``least`` and < ``below``, where they are given.
+    above, least, below, most
+        It must be > ``above``, >= ``least``, < ``below`` and <= ``most``, where they are given.
 
     Raises
     ------
@@ -86,9 +87,10 @@ def real(
         (above is not None and not number > above)
         or (least is not None and not number >= least)
         or (below is not None and not number < below)
+        or (most is not None and not number <= most)
     )
     if outside or not math.isfinite(number):
-        words = {"above": above, "at least": least, "below": below}
+        words = {"above": above, "at least": least, "below": below, "at most": most}
         needs = [f"{word} {end:g}" for word, end in words.items() if end is not None]
         need = " and ".join([*needs, "finite"]).replace("above 0 ", "positive ")
         raise ValueError(f"`{name}` is {number}; it must be {need}")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from qnnw._common.extras import needs
+from qnnw._common.files import write_atomically
 
 with needs("train", "qnnw.training.plots"):
     import matplotlib as mpl
@@ -55,12 +55,7 @@ def style(number: int) -> dict[str, Any]:
     return {"color": color, "linestyle": line, "marker": marker, "markersize": 5}
 
 
-def write_pictures(
-    figure: Figure,
-    path: Path,
-    write: Callable[[Path, bytes], object],
-    formats: tuple[str, ...] = FORMATS,
-) -> list[Path]:
+def write_pictures(figure: Figure, path: Path, formats: tuple[str, ...] = FORMATS) -> list[Path]:
     """Write the figure as ``path`` with the ending of each format; gives the files."""
     _take_literally(figure)
     files = []
@@ -71,7 +66,7 @@ def write_pictures(
             metadata = {"Date": None} if kind == "svg" else None
             figure.savefig(content, format=kind, dpi=150, metadata=metadata)
         file = path.with_suffix(f".{kind}")
-        write(file, content.getvalue())
+        write_atomically(file, content.getvalue())
         files.append(file)
     return files
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
 
 from qnnw._common.errors import UserError
 
@@ -36,3 +39,17 @@ def needs(extra: str, feature: str) -> Iterator[None]:
             f"install it with: python -m pip install 'qnnw[{extra}]'"
         )
         raise MissingExtraError(message, name=error.name) from error
+
+
+def draw_if_possible(drawing: str, folder: Path) -> None:
+    """Draw a folder by ``module:function``; what is in the way is told, or not installed.
+
+    The numbers are worth more than their picture.
+    """
+    module, function = drawing.split(":")
+    try:
+        getattr(import_module(module), function)(folder)
+    except MissingExtraError:
+        return
+    except Exception as error:
+        print(f"no picture of {str(folder)!r}: {error}", file=sys.stderr)

@@ -6,8 +6,10 @@ digest of it and of all tensors. No torch here.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -15,11 +17,13 @@ from typing import Any
 from qnnw._common.documents import Schema, hold, plain_file, strictly
 from qnnw._common.errors import FileError
 
-__all__ = ["ModelFileError", "read_whole", "tensors_digest"]
+__all__ = ["ModelFileError", "deflated", "read_whole", "tensors_digest"]
 
 # Of safetensors itself: a file that promises a longer header is not read.
 MOST_HEADER_BYTES = 100_000_000
-_SIGNED: Schema = {"sha256": str, "description": str}
+# Nor one whose description unpacks to more.
+MOST_DESCRIPTION_BYTES = 100_000_000
+_SIGNED: Schema = {"sha256": str, "description?": str, "zlib?": str}
 # torch's names of safetensors' kinds.
 _NAMES = {
     "BOOL": "bool", "U8": "uint8", "U16": "uint16", "U32": "uint32", "U64": "uint64",
@@ -83,11 +87,28 @@ def read_whole(path: str | os.PathLike[str]) -> tuple[bytes, dict[str, Any]]:
     try:
         signed = strictly(str(text).encode())
         hold(signed, _SIGNED, "its description")
-        if signed["sha256"] != tensors_digest(tensors, signed["description"]):
+        told = signed["description"] if "description" in signed else _inflated(signed["zlib"])
+        if signed["sha256"] != tensors_digest(tensors, told):
             raise ValueError("its content does not match its checksum")
-        return content, strictly(signed["description"].encode())
+        return content, strictly(told.encode())
+    except (zlib.error, KeyError) as error:
+        raise ModelFileError(f"{str(path)!r} is damaged: its description: {error}") from error
     except ValueError as error:
         raise ModelFileError(f"{str(path)!r} is damaged: {error}") from error
+
+
+def deflated(text: str) -> str:
+    """A text compressed, as ASCII."""
+    return base64.b85encode(zlib.compress(text.encode(), 9)).decode()
+
+
+def _inflated(packed: str) -> str:
+    """The text again; a ValueError where it is longer than any description."""
+    unpacking = zlib.decompressobj()
+    content = unpacking.decompress(base64.b85decode(packed), MOST_DESCRIPTION_BYTES)
+    if not unpacking.eof:
+        raise ValueError("its description does not end")
+    return content.decode()
 
 
 def _tensor(

@@ -1,8 +1,10 @@
-"""Numbers in words for people."""
+"""Numbers in words, and tables, for people."""
 
 from __future__ import annotations
 
-__all__ = ["duration"]
+from collections.abc import Sequence
+
+__all__ = ["duration", "markdown"]
 
 
 def duration(seconds: float) -> str:
@@ -11,3 +13,9 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)

@@ -1,4 +1,4 @@
-"""The command line: ``qnnw train | resume | eval | export | plot | sweep | paper | info``.
+"""The command line: ``qnnw train | resume | eval | export | plot | sweep | search | paper | info``.
 
 A command imports what it needs when it is called: ``qnnw plot`` and ``--help`` do without torch.
 """
@@ -9,6 +9,7 @@ from qnnw._common.extras import needs
 from qnnw.cli.models import eval_command, export_command, info_command
 from qnnw.cli.paper import paper_command
 from qnnw.cli.plot import plot_command
+from qnnw.cli.search import search_command
 from qnnw.cli.sweep import sweep_command
 from qnnw.cli.train import resume_command, train_command
 
@@ -33,5 +34,6 @@ app.command("eval")(eval_command)
 app.command("export")(export_command)
 app.command("plot")(plot_command)
 app.command("sweep")(sweep_command)
+app.command("search")(search_command)
 app.command("paper")(paper_command)
 app.command("info")(info_command)

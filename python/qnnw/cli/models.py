@@ -9,8 +9,10 @@ from typing import Annotated, Any
 
 from qnnw._common.extras import needs
 from qnnw._common.runtime import build_info
+from qnnw.cli.options import with_settings
 from qnnw.cli.shared import DataDir, Json, Run, errors
-from qnnw.training.tasks import TASKS
+from qnnw.training.measuring import EXECUTION
+from qnnw.training.tasks import TASKS, Measure
 
 with needs("train", "The qnnw command"):
     import typer
@@ -24,30 +26,46 @@ class _Split(str, Enum):
     test = "test"
 
 
+@with_settings(only=EXECUTION)
 def eval_command(
     run: Run,
+    *,
     split: Annotated[_Split, typer.Option(help="Which samples.")] = _Split.test,
+    repeats: Annotated[
+        int, typer.Option(help="Measurements, of which mean and standard deviation are told.")
+    ] = 1,
     data_dir: DataDir = None,
     as_json: Json = False,
+    **measured: Any,
 ) -> None:
-    """Evaluate a run's model.safetensors."""
+    """Evaluate a run's model.safetensors.
+
+    With --backend, --noise or --shots: weights that are measured anew, of its best angles.
+    """
     with errors():
         from qnnw.training.runs import evaluate_run
 
         folder = None if data_dir is None else str(data_dir.resolve())
-        evaluation = evaluate_run(run, split.value, data_dir=folder)
+        evaluation = evaluate_run(run, split.value, data_dir=folder, repeats=repeats, **measured)
     if as_json:
         print(json.dumps(evaluation))
         return
     measures = ", ".join(
         f"{measure.label.lower() if measure.unit else measure.label} "
-        f"{measure.shown(evaluation[measure.key])}"
+        f"{measure.shown(evaluation[measure.key])}{_spread(measure, evaluation)}"
         for measure in TASKS[evaluation["task"]].measures
     )
     print(
         f"{evaluation['dataset']} {evaluation['split']}: {measures} "
         f"of {evaluation['samples']}, loss {evaluation['loss']:.4f}"
     )
+
+
+def _spread(measure: Measure, evaluation: dict[str, Any]) -> str:
+    """The standard deviation over several measurements."""
+    if evaluation.get("repeats", 1) == 1:
+        return ""
+    return f" ± {measure.times * evaluation[f'{measure.key}_std']:.{measure.digits}f}"
 
 
 def export_command(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -38,7 +38,9 @@ Paper = Annotated[
 ]
 
 
-def with_settings(*without: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def with_settings(
+    *without: str, only: Collection[str] | None = None
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command, which takes ``**settings``, an option for every setting.
 
     What it gets is what was given, by the settings' names.
@@ -47,13 +49,18 @@ def with_settings(*without: str) -> Callable[[Callable[..., None]], Callable[...
     ----------
     without
         The settings that the command has options of its own for.
+    only
+        The settings that it takes; ``None``: all.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         signature = inspect.signature(command, eval_str=True)
         own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
-        declared = [s for name, s in all_settings().items() if name not in ("dataset", *without)]
-        options = [_optimizer(), *(_parameter(setting) for setting in declared)]
+        names = [name for name in all_settings() if name not in ("dataset", *without)]
+        declared = [all_settings()[name] for name in names if only is None or name in only]
+        options = [_parameter(setting) for setting in declared]
+        if only is None:
+            options = [_optimizer(), *options]
         names = [option.name for option in options]
 
         @functools.wraps(command)

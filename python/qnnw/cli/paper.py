@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from qnnw._common.extras import needs
+from qnnw.cli.options import with_settings
 from qnnw.cli.shared import DataDir, Device, Json, Quiet, errors
 from qnnw.cli.sweep import Address, EngineName, Retries, ThreadsEach, Workers, go_on, shares
 from qnnw.paper.figures import BUDGETS, FIGURES
@@ -28,6 +28,7 @@ CONTROLS = "controls"
 RECORDS = "records"
 
 
+@with_settings(only=("backend", "gradient", "fraction", "mitigate", "noise", "trajectories"))
 def paper_command(
     what: Annotated[
         str,
@@ -80,6 +81,7 @@ def paper_command(
     device: Device = None,
     as_json: Json = False,
     quiet: Quiet = False,
+    **measured: Any,
 ) -> None:
     """Run what a figure of the paper shows, and draw it with the paper's points beside ours.
 
@@ -89,6 +91,7 @@ def paper_command(
     method = optimizer or ("eigen-adam" if what == CONTROLS else "cobyla")
     few = "" if periods is None else f"-{periods}periods"
     by = "" if what == RECORDS else f"-{method}{few}"
+    by += "".join(f"-{value}" for value in measured.values())
     path = out or Path("paper") / f"{what}-{budget}{by}"
     again = "the same command" if what == RECORDS else f"qnnw sweep --out {path}"
     with errors(lambda: f"to go on: {again}"):
@@ -99,14 +102,17 @@ def paper_command(
             return go_on(folder, workers, threads, engine, address, retries, False, quiet, as_json)
 
         if what == RECORDS:
-            _refuse(what, {"optimizer": optimizer, "periods": periods})
+            _refuse(what, {"optimizer": optimizer, "periods": periods, **measured})
+            from qnnw.cli.records import run_records, selected
+
             announce = None if quiet else partial(_announce, workers=workers, threads=threads)
-            states = _records(path, chosen, budget, seeds, search, run, announce, given)
+            selection = selected(**chosen)
+            states = run_records(path, selection, budget, seeds, search, run, announce, **given)
         else:
             _refuse(what, {**chosen, "search": search})
-            folder = _folder(what, budget, seeds, method, periods, path, given)
+            folder = _folder(what, budget, seeds, method, periods, path, {**given, **measured})
             if not quiet:
-                from qnnw.sweep.estimates import work_left
+                from qnnw.paper.estimates import work_left
 
                 _announce(folder, work_left(folder), workers, threads)
             states = run(folder)
@@ -121,13 +127,15 @@ def _folder(
     optimizer: str,
     periods: int | None,
     path: Path,
-    place: dict[str, str],
+    place: dict[str, Any],
 ) -> SweepFolder:
     from qnnw.sweep.ledger import SweepFolder
 
     if what == CONTROLS:
-        if periods is not None:
-            raise ValueError(f"`periods` is {periods}; it is for the figures, not for the controls")
+        measured = {name: place.get(name) for name in ("backend", "noise", "mitigate")}
+        for name, value in {"periods": periods, **measured}.items():
+            if value is not None:
+                raise ValueError(f"`{name}` is {value}; it is for the figures, not for {what!r}")
         from qnnw.paper.controls import about_controls, control_trials
 
         trials = control_trials(budget, seeds, optimizer, **place)
@@ -135,24 +143,9 @@ def _folder(
     from qnnw.paper.figures import about, figure_trials
 
     trials = figure_trials(what, budget, seeds, optimizer, periods, **place)
-    said = about(what, budget, optimizer, periods)
+    words = [str(place[name]) for name in ("backend", "noise", "mitigate") if name in place]
+    said = about(what, budget, optimizer, periods, ", ".join(words))
     return SweepFolder.create(path, trials, said, extend=True)
-
-
-def _records(
-    path: Path,
-    chosen: dict[str, str | None],
-    budget: str,
-    seeds: int | None,
-    search: bool | None,
-    run: Callable[[SweepFolder], dict[str, Any]],
-    announce: Callable[[SweepFolder, list[tuple[Trial, float]]], None] | None,
-    place: dict[str, str],
-) -> dict[str, Any]:
-    from qnnw.cli.records import run_records, selected
-
-    selection = selected(**chosen)
-    return run_records(path, selection, budget, seeds, search, run, announce, **place)
 
 
 def _refuse(what: str, given: dict[str, Any]) -> None:
@@ -172,7 +165,7 @@ def _announce(
     """Say beforehand how long it will take, where that is long."""
     from qnnw._common.words import duration
     from qnnw.cli.records import ALIKE
-    from qnnw.sweep.estimates import seconds_of
+    from qnnw.paper.estimates import seconds_of
 
     side_by_side, each = shares(folder, workers, threads)
     seconds = seconds_of(work, max(1, side_by_side), max(1, each), ALIKE)

@@ -24,15 +24,14 @@ def plot_command(
         if (folder / "sweep.json").is_file():
             from qnnw.sweep.ledger import SweepFolder
             from qnnw.sweep.plots import plot_sweep
-            from qnnw.sweep.shown import table_of
-            from qnnw.sweep.tables import write_tables
+            from qnnw.sweep.tables import TABLES, write_tables
             from qnnw.training.record import RecordError
 
             sweep = SweepFolder(folder)
             states = sweep.states()
             write_tables(sweep, states)
             pictures = plot_sweep(folder)
-            table = table_of(sweep)
+            table = TABLES.get(sweep.about.get("figure", ""))
             finished = any(state.result is not None for state in states.values())
             if not pictures and not (table is not None and finished):
                 raise RecordError(f"{str(folder)!r} has no finished run to draw")

@@ -77,9 +77,9 @@ def run_records(
     announce
         Told of the first sweep and of all the work that is left, before any is begun.
     """
+    from qnnw.paper.estimates import work_left
     from qnnw.paper.rates import rates_of
     from qnnw.paper.records import SEARCH, about_records, record_trials, search_trials
-    from qnnw.sweep.estimates import work_left
     from qnnw.sweep.ledger import SweepFolder
 
     # Checked before anything is run; the search changes nothing but the rates.
@@ -104,7 +104,7 @@ def run_records(
 
 def _left_at(path: Path, trials: list[Trial]) -> Work:
     """What is left of a sweep that may be there, and of trials that it may lack."""
-    from qnnw.sweep.estimates import work_left
+    from qnnw.paper.estimates import work_left
     from qnnw.sweep.ledger import SweepFolder
 
     if not (path / "sweep.json").is_file():

@@ -23,11 +23,13 @@ __all__ = [
     "Address",
     "EngineName",
     "Retries",
+    "RetryFailed",
     "ThreadsEach",
     "Workers",
     "go_on",
     "shares",
     "sweep_command",
+    "the_dataset",
 ]
 
 Workers = Annotated[
@@ -113,9 +115,9 @@ def go_on(
     as_json: bool,
 ) -> dict[str, Any]:
     """Run what is left of a sweep, and print its table."""
+    from qnnw.cli.sweep_progress import sweep_listener
     from qnnw.sweep.coordinator import run_sweep
-    from qnnw.sweep.progress import sweep_listener
-    from qnnw.sweep.shown import table_of
+    from qnnw.sweep.tables import TABLES, best_of
 
     states = run_sweep(
         folder,
@@ -124,16 +126,24 @@ def go_on(
         retry_failed=retry_failed,
         listener=sweep_listener(quiet),
     )
-    table = table_of(folder)
+    table = TABLES.get(folder.about.get("figure", ""))
     more = "" if table is None else table(folder)
     summary = {name: {"status": s.status, "error": s.error} for name, s in states.items()}
+    best = best_of(folder, states) if folder.is_search else None
     if as_json:
-        print(json.dumps({"sweep": str(folder.path), "trials": summary}))
+        found = {} if best is None else {"best": {"trial": best.name, **best.axes}}
+        print(json.dumps({"sweep": str(folder.path), "trials": summary, **found}))
         return summary
     print((folder.path / "table.md").read_text(encoding="utf-8") + more, end="")
     for name, state in summary.items():
         if state["status"] == "failed":
             print(f"failed: {name}: {state['error']}")
+    if best is not None:
+        given_up = sum(state.status == "pruned" for state in states.values())
+        print(
+            f"{given_up} of {len(states)} runs given up; the best is {best.name}, to be tested by"
+        )
+        print(f"  qnnw sweep --grid {folder.path / 'best.toml'} --out {folder.path}-best")
     print(f"tables and pictures: {folder.path}")
     return summary
 
@@ -159,8 +169,18 @@ def shares(folder: SweepFolder, workers: int | None, threads: int | None) -> tup
     """Runs side by side on this machine, and the threads of each."""
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity is not None else os.cpu_count() or 1
-    workers = min(cores, len(folder.trials)) if workers is None else workers
+    workers = min(cores, max(1, folder.planned)) if workers is None else workers
     return workers, max(1, cores // max(workers, 1)) if threads is None else threads
+
+
+def the_dataset(given: str | None, named: str | None) -> str:
+    """The data set, by the command or by its TOML file."""
+    if given is not None and named not in (None, given):
+        raise ValueError(f"`dataset` is {given!r}, but the TOML file is for {named!r}")
+    found = given or named
+    if found is None:
+        raise ValueError("`dataset` is missing: name it as the first argument or in the TOML file")
+    return found
 
 
 def _begun(
@@ -177,12 +197,8 @@ def _begun(
 
     if grid.endswith(".toml"):
         named, axes = read_grid(grid)
-        if dataset is not None and named not in (None, dataset):
-            raise ValueError(f"`dataset` is {dataset!r}, but {grid!r} is for {named!r}")
-        dataset = dataset or named
     else:
-        axes = parse_grid(grid)
-    if dataset is None:
-        raise ValueError("`dataset` is missing: name it before --grid, or in the TOML file")
+        named, axes = None, parse_grid(grid)
+    dataset = the_dataset(dataset, named)
     trials = trials_of(dataset, axes, settings, partial(protocol, paper=paper))
     return SweepFolder.create(out, trials, {"dataset": dataset, "grid": axes}, extend=extend)

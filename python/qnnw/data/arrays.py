@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qnnw._common.archives import read_arrays
 from qnnw._common.extras import needs
 from qnnw.data.datasets import Dataset, DatasetError, plain_file
 from qnnw.data.functions import function_of
@@ -140,7 +140,10 @@ def load_npz(path: str, *, seed: int, task: str = "auto") -> Dataset:
         The file cannot be read, has other arrays, or is larger unfolded than 16 GiB or half of
         the machine's memory.
     """
-    arrays, name = _unpacked(path), Path(path).stem
+    try:
+        arrays, name = read_arrays(plain_file(path), LARGEST_BYTES), Path(path).stem
+    except (ValueError, OSError, MemoryError) as error:
+        raise DatasetError(f"{path!r} cannot be read: {error}") from error
     train, test = _named(arrays, TRAIN), _named(arrays, TEST)
     if train is None:
         train, test = _named(arrays, WHOLE), None
@@ -311,45 +314,6 @@ def _targets(
     tensors = [torch.from_numpy(((part - mean) / scale).astype(np.float32)) for part in parts]
     about = {"target_mean": mean, "target_scale": scale}
     return tensors, {key: tuple(np.atleast_1d(value).tolist()) for key, value in about.items()}
-
-
-def _unpacked(path: str) -> dict[str, NDArray[Any]]:
-    try:
-        with zipfile.ZipFile(plain_file(path)) as packed:
-            size = sum(member.file_size for member in packed.infolist())
-            if size > LARGEST_BYTES:
-                raise DatasetError(
-                    f"{path!r} unfolds to {size} bytes; at most {LARGEST_BYTES} are read into "
-                    "memory"
-                )
-            for member in packed.infolist():
-                _check_promise(path, packed, member)
-        with np.load(path, allow_pickle=False) as packed:
-            return {name: packed[name] for name in packed.files}
-    except DatasetError:
-        raise
-    except Exception as error:  # damaged bytes make the readers of zip and npy raise anything
-        raise DatasetError(f"{path!r} cannot be read: {error}") from error
-
-
-def _check_promise(path: str, packed: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
-    """Hold what an array's header says against what is there, before room is made for it."""
-    with packed.open(member) as file:
-        if file.read(len(np.lib.format.MAGIC_PREFIX)) != np.lib.format.MAGIC_PREFIX:
-            return  # no array
-        file.seek(0)
-        version = np.lib.format.read_magic(file)
-        read = {(1, 0): np.lib.format.read_array_header_1_0}.get(
-            version, np.lib.format.read_array_header_2_0
-        )
-        shape, _, dtype = read(file)
-        promised = math.prod(shape) * dtype.itemsize
-        there = member.file_size - file.tell()
-    if promised != there and not dtype.hasobject:
-        raise DatasetError(
-            f"{path!r}: {member.filename!r} promises {promised} bytes of {dtype} and shape "
-            f"{shape}; there are {there}"
-        )
 
 
 def _named(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -146,18 +146,10 @@ class Dataset:
 
     def describe(self) -> dict[str, Any]:
         """What a record keeps beside the checksums; JSON."""
-        return {
-            "name": self.name,
-            "task": self.task,
-            "classes": None if self.classes is None else list(self.classes),
-            "input_shape": list(self.input_shape),
-            "num_outputs": self.num_outputs,
-            "network": self.network,
-            "target_mean": None if self.target_mean is None else list(self.target_mean),
-            "target_scale": None if self.target_scale is None else list(self.target_scale),
-            "notes": list(self.notes),
-            "files": dict(self.files),
-        }
+        names = (*(part.name for part in fields(About)), "notes")
+        found = {name: getattr(self, name) for name in names}
+        lists = {key: list(value) for key, value in found.items() if isinstance(value, tuple)}
+        return {**found, **lists, "files": dict(self.files)}
 
 
 def data_root(data_dir: str | os.PathLike[str] | None) -> Path:

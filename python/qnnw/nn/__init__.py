@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
-from qnnw.nn.quantum_train import QuantumTrain
+from typing import TYPE_CHECKING
 
-__all__ = ["QuantumTrain"]
+from qnnw._common.lazy import lazily
+from qnnw.nn.quantum_train import QuantumTrain
+from qnnw.nn.sources import Circuits, LargeCircuitWarning
+
+if TYPE_CHECKING:
+    from qnnw.nn import peft as peft
+
+__all__ = ["Circuits", "LargeCircuitWarning", "QuantumTrain"]
+
+# It needs more than torch.
+__getattr__, __dir__ = lazily(__name__, {"peft": None}, tuple(__all__))

@@ -16,11 +16,21 @@ with needs("train", "qnnw.nn"):
 
     from qnnw.weights.targets import Target
 
-__all__ = ["Layout"]
+__all__ = ["Layout", "to_device", "to_host"]
 
 # Parameters of torch lie on lines of 64 bytes, and some kernels round by where their input lies:
 # made weights that lie so too give the bits of a plain network.
 LINE_BYTES = 64
+
+
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """What goes from the host to a device goes here."""
+    return tensor.to(device)
+
+
+def to_host(tensor: Tensor) -> Tensor:
+    """What comes back goes here."""
+    return tensor.to("cpu")
 
 
 class _Buffer:
@@ -54,11 +64,26 @@ class _Buffer:
             values = buffer.numpy()
             for place, start, length in self.places:
                 values[place : place + length] = weights[start : start + length]
-        return buffer.to(self.device)
+        return to_device(buffer, self.device)
+
+    def holding(self, tensors: Sequence[Tensor]) -> Tensor:
+        """The buffer with these targets' values, in C order."""
+        buffer = torch.zeros(self.size, dtype=self.dtype, device=self.device)
+        for (place, _, length), tensor in zip(self.places, tensors, strict=True):
+            buffer[place : place + length] = tensor.reshape(-1)
+        return buffer
+
+    def joined(self, flat: Tensor) -> Tensor:
+        """The buffer from flat weights that are on its device: one operator."""
+        gaps = torch.zeros(LINE_BYTES, dtype=flat.dtype, device=flat.device)
+        pieces = []
+        for (_, start, length), gap in zip(self.places, self.cuts[1::2], strict=True):
+            pieces += [flat[start : start + length], gaps[:gap]]
+        return torch.cat(pieces).to(self.dtype)
 
     def read(self, buffer: Tensor, weights: NDArray[np.float64]) -> None:
         """Write the buffer's values to their places in the flat weights."""
-        host = buffer.detach().to("cpu")
+        host = to_host(buffer.detach())
         values = (host.float() if self.dtype == torch.bfloat16 else host).numpy()
         for place, start, length in self.places:
             weights[start : start + length] = values[place : place + length]
@@ -89,12 +114,41 @@ class Layout:
         """From flat weights, shape (M,), to the buffers."""
         return tuple(buffer.filled(weights) for buffer in self._buffers.values())
 
+    def hold(self, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """From targets to the buffers: the inverse of :meth:`split`."""
+        return tuple(
+            buffer.holding(
+                [t for t, (own, _) in zip(tensors, self._numbers, strict=True) if own == number]
+            )
+            for number, buffer in enumerate(self._buffers.values())
+        )
+
     def unpack(self, buffers: Sequence[Tensor]) -> NDArray[np.float64]:
         """From buffers to flat values, float64, shape (M,)."""
         weights = np.empty(self.num_weights)
         for buffer, tensor in zip(self._buffers.values(), buffers, strict=True):
             buffer.read(tensor, weights)
         return weights
+
+    @property
+    def device(self) -> torch.device | None:
+        """Where all targets are; ``None``: in several places."""
+        devices = {device for _, device in self._buffers}
+        return devices.pop() if len(devices) == 1 else None
+
+    def place(self, flat: Tensor) -> tuple[Tensor, ...]:
+        """:meth:`pack` of weights that are on the targets' device already."""
+        return tuple(buffer.joined(flat) for buffer in self._buffers.values())
+
+    def flat(self, buffers: Sequence[Tensor]) -> Tensor:
+        """:meth:`unpack` where the buffers are: float64 if one of them is, else float32."""
+        double = any(tensor.dtype == torch.float64 for tensor in buffers)
+        dtype = torch.float64 if double else torch.float32
+        parts = []
+        for number, place in self._numbers:
+            start, _, length = list(self._buffers.values())[number].places[place]
+            parts.append(buffers[number][start : start + length].to(dtype))
+        return torch.cat(parts)
 
     def split(self, buffers: Sequence[Tensor]) -> list[Tensor]:
         """From buffers to the targets: views, in their order.

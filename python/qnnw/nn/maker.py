@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from qnnw._common.extras import needs
 from qnnw.weights.source import WeightSource
@@ -18,10 +19,10 @@ with needs("train", "qnnw.nn"):
     from qnnw.nn import compiled
     from qnnw.nn.layout import Layout
     from qnnw.nn.made import Densify, KeepRow, places_of
-    from qnnw.nn.operator import Call, make
+    from qnnw.nn.operator import Call, device_of, make
     from qnnw.weights.targets import Target
 
-__all__ = ["Made", "Maker"]
+__all__ = ["Made", "Maker", "digest"]
 
 
 class Made:
@@ -68,6 +69,31 @@ class Made:
         ]
 
 
+class _Key(NamedTuple):
+    """What tells whether weights are still those of the numbers.
+
+    Attributes
+    ----------
+    values
+        The numbers' bytes, or where an accelerator makes the weights copies of them there.
+    host
+        The numbers as the source takes them.
+    rest
+        What else decides.
+    """
+
+    values: list[Any]
+    host: dict[str, Any] | None
+    rest: tuple[Any, ...]
+
+
+def _same(one: _Key, other: _Key) -> bool:
+    if one.rest != other.rest:
+        return False
+    pairs = zip(one.values, other.values, strict=True)
+    return all(torch.equal(a, b) if isinstance(a, Tensor) else a == b for a, b in pairs)
+
+
 class Maker:
     """Makes the targets of a module from the numbers of its owner.
 
@@ -79,23 +105,32 @@ class Maker:
     ----------
     owner
         Has the groups' numbers as its parameters, and ``draws`` and ``fingerprint`` as its buffers.
-    source
-        Makes the weights.
     targets
         In the order of the flat weights.
-    names
-        Group to the owner's parameter.
+    base
+        The targets' own values, to which what the source makes is added; ``None``: none.
+
+    Attributes
+    ----------
+    source, names
+        What makes the weights, and group to the owner's parameter; they are set by the owner.
+    base_digest
+        Of ``base``.
+    given
+        Tensors that stand for what is made, whatever the numbers are.
     """
 
+    source: WeightSource
+
     def __init__(
-        self,
-        owner: Any,
-        source: WeightSource,
-        targets: tuple[Target, ...],
-        names: dict[str, str],
+        self, owner: Any, targets: tuple[Target, ...], base: Sequence[Tensor] | None = None
     ) -> None:
-        self.owner, self.source, self.names = owner, source, names
+        self.owner = owner
+        self.names: dict[str, str] = {}
         self.layout = Layout(targets)
+        self.base_digest = None if base is None else digest(base)
+        self._base = None if base is None else [tensor.detach() for tensor in base]
+        self._held: tuple[Layout, tuple[Tensor, ...]] | None = None
         #: The layers that the targets were taken from.
         self.layers: list[Any] = []
         #: Rows that are kept, by number of the target.
@@ -108,11 +143,16 @@ class Maker:
         self.given: list[Tensor] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        gone = ("_made", "_pins", "given")
-        return {name: value for name, value in self.__dict__.items() if name not in gone}
+        gone = ("_made", "_pins", "given", "_held")
+        state = {name: value for name, value in self.__dict__.items() if name not in gone}
+        if self._base is not None:
+            # As views each of them would be written with the whole buffer.
+            state["_base"] = [tensor.clone() for tensor in self._base]
+        return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+        self._held = None
         self._forget()
 
     @property
@@ -137,33 +177,43 @@ class Maker:
     def pinned(self) -> Iterator[Made]:
         """What is made now, for this thread's reads inside the block."""
         before = getattr(self._pins, "made", None)
-        self._pins.made = made = self.made()
+        self._pins.made = made = self.made(anew=True)
         try:
             yield made
         finally:
             self._pins.made = before
 
-    def made(self) -> Made:
-        """The targets of the present numbers."""
+    def made(self, anew: bool = False) -> Made:
+        """The targets of the present numbers.
+
+        ``anew``: where an accelerator makes them for a step, without asking whether the numbers are
+        those of the last time, for which the host would have to wait.
+        """
         if self.given is not None:
             return Made(self.given)
         numbers = self._numbers()
         record = torch.is_grad_enabled() and any(number.requires_grad for number in numbers)
         if _transformed(numbers):
             return self._anew(numbers, record, True)
-        key = self._key(numbers)
+        there = device_of(self.source, self.layout, numbers) is not None
+        if there and record and anew:
+            self._made = {}
+            made = self._anew(numbers, record, False)
+            self._made = {record: (self._key(numbers, there), made)}
+            return made
+        key = self._key(numbers, there)
         found = self._made.get(record)
         if found is None and not record and True in self._made:
             # The same values, less the graph.
             kept, graph = self._made[True]
-            if kept == key:
+            if _same(kept, key):
                 found = self._made[False] = (key, graph.without_graph())
-        if found is not None and found[0] == key:
+        if found is not None and _same(found[0], key):
             return found[1]
         # What waits for the way back is let go first: two of them would double the peak.
         self._made = {}
-        made = self._anew(numbers, record, False)
-        self._made = {record: (key, made)}
+        made = self._anew(numbers, record, False, key.host)
+        self._made = {record: (key._replace(host=None), made)}
         return made
 
     def replaced(self) -> int | None:
@@ -178,11 +228,38 @@ class Maker:
         """Forget what was made."""
         self._made = {}
 
+    @property
+    def keeps(self) -> bool:
+        """Whether the targets' own values are kept."""
+        return self._base is not None
+
+    @property
+    def base(self) -> list[Tensor] | None:
+        """The targets' own values, where those are kept."""
+        if self._base is not None:
+            self._base_buffers()
+        return self._base
+
+    def _base_buffers(self) -> tuple[Tensor, ...]:
+        """The same in the layout's buffers; they are the one copy."""
+        assert self._base is not None
+        if self._held is None or self._held[0] is not self.layout:
+            buffers = self.layout.hold(self._base)
+            self._held = (self.layout, buffers)
+            self._base = self.layout.split(buffers)
+        return self._held[1]
+
+    def _made_buffers(self, call: Call, numbers: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        buffers = make(call, self.owner.fingerprint, numbers)
+        if self._base is None:
+            return buffers
+        return tuple(a + b for a, b in zip(self._base_buffers(), buffers, strict=True))
+
     def leaves(self) -> tuple[list[Tensor], Callable[[], None]]:
         """The targets as tensors that gather gradients, and what takes these to the numbers."""
         numbers = self._numbers()
         call = Call(self.source, self.layout, tuple(self.names), self._draw(), True, False)
-        buffers = make(call, self.owner.fingerprint, numbers)
+        buffers = self._made_buffers(call, numbers)
         gathering = tuple(
             buffer.detach().requires_grad_(buffer.requires_grad) for buffer in buffers
         )
@@ -218,6 +295,8 @@ class Maker:
         # The version is a guard: a setting that is changed asks for another graph.
         text = self._described(self.source.version)
         tensors = self.layout.flat_to_targets(compiled.make_weights(flat, draw, text))
+        if self._base is not None:
+            tensors = [a + b for a, b in zip(self._base, tensors, strict=True)]
         for number, target in enumerate(self.targets):
             if target.padding is not None:
                 row = self._kept_row(number, tensors[number])
@@ -238,13 +317,19 @@ class Maker:
         targets = list(self.targets)
         targets[number] = moved
         self.layout = Layout(targets)
+        for tensors in (self._base, self.given):
+            if tensors is not None:
+                tensors[number] = fn(tensors[number])
         self.drop()
 
-    def _anew(self, numbers: tuple[Tensor, ...], record: bool, transformed: bool) -> Made:
+    def _anew(
+        self, numbers: tuple[Tensor, ...], record: bool, transformed: bool, host: Any = None
+    ) -> Made:
         call = Call(self.source, self.layout, tuple(self.names), self._draw(), record, transformed)
+        call.host = host
         # Tensors of inference mode could not go into a later graph.
         with torch.inference_mode(False), torch.set_grad_enabled(record or transformed):
-            buffers = make(call, self.owner.fingerprint, numbers)
+            buffers = self._made_buffers(call, numbers)
             tensors = self.split(buffers)
         return Made(tensors) if transformed else Made(tensors, buffers)
 
@@ -255,14 +340,27 @@ class Maker:
         # Without shots nobody reads it: on a device that would wait.
         return int(self.owner.draws) if self.source.shots is not None else 0
 
-    def _key(self, numbers: tuple[Tensor, ...]) -> Any:
-        values = [number.detach().cpu().clone().numpy().tobytes() for number in numbers]
+    def _key(self, numbers: tuple[Tensor, ...], there: bool) -> _Key:
         same = [(id(number), number.requires_grad, number.dtype) for number in numbers]
-        return values, same, self._draw(), id(self.source), self.source.version, id(self.layout)
+        rest = (same, self._draw(), id(self.source), self.source.version, id(self.layout))
+        if there:
+            return _Key([number.detach().clone() for number in numbers], None, rest)
+        call = Call(self.source, self.layout, tuple(self.names), 0, False, False)
+        host = call.parameters(numbers)
+        return _Key([values.tobytes() for values in host.values()], host, rest)
 
     def _kept_row(self, number: int, like: Tensor) -> Tensor:
         row = self.kept.get(number)
         return like.new_zeros(like.shape[1:]) if row is None else row.to(like)
+
+
+def digest(tensors: Sequence[Tensor]) -> str:
+    """SHA-256 of the tensors' bytes, one after another."""
+    sha = hashlib.sha256()
+    for tensor in tensors:
+        host = tensor.detach().cpu().contiguous().reshape(-1)
+        sha.update(host.view(torch.uint8).numpy().data)
+    return sha.hexdigest()
 
 
 def _transformed(numbers: tuple[Tensor, ...]) -> bool:

@@ -14,6 +14,7 @@ Third derivatives are refused. Each is taken one by one under ``torch.func.vmap`
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -27,9 +28,13 @@ with needs("train", "qnnw.nn"):
     import torch
     from torch import Tensor
 
-    from qnnw.nn.layout import Layout
+    from qnnw.nn.layout import Layout, to_device, to_host
+    from qnnw.weights.device_sources import forward_on, goes_on
 
-__all__ = ["Call", "make"]
+__all__ = ["Call", "device_of", "make"]
+
+#: Devices that have double precision, which angles need.
+ACCELERATORS = {"cuda", "xpu"}
 
 
 class Call:
@@ -55,7 +60,10 @@ class Call:
     ) -> None:  # fmt: skip
         self.source, self.layout, self.names = source, layout, names
         self.draw, self.record, self.transformed = draw, record, transformed
+        #: The numbers on the host, where somebody has brought them already.
+        self.host: dict[str, NDArray[Any]] | None = None
         self.pullback: Pullback | None = None
+        self._back_there: Callable[[Tensor], dict[str, Tensor]] | None = None
 
     @property
     def count(self) -> int:
@@ -66,21 +74,51 @@ class Call:
         """The same call for other numbers."""
         return Call(self.source, self.layout, self.names, self.draw, False, True)
 
+    def made(self, numbers: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """The weights in the layout's buffers."""
+        device = None if self.transformed else device_of(self.source, self.layout, numbers)
+        if device is not None:
+            flat, back = forward_on(self.source, self._by_name(numbers), device)
+            self._back_there = back if self.record else None
+            return self.layout.place(flat)
+        parameters = self.parameters(numbers) if self.host is None else self.host
+        if not self.record:
+            return self.layout.pack(self.source.weights(parameters, self.draw))
+        weights, self.pullback = self.source.forward(parameters, self.draw)
+        return self.layout.pack(weights)
+
+    def brought_back(
+        self, numbers: tuple[Tensor, ...], cotangents: tuple[Tensor, ...]
+    ) -> tuple[Tensor, ...]:
+        """J^T u."""
+        if self._back_there is not None:
+            there = self._back_there(self.layout.flat(cotangents))
+            pairs = zip(self.names, numbers, strict=True)
+            return tuple(there[name].reshape(number.shape).to(number) for name, number in pairs)
+        pullback = self.pullback
+        if pullback is None:
+            pullback = self.source.forward(self.parameters(numbers), self.draw)[1]
+        return self.like(pullback(self.layout.unpack(cotangents)), numbers)
+
     def parameters(self, numbers: tuple[Tensor, ...]) -> dict[str, NDArray[Any]]:
         """The numbers as the source takes them; copies: sharding could not free what NumPy sees."""
-        return {
-            name: number.detach().cpu().clone().numpy()
-            for name, number in zip(self.names, numbers, strict=True)
-        }
+        if all(number.device.type == "cpu" for number in numbers):
+            return {name: n.clone().numpy() for name, n in self._by_name(numbers).items()}
+        flat = to_host(torch.cat([number.detach().reshape(-1) for number in numbers]))
+        parts = torch.split(flat, [number.numel() for number in numbers])
+        return {name: part.numpy() for name, part in zip(self.names, parts, strict=True)}
+
+    def _by_name(self, numbers: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        return {name: n.detach() for name, n in zip(self.names, numbers, strict=True)}
 
     def like(
         self, found: dict[str, NDArray[Any]], numbers: tuple[Tensor, ...]
     ) -> tuple[Tensor, ...]:
         """Gradients as tensors like the numbers."""
-        return tuple(
-            torch.from_numpy(found[name]).reshape(number.shape).to(number)
-            for name, number in zip(self.names, numbers, strict=True)
-        )
+        flat = torch.cat([torch.from_numpy(found[name]).reshape(-1) for name in self.names])
+        there = to_device(flat.to(numbers[0].dtype), numbers[0].device)
+        parts = torch.split(there, [number.numel() for number in numbers])
+        return tuple(p.reshape(n.shape).to(n) for p, n in zip(parts, numbers, strict=True))
 
     def derivative(self, name: str) -> Any:
         """A method that a source may lack."""
@@ -91,6 +129,16 @@ class Call:
                 "and no second derivatives; take first ones by backward()"
             )
         return method
+
+
+def device_of(
+    source: WeightSource, layout: Layout, numbers: tuple[Tensor, ...]
+) -> torch.device | None:
+    """The accelerator on which the source makes all of the layout; ``None``: the core does."""
+    device = layout.device
+    if device is None or device.type not in ACCELERATORS or not goes_on(source):
+        return None
+    return device if all(number.device == device for number in numbers) else None
 
 
 def make(call: Call, fingerprint: Tensor, numbers: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -145,11 +193,7 @@ class Make(_Function):
     @staticmethod
     def forward(call: Call, fingerprint: Tensor, *numbers: Tensor) -> tuple[Tensor, ...]:  # noqa: ARG004
         """Evaluate."""
-        parameters = call.parameters(numbers)
-        if not call.record:
-            return call.layout.pack(call.source.weights(parameters, call.draw))
-        weights, call.pullback = call.source.forward(parameters, call.draw)
-        return call.layout.pack(weights)
+        return call.made(numbers)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:  # noqa: ARG004
@@ -205,10 +249,7 @@ class Back(_Function):
     def forward(call: Call, *tensors: Tensor) -> tuple[Tensor, ...]:
         """Evaluate."""
         numbers, cotangents = tensors[: call.count], tensors[call.count :]
-        pullback = call.pullback
-        if pullback is None:
-            pullback = call.source.forward(call.parameters(numbers), call.draw)[1]
-        return call.like(pullback(call.layout.unpack(cotangents)), numbers)
+        return call.brought_back(numbers, cotangents)
 
     @staticmethod
     def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:

@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from types import FunctionType, MethodType
 from typing import Any
 
 from qnnw._common.checks import flag, one_of
 from qnnw._common.extras import needs
 from qnnw._common.seeds import Seed
+from qnnw.circuit import Circuit
 from qnnw.circuit.ansatz import Pairs as _Pairs
 from qnnw.weights.settings import PAPER
 from qnnw.weights.source import WeightSource
-from qnnw.weights.trained import HOW, TrainedSource
 
 with needs("train", "qnnw.nn"):
-    import inspect
-
     import torch
     from torch import Tensor, nn
 
     from qnnw.nn import stored, wrapping
+    from qnnw.nn.adapters import Adapters
     from qnnw.nn.copying import copied
     from qnnw.nn.maker import Maker
+    from qnnw.nn.signed import signed
+    from qnnw.nn.sources import Circuits, Scale, source_for
     from qnnw.weights.targets import Target, find_targets
 
 __all__ = ["QuantumTrain"]
@@ -32,7 +32,7 @@ __all__ = ["QuantumTrain"]
 MakeSource = Callable[[int], WeightSource]
 
 
-class QuantumTrain(nn.Module):
+class QuantumTrain(Adapters):
     """A module whose parameters are made by a source: only the source's few numbers train.
 
     The M weights of the targets, each flattened in C order and in ``named_parameters()`` order,
@@ -56,9 +56,22 @@ class QuantumTrain(nn.Module):
         The network.
     source
         Makes the weights, or takes their number to what does; ``None``: a circuit by the arguments
-        from ``reps`` to ``dtype``, which belong to it alone.
+        from ``circuit`` to ``dtype``, which belong to it alone.
+    circuits
+        ``None``: one circuit makes all weights. An integer n: equal chunks of at most 2^n weights
+        have a circuit each; ``"tensor"``: every target has; or patterns of the modules that have:
+        see :class:`qnnw.nn.Circuits`, which also has circuits share their angles.
+    base
+        ``None``: the weights are made anew. ``"keep"``: the module's own values stay, and what the
+        source makes is their change: w = w0 + s (t(numbers) - t(numbers at the start)), which at
+        the start is w0, bit for bit. Other parameters are frozen unless ``trainable`` names them;
+        what is saved is the adapter alone; see :class:`qnnw.nn.adapters.Adapters`.
+    circuit
+        ``None``: :class:`qnnw.EfficientSU2`. Or a :class:`qnnw.Circuit`, a function that makes one
+        for a number of qubits, a name (``"real_amplitudes"``, ``"u3_cu3"``, …), or a file of
+        OpenQASM 3: :func:`qnnw.circuit.blocks.ansatz_of`.
     reps, entanglement
-        The circuit; 26 and ``"linear"``.
+        Of circuits that are made by name; 26, or 4 of each of many ``circuits``, and ``"linear"``.
     gamma
         Initial scale of the map, > 0; 1.2. ``"per_tensor"``: every target has a scale of its own,
         which starts there; they are counted.
@@ -66,7 +79,9 @@ class QuantumTrain(nn.Module):
         The map, see :class:`qnnw.WeightMap`; ``"parity"`` and ``"centered"``, which trains better
         than the paper's (docs/results.md). :meth:`paper` has the paper's.
     scale
-        ``"fan_in"``: every target is multiplied by sqrt(2 / fan_in). Or ``"none"``.
+        Factor of every target. ``"fan_in"``: sqrt(2 / fan_in). ``"spread"``, with ``base="keep"``
+        and its default: the standard deviation of the target's own values (of a constant: as
+        ``"fan_in"``). ``"none"``: 1. A number; or any of these by pattern, the rest being 1.
     seed
         Of the map, of the initial angles and of the shots; 0.
     shots
@@ -92,7 +107,7 @@ class QuantumTrain(nn.Module):
     Attributes
     ----------
     angles, gamma : nn.Parameter
-        A circuit's numbers, shapes (2 N (reps + 1),) and (1,); another source has its own groups,
+        A circuit's numbers, shapes (num_parameters,) and (1,); another source has its own groups,
         and so has ``trained``.
         float64 if a target is, else float32.
     module : nn.Module
@@ -111,21 +126,20 @@ class QuantumTrain(nn.Module):
     Sections II.B to II.D of Liu et al. (2024); ``mapping="centered"`` and ``scale`` are ours.
     """
 
-    _maker: Maker
-    draws: Tensor
-    fingerprint: Tensor
-
     def __init__(
         self,
         module: nn.Module,
         source: WeightSource | MakeSource | None = None,
         *,
+        circuits: Circuits | int | str | Sequence[str] | None = None,
+        base: str | None = None,
+        circuit: str | Circuit | Callable[[int], Circuit] | None = None,
         reps: int | None = None,
         entanglement: str | _Pairs | None = None,
         gamma: float | str | None = None,
         signs: str | None = None,
         mapping: str | None = None,
-        scale: str | None = None,
+        scale: Scale | None = None,
         seed: Seed | None = None,
         shots: int | None = None,
         dtype: str | torch.dtype | None = None,
@@ -136,28 +150,20 @@ class QuantumTrain(nn.Module):
         copy: bool | None = None,
     ) -> None:
         wrapping.check_module(module)
-        given = {
-            "reps": reps, "entanglement": entanglement, "gamma": gamma, "signs": signs,
-            "mapping": mapping, "scale": scale, "seed": seed, "shots": shots, "dtype": dtype,
-        }  # fmt: skip
-        circuit = {name: value for name, value in given.items() if value is not None}
-        if source is not None and circuit:
-            raise ValueError(
-                f"`{next(iter(circuit))}` is for the circuit that is made without `source`; give "
-                "one of them"
-            )
         if copy is not None:
             copy = flag("copy", copy)
+        if base is not None:
+            one_of("base", base, ("keep",))
+            trainable = () if trainable is None else trainable
         targets = find_targets(module, target_parameters)
-        if source is None:
-            source = wrapping.circuit_source(targets, **circuit)
-        elif not isinstance(source, WeightSource):
-            source = source(sum(target.numel for target in targets))
-        if trained is not None:
-            source = TrainedSource(source, trained, trained_how, getattr(source, "seed", 0))
-        elif one_of("trained_how", trained_how, HOW) != HOW[0]:
-            raise ValueError(f"`trained_how` is {trained_how!r}, but `trained` is None: all train")
-        self._set_up(wrapping.prepared(module, targets, trainable, copy), targets, source)
+        kept = None if base is None else wrapping.values_of(module, targets)
+        source = source_for(
+            targets, source, kept, trained, trained_how,
+            circuits=circuits, circuit=circuit, reps=reps, entanglement=entanglement, gamma=gamma,
+            signs=signs, mapping=mapping, scale=scale, seed=seed, shots=shots, dtype=dtype,
+        )  # fmt: skip
+        module = wrapping.prepared(module, targets, trainable, copy)
+        self._set_up(module, targets, source, kept)
 
     @classmethod
     def paper(cls, module: nn.Module, **changed: Any) -> QuantumTrain:
@@ -174,48 +180,35 @@ class QuantumTrain(nn.Module):
 
     @classmethod
     def from_parts(
-        cls, module: nn.Module, targets: tuple[Target, ...], source: WeightSource
+        cls,
+        module: nn.Module,
+        targets: tuple[Target, ...],
+        source: WeightSource,
+        base: list[Tensor] | None = None,
     ) -> QuantumTrain:
-        """A model of these targets of the module, and this source."""
+        """A model of these targets of the module, and this source; ``base``: values to change."""
         model = cls.__new__(cls)
-        model._set_up(module, targets, source)
+        model._set_up(module, targets, source, base)
         return model
 
-    def _set_up(self, module: nn.Module, targets: tuple[Target, ...], source: WeightSource) -> None:
+    def _set_up(
+        self,
+        module: nn.Module,
+        targets: tuple[Target, ...],
+        source: WeightSource,
+        base: list[Tensor] | None,
+    ) -> None:
         wrapping.check_source(source, targets)
         super().__init__()
         self.module = module
-        names = wrapping.parameter_names(self, source)
-        double = any(target.dtype == torch.float64 for target in targets)
-        dtype = torch.float64 if double else torch.float32
-        for group, start in source.groups.items():
-            values = torch.from_numpy(start.start.copy()).to(dtype)
-            self.register_parameter(names[group], nn.Parameter(values))
         # Saved with the state: a run that goes on draws the same outcomes.
         self.register_buffer("draws", torch.zeros((), dtype=torch.int64))
-        mark = torch.frombuffer(bytearray(wrapping.fingerprint(source, targets)), dtype=torch.uint8)
-        # Among the buffers, an ensemble of other circuits is known; the state has it besides.
-        self.register_buffer("fingerprint", mark, persistent=False)
-        self.__dict__["_maker"] = Maker(self, source, targets, names)
+        self._maker = Maker(self, targets, base)
+        self._take(wrapping.numbers_of(source, targets), source)
         wrapping.install_targets(module, targets, self._maker)
         self.training = module.training
-        self._sign()
-
-    def _sign(self) -> None:
-        """Give this model's ``forward`` the wrapped one's signature."""
-        plain = type(self).forward
-        function = FunctionType(
-            plain.__code__, plain.__globals__, plain.__name__, plain.__defaults__, plain.__closure__
-        )
-        function.__kwdefaults__, function.__doc__ = plain.__kwdefaults__, plain.__doc__
-        try:
-            signature = inspect.signature(self.module.forward)
-        except (TypeError, ValueError):
-            return
-        this = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
-        parameters = [this, *signature.parameters.values()]
-        function.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-        self.__dict__["forward"] = MethodType(function, self)
+        self._start_adapters()
+        self.__class__ = signed(type(self), module)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Call the wrapped module with the weights that its source makes."""
@@ -235,27 +228,9 @@ class QuantumTrain(nn.Module):
             self.draws.add_(1)
 
     @property
-    def source(self) -> WeightSource:
-        """What makes the weights."""
-        return self._maker.source
-
-    @property
     def generator(self) -> WeightSource:
         """The last release's name of :attr:`source`."""
         return self._maker.source
-
-    @property
-    def targets(self) -> tuple[Target, ...]:
-        """What is made."""
-        return self._maker.targets
-
-    @property
-    def numbers(self) -> dict[str, nn.Parameter]:
-        """What the source trains: its groups' numbers by name."""
-        return {
-            group: self._parameters[name]  # type: ignore[misc]
-            for group, name in self._maker.names.items()
-        }
 
     def weights(self) -> dict[str, Tensor]:
         """The targets' weights by name, ready for ``torch.func.functional_call``.
@@ -281,30 +256,13 @@ class QuantumTrain(nn.Module):
         gradient within each backward pass.
         """
         self._draw_anew()
+        before = self._maker.given
         self._maker.given, bring_back = self._maker.leaves()
         try:
             yield
         finally:
-            self._maker.given = None
+            self._maker.given = before
         bring_back()
-
-    def print_trainable_parameters(self) -> None:
-        """Print how many numbers train, and how many the network has, in PEFT's words."""
-        trainable, total = self.num_trainable_parameters, self.num_all_parameters
-        print(
-            f"trainable params: {trainable:,d} || all params: {total:,d} || "
-            f"trainable%: {100 * trainable / total:.4f}"
-        )
-
-    @property
-    def num_trainable_parameters(self) -> int:
-        """The source's numbers, and what trains besides."""
-        return sum(p.numel() for p in self.parameters() if p.requires_grad)
-
-    @property
-    def num_all_parameters(self) -> int:
-        """Parameters of the network: those that are made and the others."""
-        return self.source.num_weights + sum(p.numel() for p in self.module.parameters())
 
     @torch.no_grad()
     def merge_and_unload(self) -> nn.Module:
@@ -370,17 +328,14 @@ class QuantumTrain(nn.Module):
                 raise
             return getattr(super().__getattr__("module"), name)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "forward"}
-
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
-        self._sign()
+        self.__class__ = signed(type(self), self.module)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> QuantumTrain:
         model = type(self).__new__(type(self))
         memo[id(self)] = model
-        state = {name: copied(value, memo) for name, value in self.__getstate__().items()}
+        state = {name: copied(value, memo) for name, value in self.__dict__.items()}
         model.__setstate__(state)
         return model
 

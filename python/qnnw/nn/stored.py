@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,30 +16,42 @@ from qnnw._common.documents import Schema, hold, plain_bytes, strictly
 from qnnw._common.extras import needs
 from qnnw._common.files import write_atomically
 from qnnw.nn import released
-from qnnw.weights.source import Description, WeightSource, from_description, sizes_of
+from qnnw.weights.source import WeightSource
 
 with needs("train", "qnnw.nn"):
     import torch
     from torch import Tensor, nn
 
     from qnnw.nn import tensorfile
+    from qnnw.nn.card import card
+    from qnnw.nn.fitting import (
+        BASE,
+        SOURCE,
+        base_of,
+        check_rest,
+        checked_state,
+        matching_targets,
+        named,
+        source_of,
+    )
+    from qnnw.nn.maker import digest
     from qnnw.nn.tensorfile import ModelFileError
-    from qnnw.nn.wrapping import prepared
-    from qnnw.weights.targets import Target, find_targets
+    from qnnw.nn.wrapping import prepared, values_of
+    from qnnw.weights.targets import Target
 
-__all__ = ["describe", "load", "rebuild", "rounded_alike", "save", "weights_digest"]
+__all__ = ["describe", "load", "load_adapter", "rebuild", "rounded_alike", "save", "weights_digest"]
 
-Build = Callable[[nn.Module, tuple[Target, ...], WeightSource], Any]
+Build = Callable[[nn.Module, tuple[Target, ...], WeightSource, list[Tensor] | None], Any]
 
 FORMAT = 2
 MODEL, CONFIG = "model.safetensors", "config.json"
+CARD = "README.md"
 # What is none of the numbers keeps its own name behind one of these.
-SOURCE, REST, ROWS = "source.", "module.", "rows."
+REST, ROWS = "module.", "rows."
 _DESCRIPTION: Schema = {
     "format": int, "source": dict, "targets": list, "draws": int, "weights_sha256": str,
-    "frozen_sha256": (str, type(None)), "weights_sums?": (list, type(None)),
+    "frozen_sha256": (str, type(None)), "weights_sums?": (list, type(None)), "base?": dict,
 }  # fmt: skip
-_TARGET: Schema = {"names": list, "shape": list, "dtype": str, "padding?": int}
 # Sums of the weights under random signs tell whether others are the same but for rounding.
 SUMS = 4
 
@@ -51,6 +63,10 @@ def save(model: Any, directory: str | os.PathLike[str], *, include_frozen: bool 
     source's seeds and settings and a checksum. Arrays are written only where no seed makes them,
     frozen parameters only where asked: of these the file keeps a digest. ``config.json`` says the
     same for a reader. Both are written atomically.
+
+    Of a model with ``base="keep"`` it is the active adapter alone: the kept weights count as
+    frozen, and so do buffers that are as they were found. Its description is packed, and a model
+    card, ``README.md``, stands in the place of ``config.json``.
 
     Parameters
     ----------
@@ -65,12 +81,18 @@ def save(model: Any, directory: str | os.PathLike[str], *, include_frozen: bool 
     ------
     TypeError
         The network's state has something that is no dense tensor; the message names it.
+    ValueError
+        The model is merged, or its adapter disabled.
     OSError
         It cannot be written.
     """
     folder = Path(directory)
     tensors, description = describe(model, include_frozen)
     folder.mkdir(parents=True, exist_ok=True)
+    if model._maker.keeps:
+        tensorfile.write(folder / MODEL, tensors, description, packed=True)
+        write_atomically(folder / CARD, card(model, description["base"]["sha256"]).encode())
+        return
     tensorfile.write(folder / MODEL, tensors, description)
     text = json.dumps(description, indent=2) + "\n"
     write_atomically(folder / CONFIG, text.encode())
@@ -88,7 +110,7 @@ def load(
     Parameters
     ----------
     build
-        Takes module, targets and source to the model.
+        Takes module, targets, source and kept values to the model.
     module
         A network with the names and shapes of the one that was saved. What the folder holds comes
         in the place of its values; frozen parameters that the folder does not hold must be those
@@ -119,16 +141,61 @@ def load(
     return rebuild(build, module, tensors, description, folder / MODEL, copy)
 
 
+def load_adapter(
+    model: Any, directory: str | os.PathLike[str]
+) -> tuple[WeightSource, dict[str, nn.Parameter], dict[str, Tensor]]:
+    """A folder's adapter for the network of a model whose own is disabled.
+
+    Returns
+    -------
+    source, numbers, values of what else trains
+    """
+    path = Path(directory) / MODEL
+    tensors, description = tensorfile.read(path)
+    with _refused_by(path):
+        hold(description, _DESCRIPTION)
+        if "base" not in description:
+            raise ValueError("it is a whole model's, not an adapter's")
+        told = [target.describe() for target in model.targets]
+        if told != description["targets"]:
+            raise ValueError("its adapter makes other parameters than this model's")
+        base_of(model._maker.base, tensors, description["base"])
+        rest = named(tensors, REST)
+        check_rest(model.module, rest, model.targets, description["frozen_sha256"])
+        source, numbers = source_of(description, model.targets, tensors)
+    return source, {n: nn.Parameter(numbers[n].clone()) for n in source.groups}, rest
+
+
+@contextmanager
+def _refused_by(path: Path) -> Iterator[None]:
+    """What does not fit is the file's fault, whatever finds it out."""
+    try:
+        yield
+    except ModelFileError:
+        raise
+    except (LookupError, ArithmeticError, AttributeError, MemoryError) as error:
+        # An odd description: none of these says anything to a reader by itself.
+        kind = type(error).__name__
+        raise ModelFileError(f"{str(path)!r} does not fit: {kind}: {error}") from error
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ModelFileError(f"{str(path)!r} does not fit: {error}") from error
+
+
 def describe(model: Any, frozen: bool) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors and the description of a model's file, frozen parameters among them or not."""
+    if model._maker.given is not None:
+        raise ValueError(
+            "`model` is merged, disabled or gathering gradients: its weights are not those of its "
+            "numbers; unmerge_adapter() or leave the block first"
+        )
     source = model.source.describe()
     tensors = {name: number.detach() for name, number in model.numbers.items()}
     for name, array in source.arrays.items():
         tensors[SOURCE + name] = torch.from_numpy(array.copy())
     for number, row in model._maker.kept.items():
         tensors[f"{ROWS}{number}"] = row
-    state = _checked_state(model.module)
-    frozen_names = set() if frozen else _frozen_names(model.module)
+    state = checked_state(model.module)
+    frozen_names = set() if frozen else _frozen_names(model)
     left_out = [name for name in state if name in frozen_names]
     for name, tensor in state.items():
         if name not in left_out:
@@ -141,28 +208,24 @@ def describe(model: Any, frozen: bool) -> tuple[dict[str, Tensor], dict[str, Any
         "draws": int(model.draws),
         "weights_sha256": weights_digest(model),
         "weights_sums": sums if np.isfinite(sums).all() else None,
-        "frozen_sha256": _digest([state[name] for name in left_out]) if left_out else None,
+        "frozen_sha256": digest([state[name] for name in left_out]) if left_out else None,
     }
+    base = model._maker.base
+    if base is not None:
+        trainable = [n for n, p in model.module.named_parameters() if p.requires_grad]
+        description["base"] = {"sha256": model._maker.base_digest, "trainable": trainable}
+        if frozen:
+            tensors |= {f"{BASE}{number}": tensor for number, tensor in enumerate(base)}
     return tensors, description
 
 
-def _checked_state(module: nn.Module) -> dict[str, Tensor]:
-    state: dict[str, Any] = module.state_dict()
-    for name, value in state.items():
-        if not isinstance(value, Tensor):
-            raise TypeError(
-                f"the network's state has {name!r} of type {type(value).__name__}; only tensors "
-                "are saved"
-            )
-        if value.layout != torch.strided or value.is_quantized:
-            raise TypeError(f"the network's state has {name!r}, which is no dense plain tensor")
-    return state
-
-
-def _frozen_names(module: nn.Module) -> set[str]:
-    """Parameters that do not train, by all of their names."""
-    parameters = module.named_parameters(remove_duplicate=False)
-    return {name for name, parameter in parameters if not parameter.requires_grad}
+def _frozen_names(model: Any) -> set[str]:
+    """Parameters that do not train, by all names, and buffers as a kept network has them."""
+    parameters = model.module.named_parameters(remove_duplicate=False)
+    frozen = {name for name, parameter in parameters if not parameter.requires_grad}
+    found = model.__dict__["_base_others"]
+    same = {n for n, b in model.module.named_buffers() if n in found and torch.equal(b, found[n])}
+    return frozen | same
 
 
 def rebuild(
@@ -174,7 +237,7 @@ def rebuild(
     copy: bool | None = None,
 ) -> Any:
     """The model that a file describes; ModelFileError, and nothing changed, if it does not fit."""
-    try:
+    with _refused_by(path):
         if description.get("format") == released.FORMAT:
             tensors, description = released.upgraded(dict(tensors), description)
         if description.get("format") != FORMAT:
@@ -183,123 +246,35 @@ def rebuild(
                 f"{released.FORMAT} and {FORMAT}"
             )
         hold(description, _DESCRIPTION)
+        kept = description.get("base")
         sums = description.get("weights_sums")
         if sums is not None and [type(total) for total in sums] != [float] * SUMS:
             raise ValueError(f"its `weights_sums` are {sums}, not {SUMS} real numbers")
         draws = integer("draws", description["draws"], 0, 2**63 - 1)
-        targets = _matching_targets(module, description["targets"])
-        rest = _named(tensors, REST)
-        _check_rest(module, rest, targets, description["frozen_sha256"])
-        arrays = {name: tensor.numpy() for name, tensor in _named(tensors, SOURCE).items()}
-        told = Description(description["source"], arrays)
-        _check_sizes(told, targets, tensors)
-        source = from_description(told)
-        numbers = {name: tensors[name] for name in source.groups}
-        for name, group in source.groups.items():
-            _check_shape(name, numbers[name], len(group.start))
+        targets = matching_targets(module, description["targets"])
+        base = None if kept is None else base_of(values_of(module, targets), tensors, kept)
+        rest = named(tensors, REST)
+        check_rest(module, rest, targets, description["frozen_sha256"])
+        source, numbers = source_of(description, targets, tensors)
         # A file with frozen parameters brings its own; else they are the module's.
         whole = True if description["frozen_sha256"] is None else None
-        ready = prepared(module, targets, copy=False if copy is False else whole)
-        model = build(ready, targets, source)
+        trainable = None if kept is None else [n.replace("[", "[[]") for n in kept["trainable"]]
+        ready = prepared(module, targets, trainable, copy=False if copy is False else whole)
+        model = build(ready, targets, source, base)
         with torch.no_grad():
             for name, number in model.numbers.items():
                 number.data = numbers[name].clone()
             model.draws.fill_(draws)
-        model._maker.kept = {int(n): row for n, row in _named(tensors, ROWS).items()}
+        model._maker.kept = {int(n): row for n, row in named(tensors, ROWS).items()}
         model.module.load_state_dict(rest, strict=False)
-    except ModelFileError:
-        raise
-    except (LookupError, ArithmeticError, AttributeError, MemoryError) as error:
-        # An odd description: none of these says anything to a reader by itself.
-        kind = type(error).__name__
-        raise ModelFileError(f"{str(path)!r} does not fit: {kind}: {error}") from error
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ModelFileError(f"{str(path)!r} does not fit: {error}") from error
     return model
-
-
-def _check_sizes(
-    told: Description, targets: tuple[Target, ...], tensors: Mapping[str, Tensor]
-) -> None:
-    """Hold what a source would make against the network, before anything of that size is made."""
-    sizes = sizes_of(told)
-    if sizes is None:
-        return
-    needed = sum(target.numel for target in targets)
-    if sizes[0] != needed:
-        raise ValueError(f"it makes {sizes[0]} weights; the network takes {needed}")
-    for name, size in sizes[1].items():
-        _check_shape(name, tensors[name], size)
-
-
-def _check_shape(name: str, numbers: Tensor, size: int) -> None:
-    if tuple(numbers.shape) != (size,) or not numbers.is_floating_point():
-        shape = f"{tuple(numbers.shape)} and dtype {numbers.dtype}"
-        raise ValueError(f"it has {name} of shape {shape}, not real numbers of shape ({size},)")
-
-
-def _named(tensors: Mapping[str, Tensor], start: str) -> dict[str, Tensor]:
-    return {
-        name.removeprefix(start): tensor
-        for name, tensor in tensors.items()
-        if name.startswith(start)
-    }
-
-
-def _check_rest(
-    module: nn.Module, rest: dict[str, Tensor], targets: tuple[Target, ...], frozen: str | None
-) -> None:
-    """Raise unless the file's other values and the module's make a whole network."""
-    state = _checked_state(module)
-    made = {name for target in targets for name in target.names}
-    wanted = {name: tensor for name, tensor in state.items() if name not in made}
-    unknown = sorted(set(rest) - set(wanted))
-    if unknown:
-        raise ValueError(f"the network has no {unknown[0]!r}")
-    for name, tensor in rest.items():
-        if tensor.shape != wanted[name].shape:
-            raise ValueError(
-                f"{name!r} has shape {tuple(tensor.shape)}, not {tuple(wanted[name].shape)}"
-            )
-    left = [name for name in wanted if name not in rest]
-    if not left and frozen is None:
-        return
-    if frozen is None:
-        raise ValueError(f"the network has {left[0]!r}, the file has not")
-    if _digest([wanted[name] for name in left]) != frozen:
-        raise ValueError(
-            "the network's frozen parameters are not those that it was saved with; load them "
-            "first, or save with include_frozen=True"
-        )
-
-
-def _matching_targets(module: nn.Module, described: list[dict[str, Any]]) -> tuple[Target, ...]:
-    """The module's parameters that were targets, checked against what the file says of them."""
-    known = {name for name, _ in module.named_parameters(remove_duplicate=False)}
-    for entry in described:
-        if not isinstance(entry, dict):
-            raise ValueError("one of its targets is no object")
-        hold(entry, _TARGET, "a target")
-        if not entry["names"] or not all(isinstance(name, str) for name in entry["names"]):
-            raise ValueError(f"a target has the names {entry['names']!r}")
-        if not set(entry["names"]) <= known:
-            raise ValueError(f"the network has no parameter {entry['names'][0]!r}")
-    wanted = [entry["names"][0] for entry in described]
-    found = find_targets(module, [name.replace("[", "[[]") for name in wanted])
-    for target, entry in zip(found, described, strict=True):
-        if target.describe() != entry:
-            raise ValueError(
-                f"the network's parameter {target.name!r} is {target.describe()}, the file's is "
-                f"{entry}"
-            )
-    return found
 
 
 def weights_digest(model: Any) -> str:
     """SHA-256 of the made weights."""
     with torch.no_grad():
         made = model.weights()
-    return _digest([made[target.name] for target in model.targets])
+    return digest([made[target.name] for target in model.targets])
 
 
 def rounded_alike(model: Any, sums: list[float]) -> bool:
@@ -319,11 +294,3 @@ def _sums(model: Any) -> tuple[list[float], float]:
     signs = (rng.integers(0, 2, len(flat), dtype=np.int8) * 2 - 1 for _ in range(SUMS - 1))
     sums = [float(flat.sum()), *(float((flat * row).sum()) for row in signs)]
     return sums, float(np.sqrt((flat * flat).sum()))
-
-
-def _digest(tensors: list[Tensor]) -> str:
-    sha = hashlib.sha256()
-    for tensor in tensors:
-        host = tensor.detach().cpu().contiguous().reshape(-1)
-        sha.update(host.view(torch.uint8).numpy().tobytes())
-    return sha.hexdigest()

@@ -9,7 +9,7 @@ from typing import Any
 
 from qnnw._common.extras import needs
 from qnnw._common.files import write_atomically
-from qnnw._common.tensors import ModelFileError, read_whole, tensors_digest
+from qnnw._common.tensors import ModelFileError, deflated, read_whole, tensors_digest
 
 with needs("train", "qnnw.nn.tensorfile"):
     import safetensors
@@ -19,7 +19,9 @@ with needs("train", "qnnw.nn.tensorfile"):
 __all__ = ["ModelFileError", "pack", "read", "write"]
 
 
-def pack(tensors: Mapping[str, torch.Tensor], description: dict[str, Any]) -> bytes:
+def pack(
+    tensors: Mapping[str, torch.Tensor], description: dict[str, Any], packed: bool = False
+) -> bytes:
     """The bytes of a file with tensors and a description.
 
     It is a plain safetensors file: anything that reads those reads its tensors. The description is
@@ -31,6 +33,8 @@ def pack(tensors: Mapping[str, torch.Tensor], description: dict[str, Any]) -> by
         Any dtype and shape.
     description
         What JSON can hold.
+    packed
+        Write the description compressed.
     """
     # Copies, since safetensors refuses tensors that share memory.
     flat = {
@@ -48,12 +52,16 @@ def pack(tensors: Mapping[str, torch.Tensor], description: dict[str, Any]) -> by
         for name, tensor in flat.items()
     ]
     # One entry: safetensors writes several in any order, and equal content should be equal bytes.
-    signed = {"sha256": tensors_digest(parts, text), "description": text}
+    told = {"zlib": deflated(text)} if packed else {"description": text}
+    signed = {"sha256": tensors_digest(parts, text), **told}
     return safetensors.torch.save(flat, {"qnnw": json.dumps(signed)})
 
 
 def write(
-    path: str | os.PathLike[str], tensors: Mapping[str, torch.Tensor], description: dict[str, Any]
+    path: str | os.PathLike[str],
+    tensors: Mapping[str, torch.Tensor],
+    description: dict[str, Any],
+    packed: bool = False,
 ) -> None:
     """Write what :func:`pack` packs, atomically.
 
@@ -62,7 +70,7 @@ def write(
     OSError
         The file cannot be written; what was there is untouched.
     """
-    write_atomically(path, pack(tensors, description))
+    write_atomically(path, pack(tensors, description, packed))
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

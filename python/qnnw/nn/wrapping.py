@@ -10,11 +10,7 @@ from typing import Any
 import numpy as np
 
 from qnnw._common.extras import needs
-from qnnw._common.seeds import seed_to_int
-from qnnw.circuit.ansatz import EfficientSU2
 from qnnw.weights.circuit import CircuitSource
-from qnnw.weights.mapping import WeightMap
-from qnnw.weights.settings import BEST, PER_TENSOR
 from qnnw.weights.source import WeightSource
 
 with needs("train", "qnnw.nn"):
@@ -24,26 +20,21 @@ with needs("train", "qnnw.nn"):
     from qnnw.nn.copying import copied
     from qnnw.nn.made import install, is_made, places_of, uninstall
     from qnnw.nn.maker import Made, Maker
-    from qnnw.weights.targets import Target, matching, per_weight, scale_of
+    from qnnw.weights.targets import Target, matching
 
 __all__ = [
     "check_module",
     "check_source",
     "check_state",
     "check_untouched",
-    "circuit_source",
     "fingerprint",
     "install_targets",
     "merged",
+    "numbers_of",
     "parameter_names",
     "prepared",
+    "values_of",
 ]
-
-# What a circuit is where its arguments say nothing.
-_DEFAULTS: dict[str, Any] = {
-    "reps": 26, "entanglement": "linear", "signs": "parity", "seed": 0, "shots": None,
-    "dtype": "float64", **BEST,
-}  # fmt: skip
 
 
 def check_module(module: Any) -> None:
@@ -66,26 +57,6 @@ def check_module(module: Any) -> None:
                 f"`module` {where} wrapped by a QuantumTrain already, itself and not a copy "
                 "(copy=False); take another"
             )
-
-
-def circuit_source(targets: Sequence[Target], **given: Any) -> CircuitSource:
-    """The circuit and map for these targets; what is not given is what trains best."""
-    settings = {**_DEFAULTS, **given}
-    seed, dtype = int(seed_to_int(settings["seed"])), settings["dtype"]
-    size = sum(target.numel for target in targets)
-    weight_map = WeightMap(size, seed, settings["signs"], settings["mapping"])
-    ansatz = EfficientSU2(weight_map.num_qubits, settings["reps"], settings["entanglement"])
-    each = settings["gamma"] == PER_TENSOR
-    return CircuitSource(
-        ansatz,
-        weight_map,
-        gamma=BEST["gamma"] if each else settings["gamma"],
-        tensors=[target.numel for target in targets] if each else None,
-        scale=per_weight(targets, scale_of(targets, settings["scale"])),
-        shots=settings["shots"],
-        seed=seed,
-        dtype=str(dtype).removeprefix("torch.") if isinstance(dtype, torch.dtype) else dtype,
-    )
 
 
 def check_source(source: Any, targets: Sequence[Target]) -> None:
@@ -192,8 +163,25 @@ def _changed(maker: Maker, made: Made) -> int:
     return next(differ, 0)
 
 
-def fingerprint(source: WeightSource, targets: Sequence[Target]) -> bytes:
-    """What tells a source and its targets from others: 32 bytes."""
+def values_of(module: nn.Module, targets: Sequence[Target]) -> list[Tensor]:
+    """The targets' own values."""
+    return [module.get_parameter(target.name).detach() for target in targets]
+
+
+def numbers_of(source: WeightSource, targets: Sequence[Target]) -> dict[str, nn.Parameter]:
+    """A source's numbers where they start, by group: float64 if a target is, else float32."""
+    double = any(target.dtype == torch.float64 for target in targets)
+    dtype = torch.float64 if double else torch.float32
+    return {
+        group: nn.Parameter(torch.from_numpy(start.start.copy()).to(dtype))
+        for group, start in source.groups.items()
+    }
+
+
+def fingerprint(
+    source: WeightSource, targets: Sequence[Target], base_digest: str | None = None
+) -> bytes:
+    """What tells a source, its targets and the network that they change from others: 32 bytes."""
     sha = hashlib.sha256()
     if isinstance(source, CircuitSource):
         weight_map = source.weight_map
@@ -214,6 +202,8 @@ def fingerprint(source: WeightSource, targets: Sequence[Target]) -> bytes:
     listed: list[Any] = [(target.names, target.shape) for target in targets]
     padded = [(t.name, t.padding) for t in targets if t.padding is not None]
     sha.update(repr([*listed, padded] if padded else listed).encode())
+    if base_digest is not None:
+        sha.update(base_digest.encode())
     return sha.digest()
 
 
@@ -230,6 +220,9 @@ def _factors(source: CircuitSource, targets: Sequence[Target]) -> list[float]:
 def check_state(model: Any, state_dict: dict[str, Any], prefix: str) -> None:
     """Raise a ``ValueError`` for another model's state; bring an older release's into form."""
     found = state_dict.get(prefix + "_extra_state")
+    if type(found).__name__ == "_EXTRA_STATE":
+        # torch.distributed.checkpoint's sign that this part of a divided state has none.
+        found = None
     if found is not None and not _same_mark(found, model.fingerprint):
         raise ValueError(
             "`state_dict` belongs to another circuit or map; make the model with the same reps, "

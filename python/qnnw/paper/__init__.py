@@ -5,57 +5,24 @@ Importing it makes them known to the floors below.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import Any
 
 from qnnw.paper.figures import FIGURES
 from qnnw.paper.presets import PRESETS
-from qnnw.sweep.shown import register_drawer, register_table
-
-if TYPE_CHECKING:
-    from qnnw.sweep.ledger import SweepFolder
+from qnnw.sweep.tables import DRAWERS, TABLES
 
 __all__ = ["PRESETS"]
 
 
-def _draw(*sweep: Any) -> Any:
-    # matplotlib is imported when something is drawn.
-    from qnnw.paper.plots import draw_figure
-
-    return draw_figure(*sweep)
+def _late(module: str, function: str) -> Any:
+    """A function that is imported when it is called: matplotlib is for who draws."""
+    return lambda *given: getattr(import_module(f"qnnw.paper.{module}"), function)(*given)
 
 
-def _draw_record(*sweep: Any) -> Any:
-    from qnnw.paper.records_plots import draw_records
-
-    return draw_records(*sweep)
-
-
-def _draw_nothing(*_: Any) -> None:
-    """A search's table says it all."""
-
-
-def _control_table(folder: SweepFolder) -> str:
-    from qnnw.paper.controls import write_control_table
-
-    return write_control_table(folder)
-
-
-def _record_table(folder: SweepFolder) -> str:
-    from qnnw.paper.records_table import write_records_table
-
-    return write_records_table(folder)
-
-
-def _search_table(folder: SweepFolder) -> str:
-    from qnnw.paper.records_table import write_search_table
-
-    return write_search_table(folder)
-
-
-for _figure in (*FIGURES, "controls"):
-    register_drawer(_figure, _draw)
-register_table("controls", _control_table)
-register_drawer("records", _draw_record)
-register_table("records", _record_table)
-register_drawer("records-search", _draw_nothing)
-register_table("records-search", _search_table)
+DRAWERS.update(dict.fromkeys((*FIGURES, "controls"), _late("plots", "draw_figure")))
+DRAWERS["records"] = _late("records_plots", "draw_records")
+DRAWERS["records-search"] = lambda *_: None  # its table says it all
+TABLES["controls"] = _late("controls", "write_control_table")
+TABLES["records"] = _late("records_table", "write_records_table")
+TABLES["records-search"] = _late("records_table", "write_search_table")

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from qnnw.circuit.ansatz import EfficientSU2
+from qnnw._common.words import markdown
+from qnnw.circuit import Ansatz
+from qnnw.circuit.blocks import ansatz_of
 from qnnw.paper.figures import budgeted, seed_count
 from qnnw.paper.presets import compared
 from qnnw.sweep.ledger import SweepFolder, Trial
@@ -114,7 +116,7 @@ def write_control_table(folder: SweepFolder) -> str:
     groups = grouped(folder, states)
     heads = ["weights from", "trained", "directions", "spread", "runs"]
     heads += heads_of(task_among(groups))
-    rows = [_line(heads), _line(["---"] * len(heads))]
+    rows = []
     for group in groups:
         trial = next(
             trial
@@ -123,21 +125,17 @@ def write_control_table(folder: SweepFolder) -> str:
         )
         if group.results:
             rows.append(_row(folder, group, trial, TrainConfig.from_dict(trial.config)))
-    text = "\n".join(rows) + "\n"
+    text = markdown(heads, rows)
     folder.write("controls.md", text.encode())
     return text
 
 
-def _line(cells: list[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
-
-
-def _row(folder: SweepFolder, group: Group, trial: Trial, config: TrainConfig) -> str:
+def _row(folder: SweepFolder, group: Group, trial: Trial, config: TrainConfig) -> list[str]:
     trained = num_trained(group.results[0])
     directions = trained
     if config.source == "circuit":
         directions = num_directions(config, int(group.results[0]["num_weights"]))
-    cells = [
+    return [
         CONTROLS[str(group.place["control"])][0],
         str(trained),
         str(directions),
@@ -145,7 +143,6 @@ def _row(folder: SweepFolder, group: Group, trial: Trial, config: TrainConfig) -
         str(len(group.results)),
         *measured(group, task_among([group])),
     ]
-    return _line(cells)
 
 
 def _spread(folder: SweepFolder, trial: Trial, config: TrainConfig, num_qubits: int) -> str:
@@ -154,7 +151,7 @@ def _spread(folder: SweepFolder, trial: Trial, config: TrainConfig, num_qubits: 
     checkpoint = RunFolder(folder.trial_path(trial)).read_checkpoint()
     if checkpoint is None:
         return ""
-    ansatz = EfficientSU2(num_qubits, config.reps, config.pairs)
+    ansatz = _ansatz(config, num_qubits)
     groups = {"angles": ansatz.num_parameters, "gamma": 1}
     arrays, _ = upgraded_checkpoint(checkpoint[0], checkpoint[1], groups)
     probabilities = np.asarray(ansatz.probabilities(arrays["best.angles"]))
@@ -167,7 +164,7 @@ def num_directions(config: TrainConfig, num_weights: int) -> int:
     Scales of whole tensors leave it as it is and are left out.
     """
     weight_map = WeightMap(num_weights, config.seed, config.signs, config.mapping)
-    ansatz = EfficientSU2(weight_map.num_qubits, config.reps, config.pairs)
+    ansatz = _ansatz(config, weight_map.num_qubits)
     angles = ansatz.random_angles(config.seed)
     probabilities = np.asarray(ansatz.probabilities(angles))
     by_angles = np.asarray(ansatz.jacobian(angles))
@@ -178,3 +175,8 @@ def num_directions(config: TrainConfig, num_weights: int) -> int:
     by_gamma = np.tanh(argument) + argument / np.cosh(argument) ** 2
     jacobian = np.column_stack([slope[:, None] * moved, by_gamma])
     return int(np.linalg.matrix_rank(jacobian))
+
+
+def _ansatz(config: TrainConfig, num_qubits: int) -> Ansatz:
+    reps, entanglement = config.reps, config.entanglement
+    return ansatz_of(config.circuit, num_qubits, reps=reps, entanglement=entanglement)

@@ -124,7 +124,8 @@ def figure_trials(
     periods
         As many instead of the budget's, over which the first steps fall.
     place
-        ``data_dir`` and ``device`` of the runs.
+        ``data_dir`` and ``device`` of the runs, and what measures their circuit: ``backend``,
+        ``noise`` and the like. With a backend, which measures, exact probabilities are left out.
 
     Raises
     ------
@@ -133,12 +134,14 @@ def figure_trials(
     """
     figure = _checked(name, budget)
     count = seed_count(seeds, figure.seeds[budget])
-    base = _base(figure, budget, optimizer, periods).changed(**place)
+    base = _base(figure, budget, optimizer, periods)
     trials = []
     for value in figure.values or (None,):
         axes = {} if figure.along is None else {figure.along: value}
+        if figure.along == "shots" and value is None and "backend" in place:
+            continue
         for seed in range(count):
-            config = base.changed(**axes, seed=seed)
+            config = base.changed(**axes, seed=seed, **place)
             spot = "" if figure.along is None else f"{figure.along}{_word(value)}-"
             trial = Trial(f"{spot}seed{seed}", {**axes, "seed": seed}, config.to_dict())
             trials.append(trial)
@@ -146,7 +149,11 @@ def figure_trials(
 
 
 def about(
-    name: str, budget: str = "full", optimizer: str = "cobyla", periods: int | None = None
+    name: str,
+    budget: str = "full",
+    optimizer: str = "cobyla",
+    periods: int | None = None,
+    measured: str = "",
 ) -> dict[str, Any]:
     """What a picture says of a figure's runs, and the paper's points beside them."""
     figure = _checked(name, budget)
@@ -156,7 +163,7 @@ def about(
         "budget": budget,
         "optimizer": optimizer,
         "along": figure.along,
-        "title": figure.title,
+        "title": f"{figure.title}, {measured}" if measured else figure.title,
         "paper": figure.paper,
         "source": figure.source,
         "left_out": _left_out(figure, budget, optimizer, periods),

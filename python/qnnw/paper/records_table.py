@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from qnnw._common.words import markdown
 from qnnw.paper.rates import Choice, choices_at
 from qnnw.paper.records import (
     CONTENDERS,
@@ -50,7 +51,7 @@ def write_search_table(folder: SweepFolder) -> str:
         tried = ", ".join(f"{rate:g}" for rate in choice.tried)
         accuracy = f"{100 * choice.accuracy:.2f}"
         rows.append([*cell, _rate(choice), accuracy, tried, str(choice.epochs)])
-    text = _table([heads, *rows])
+    text = markdown(heads, rows)
     folder.write("records-search.md", text.encode())
     return text
 
@@ -137,15 +138,15 @@ def _section(
     verdicts = [[str(count), _verdict_at(dataset, count, own)] for count in counts]
     parts = [
         f"## {DATASETS[dataset]}\n",
-        _table([heads, *rows]),
+        markdown(heads, rows),
         _absent(own, names, counts),
         "Does the circuit beat every rival by more than one standard deviation of the "
         "difference (in points)?\n",
-        _table([["count", ""], *verdicts]),
+        markdown(["count", ""], verdicts),
         _published(dataset),
         "Learning rates, each chosen by accuracy on held-out images: `<` or `>` is the "
         "smallest or largest that was tried, `*` the contender's default, without a search.\n",
-        _table([heads, *rates]),
+        markdown(heads, rates),
     ]
     return "\n".join(part for part in parts if part)
 
@@ -231,8 +232,3 @@ def _rate(choice: Choice) -> str:
     if not choice.at_an_end:
         return f"{choice.rate:g}"
     return f"{'<' if choice.rate == choice.tried[0] else '>'} {choice.rate:g}"
-
-
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    lines = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
-    return "".join("| " + " | ".join(line) + " |\n" for line in lines)

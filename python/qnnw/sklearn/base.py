@@ -15,6 +15,7 @@ from qnnw._common.checks import flag, integer, one_of, real, refuse_masked
 from qnnw._common.devices import as_device
 from qnnw._common.extras import needs
 from qnnw._common.seeds import derived_seed
+from qnnw.circuit import Circuit
 from qnnw.optim.derivative_free import Cobyla, FastCobyla, Optimizer, Spsa
 from qnnw.optim.schedules import one_cycle
 from qnnw.weights.settings import BEST, PAPER
@@ -42,7 +43,7 @@ MakeSource = Callable[[int], WeightSource]
 
 BY_GRADIENTS = ("eigen-adam", "adam")
 OPTIMIZERS = (*BY_GRADIENTS, "cobyla", "cobyla-fast", "spsa")
-CIRCUIT = ("reps", "entanglement", "gamma", "signs", "mapping", "scale", "shots")
+CIRCUIT = ("circuit", "reps", "entanglement", "gamma", "signs", "mapping", "scale", "shots")
 
 
 def has_steps(estimator: Any) -> bool:
@@ -73,6 +74,7 @@ class QuantumTrainEstimator(BaseEstimator, ABC):  # type: ignore[misc]
         network: Network | nn.Module | None = None,
         *,
         source: WeightSource | MakeSource | None = None,
+        circuit: str | Circuit | Callable[[int], Circuit] | None = None,
         reps: int = 10,
         entanglement: str = "linear",
         gamma: float = BEST["gamma"],
@@ -95,6 +97,7 @@ class QuantumTrainEstimator(BaseEstimator, ABC):  # type: ignore[misc]
     ) -> None:
         self.network = network
         self.source = source
+        self.circuit = circuit
         self.reps = reps
         self.entanglement = entanglement
         self.gamma = gamma

@@ -38,7 +38,7 @@ class QuantumTrainClassifier(ClassifierMixin, QuantumTrainEstimator):  # type: i
         copied: from inputs of shape (samples, n_features) to logits of shape (samples, n_classes).
     class_weight
         ``None``, ``"balanced"``, or class to weight: multiplies the samples' weights.
-    source, reps, entanglement, gamma, signs, mapping, scale, shots
+    source, circuit, reps, entanglement, gamma, signs, mapping, scale, shots
         What makes the weights; see :class:`qnnw.nn.QuantumTrain`. With ``source`` the others have
         no part.
     optimizer

@@ -32,9 +32,9 @@ class QuantumTrainRegressor(RegressorMixin, QuantumTrainEstimator):  # type: ign
         ``None``: linear(n_features → 16), ReLU, linear(16 → n_outputs), in float64. Otherwise a
         function of ``(n_features, n_outputs)`` that gives a torch module, or a module, which is
         copied: from inputs of shape (samples, n_features) to outputs of shape (samples, n_outputs).
-    source, reps, entanglement, gamma, signs, mapping, scale, shots, optimizer, learning_rate
-    epochs, batch_size, max_evaluations, early_stopping, validation_fraction, n_iter_no_change
-    tol, warm_start, device, random_state
+    source, circuit, reps, entanglement, gamma, signs, mapping, scale, shots, optimizer
+    learning_rate, epochs, batch_size, max_evaluations, early_stopping, validation_fraction
+    n_iter_no_change, tol, warm_start, device, random_state
         As for :class:`qnnw.sklearn.QuantumTrainClassifier`; early stopping watches R².
 
     Attributes

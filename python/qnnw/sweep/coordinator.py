@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import itertools
-import sys
 import warnings
 from collections import deque
+from contextlib import closing
+from typing import TYPE_CHECKING
 
-from qnnw._common.extras import MissingExtraError
+from qnnw._common.checks import integer
+from qnnw._common.extras import draw_if_possible
 from qnnw._common.files import write_atomically
-from qnnw.sweep.engines import Engine, Report
+from qnnw._common.signals import finish_first
+from qnnw.sweep.engines import Engine
 from qnnw.sweep.ledger import Ledger, SweepFolder, Trial, TrialState, without_place
 from qnnw.sweep.tables import write_tables
+from qnnw.sweep.worker import Message
 from qnnw.training.legacy import upgraded
 from qnnw.training.record import RecordError, RunFolder, decisive
+
+if TYPE_CHECKING:
+    from qnnw.sweep.search import Search
 
 __all__ = ["SweepListener", "run_sweep"]
 
@@ -31,7 +38,7 @@ class SweepListener:
         """A trial has finished one more of its rounds."""
 
     def ended(self, trial: Trial, state: TrialState) -> None:
-        """A trial is finished or has failed."""
+        """A trial is finished, has failed, or is given up."""
 
     def died(self, trial: Trial, reason: str) -> None:
         """A trial's process is gone; it is tried again."""
@@ -76,34 +83,21 @@ def run_sweep(
         Another coordinator works on this sweep.
     """
     listener = listener or SweepListener()
-    try:
-        if retries < 0:
-            raise ValueError(f"`retries` is {retries}; it must be at least 0")
+    with closing(engine):
+        integer("retries", retries, 0)
         with folder.locked():
+            folder.reload()
             coordinator = _Coordinator(folder, engine, retries, listener)
             try:
                 coordinator.run(retry_failed)
             finally:
                 # What is there is shown, however this ends.
+                finish_first(None)
                 engine.close()
                 listener.stopped()
                 write_tables(folder, coordinator.ledger.states)
-            _draw(folder)
+            draw_if_possible("qnnw.sweep.plots:plot_sweep", folder.path)
             return coordinator.ledger.states
-    finally:
-        engine.close()
-
-
-def _draw(folder: SweepFolder) -> None:
-    """The pictures, if they can be drawn: the tables are enough."""
-    try:
-        from qnnw.sweep.plots import plot_sweep
-
-        plot_sweep(folder.path)
-    except MissingExtraError:
-        return
-    except Exception as error:  # the numbers are worth more than their picture
-        print(f"no picture of {str(folder.path)!r}: {error}", file=sys.stderr)
 
 
 def _put_aside(folder: RunFolder) -> None:
@@ -127,30 +121,50 @@ class _Coordinator:
     def __init__(
         self, folder: SweepFolder, engine: Engine, retries: int, listener: SweepListener
     ) -> None:
-        self.folder, self.engine, self.retries = folder, engine, retries
-        self.listener = listener
+        self.folder, self.engine, self.retries, self.listener = folder, engine, retries, listener
         self.ledger = Ledger(folder)
+        self.search: Search | None = None
         self.waiting: deque[Trial] = deque()
-        self.running = 0
+        # The trials that run, and how many of their rounds were told.
+        self.running: dict[str, tuple[Trial, int]] = {}
 
     def run(self, retry_failed: bool) -> None:
         """Until no trial waits or runs."""
+        if retry_failed:
+            for trial in self.folder.trials:
+                if self.ledger.states[trial.name].status == "failed":
+                    self.ledger.add("again", trial)
+        if self.folder.is_search:
+            from qnnw.sweep.search import Search
+
+            self.search = Search(self.folder, self.ledger.states)
         for trial in self.folder.trials:
-            if retry_failed and self.ledger.states[trial.name].status == "failed":
-                self.ledger.add("again", trial)
             self._find_finished(trial)
             if self.ledger.states[trial.name].status == "waiting":
                 self.waiting.append(trial)
-        # The largest first: what is left at the end, when places stay empty, is then short.
-        self.waiting = deque(sorted(self.waiting, key=lambda trial: -trial.config["reps"]))
+        if self.search is None:
+            # The largest first: what is left at the end, when places stay empty, is then short.
+            self.waiting = deque(sorted(self.waiting, key=lambda trial: -trial.config["reps"]))
         self.listener.started(self.folder, self.ledger.states, self.engine.capacity)
-        while self.waiting or self.running:
-            while self.waiting and self.running < self.engine.capacity:
-                trial = self.waiting.popleft()
-                self.engine.start(trial, self.folder.trial_path(trial))
-                self.running += 1
+        finish_first("the rounds that are under way")
+        while True:
+            while len(self.running) < self.engine.capacity and (found := self._next()) is not None:
+                self.running[found.name] = found, self.folder.finished_rounds(found)
+                self.engine.start(found, self.folder.trial_path(found))
+            if not self.running:
+                return
             for report in self.engine.reports(PATIENCE_SECONDS):
-                self._hear(report)
+                self._hear(*report)
+            for trial, _ in [*self.running.values()]:
+                self._look(trial)
+
+    def _next(self) -> Trial | None:
+        if self.waiting:
+            return self.waiting.popleft()
+        trial = None if self.search is None else self.search.ask()
+        if trial is not None:
+            self.ledger.states[trial.name] = TrialState()
+        return trial
 
     def _find_finished(self, trial: Trial) -> None:
         """A run that was finished while nobody could write it down is found in its folder."""
@@ -164,27 +178,40 @@ class _Coordinator:
             return
         if decisive(settings) != decisive(trial.config):
             _put_aside(folder)
-        elif result is not None:
+        elif not self._given_up(trial) and result is not None:
             self.ledger.add("finished", trial, result=without_place(result))
 
-    def _hear(self, report: Report) -> None:
-        trial = report.trial
-        if report.kind == "round":
-            self.listener.round_finished(trial, int(report.content["round"]))
+    def _look(self, trial: Trial) -> None:
+        """Tell of the rounds that a running trial has finished; stop it where it is given up."""
+        told, finished = self.running[trial.name][1], self.folder.finished_rounds(trial)
+        for number in range(told + 1, finished + 1):
+            self.listener.round_finished(trial, number)
+        self.running[trial.name] = trial, max(told, finished)
+        if finished > told and self._given_up(trial):
+            del self.running[trial.name]
+            self.engine.cancel(trial)
+            self.listener.ended(trial, self.ledger.states[trial.name])
+
+    def _given_up(self, trial: Trial) -> bool:
+        found = None if self.search is None else self.search.given_up(trial)
+        if found is not None:
+            self.ledger.add("pruned", trial, **found)
+        return found is not None
+
+    def _hear(self, trial: Trial, said: Message) -> None:
+        self._look(trial)
+        if self.running.pop(trial.name, None) is None:
             return
-        self.running -= 1
-        if report.kind == "died":
-            self._mourn(trial, report.content["reason"])
-            return
-        if report.kind == "finished":
-            state = self.ledger.add("finished", trial, result=report.content["result"])
+        if "reason" in said:
+            self._mourn(trial, said["reason"])
+        elif "result" in said:
+            self.listener.ended(trial, self.ledger.add("finished", trial, result=said["result"]))
         else:
-            path = self.folder.trial_path(trial)
-            if report.content.get("trace"):
+            if said.get("trace"):
+                path = self.folder.trial_path(trial)
                 path.mkdir(parents=True, exist_ok=True)
-                write_atomically(path / "error.txt", report.content["trace"].encode())
-            state = self.ledger.add("failed", trial, error=report.content["error"])
-        self.listener.ended(trial, state)
+                write_atomically(path / "error.txt", said["trace"].encode())
+            self.listener.ended(trial, self.ledger.add("failed", trial, error=said["error"]))
 
     def _mourn(self, trial: Trial, reason: str) -> None:
         rounds = self.folder.finished_rounds(trial)

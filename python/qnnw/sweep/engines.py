@@ -2,54 +2,40 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
-import queue
 import signal
 import subprocess
 import sys
-import threading
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol, TypeAlias
 
+from qnnw._common.checks import integer
 from qnnw._common.files import open_in_place
 from qnnw._common.signals import stop_asked
 from qnnw.sweep.ledger import Trial
-from qnnw.sweep.run_trial import THREAD_LIMITS
+from qnnw.sweep.worker import THREAD_LIMITS, Message
 
 __all__ = ["Engine", "LocalEngine", "Report"]
 
-# Not with -m, which puts the current folder before everything: what lies there may be called as a
-# module that Python or a library has.
+# Not with -m, and not by multiprocessing, which put the current folder before everything: what lies
+# there may be called as a module that Python or a library has.
 WORKER = """
 import sys
-sys.path[:] = sys.argv[2:]
+sys.path[:] = sys.argv[3:]
 import signal
-signal.signal(signal.SIGINT, signal.SIG_IGN)
+signal.signal(signal.SIGINT, signal.SIG_IGN)  # it reaches the whole group: the coordinator decides
 from qnnw.sweep.worker import main
-main(int(sys.argv[1]))
+main(int(sys.argv[1]), int(sys.argv[2]))
 """
 
 
-@dataclass(frozen=True)
-class Report:
-    """What an engine has heard of a trial.
-
-    Attributes
-    ----------
-    kind
-        ``"round"``, ``"finished"``, ``"failed"``, or ``"died"``: the process is gone.
-    trial
-        Which.
-    content
-        ``{"round": …}``, ``{"result": …}``, ``{"error": …}`` or ``{"reason": …}``.
-    """
-
-    kind: str
-    trial: Trial
-    content: dict[str, Any]
+#: A trial, and what has become of it: ``{"result": …}``, ``{"error": …}``, or ``{"reason": …}`` why
+#: its process is gone.
+Report: TypeAlias = "tuple[Trial, Message]"
 
 
 class Engine(Protocol):
@@ -62,24 +48,25 @@ class Engine(Protocol):
 
     def start(self, trial: Trial, path: Path) -> None:
         """Begin or go on with a trial in its run folder; there must be a place for it."""
-        ...
 
     def reports(self, timeout: float) -> list[Report]:
         """What has happened since the last call; waits for it at most ``timeout`` seconds."""
         ...
 
+    def cancel(self, trial: Trial) -> None:
+        """Stop a trial that runs; nothing more is heard of it."""
+
     def close(self) -> None:
         """Stop everything, running trials too."""
-        ...
 
 
 @dataclass(eq=False)
 class _Worker:
     """A process, and the trial it is at."""
 
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[bytes]
+    pipe: Connection
     trial: Trial | None = None
-    reader: threading.Thread = field(init=False)
 
 
 class LocalEngine:
@@ -96,56 +83,38 @@ class LocalEngine:
     """
 
     def __init__(self, capacity: int, threads: int, log: Path) -> None:
-        if capacity < 1:
-            raise ValueError(f"`workers` is {capacity}; it must be at least 1")
-        if threads < 1:
-            raise ValueError(f"`threads` is {threads}; it must be at least 1")
-        self._capacity, self._threads, self._log = capacity, threads, log
+        self.capacity = integer("workers", capacity, 1)
+        self._threads, self._log = integer("threads", threads, 1), log
         self._workers: list[_Worker] = []
-        self._heard: queue.SimpleQueue[tuple[_Worker, dict[str, Any] | None]] = queue.SimpleQueue()
-
-    @property
-    def capacity(self) -> int:
-        """Number of processes, at most."""
-        return self._capacity
 
     def start(self, trial: Trial, path: Path) -> None:
         """Give the trial to an idle process, or to a new one."""
-        idle = [worker for worker in self._workers if worker.trial is None]
-        worker = idle[0] if idle else self._spawn()
+        idle = (worker for worker in self._workers if worker.trial is None)
+        worker = next(idle, None) or self._spawn()
         worker.trial = trial
-        config = {**trial.config, "threads": self._threads}
-        _tell(worker, {"path": str(path), "config": config})
+        with suppress(OSError):  # if it has just died, its pipe says so
+            worker.pipe.send((path, {**trial.config, "threads": self._threads}))
 
     def reports(self, timeout: float) -> list[Report]:
         """See :meth:`Engine.reports`."""
         if stop_asked():
             self._finish_rounds()
-        found: list[Report] = []
-        try:
-            heard = self._heard.get(timeout=timeout)
-            while True:
-                report = self._report(*heard)
-                if report is not None:
-                    found.append(report)
-                heard = self._heard.get_nowait()
-        except queue.Empty:
-            return found
+        ready = wait([worker.pipe for worker in self._workers], timeout)
+        heard = [self._heard(worker) for worker in [*self._workers] if worker.pipe in ready]
+        return [(trial, message) for trial, message in heard if trial is not None]
+
+    def cancel(self, trial: Trial) -> None:
+        """Kill the trial's process: a run is safe against that at any moment."""
+        for worker in [worker for worker in self._workers if worker.trial is trial]:
+            worker.process.kill()
+            self._bury(worker)
 
     def close(self) -> None:
-        """Close the pipes, at which the processes stop at once, and wait for them."""
+        """Kill the processes, and wait for them."""
         for worker in self._workers:
             worker.process.kill()
-        for worker in self._workers:
-            worker.process.wait()
-            worker.reader.join()
-            _close_pipes(worker.process)
-        self._workers.clear()
-
-    @property
-    def pids(self) -> list[int]:
-        """The processes."""
-        return [worker.process.pid for worker in self._workers]
+        while self._workers:
+            self._bury(self._workers[0])
 
     def _finish_rounds(self) -> None:
         """Wait until every process has written its round down, and stop.
@@ -153,56 +122,42 @@ class LocalEngine:
         A trial that they finish meanwhile is found in its folder, as after a kill.
         """
         for worker in self._workers:
-            _tell(worker, {"stop": True})
+            worker.process.terminate()
         for worker in self._workers:
             worker.process.wait()
         raise KeyboardInterrupt
 
     def _spawn(self) -> _Worker:
-        limits = dict.fromkeys(THREAD_LIMITS, str(self._threads))
+        ours, theirs = Pipe()
         log = open_in_place(self._log, os.O_WRONLY | os.O_APPEND)
+        arguments = [str(self._threads), str(theirs.fileno()), *_module_path()]
         try:
             process = subprocess.Popen(
-                [sys.executable, "-c", WORKER, str(self._threads), *_module_path()],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
+                [sys.executable, "-c", WORKER, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
                 stderr=log,
-                env={**os.environ, **limits},
-                text=True,
-                encoding="utf-8",
+                env={**os.environ, **dict.fromkeys(THREAD_LIMITS, str(self._threads))},
+                pass_fds=[theirs.fileno()],
             )
         finally:
             os.close(log)
-        worker = _Worker(process)
-        worker.reader = threading.Thread(target=self._read, args=(worker,), daemon=True)
+            theirs.close()
+        worker = _Worker(process, ours)
         self._workers.append(worker)
-        worker.reader.start()
         return worker
 
-    def _read(self, worker: _Worker) -> None:
-        assert worker.process.stdout is not None
-        for line in worker.process.stdout:
-            try:
-                self._heard.put((worker, json.loads(line)))
-            except ValueError:  # torn: the process was killed within it
-                break
-        self._heard.put((worker, None))
+    def _heard(self, worker: _Worker) -> tuple[Trial | None, Message]:
+        trial, worker.trial = worker.trial, None
+        try:
+            return trial, worker.pipe.recv()
+        except (EOFError, OSError):  # gone, perhaps in the middle of its words
+            return trial, {"reason": f"its process was ended by {_ended(self._bury(worker))}"}
 
-    def _report(self, worker: _Worker, message: dict[str, Any] | None) -> Report | None:
-        trial = worker.trial
-        if message is None:
-            status = worker.process.wait()
-            if worker in self._workers:
-                self._workers.remove(worker)
-            _close_pipes(worker.process)
-            worker.trial = None
-            return None if trial is None else Report("died", trial, {"reason": _reason(status)})
-        if trial is None:
-            return None
-        if "round" in message:
-            return Report("round", trial, message)
-        worker.trial = None
-        return Report("finished" if "result" in message else "failed", trial, message)
+    def _bury(self, worker: _Worker) -> int:
+        self._workers.remove(worker)
+        worker.pipe.close()
+        return worker.process.wait()
 
 
 def _module_path() -> list[str]:
@@ -211,26 +166,7 @@ def _module_path() -> list[str]:
     return sorted(own, key=lambda path: Path(path).resolve() == here)
 
 
-def _tell(worker: _Worker, message: dict[str, Any]) -> None:
-    assert worker.process.stdin is not None
-    # If it has just died, its reader reports that.
-    with contextlib.suppress(OSError):
-        worker.process.stdin.write(json.dumps(message) + "\n")
-        worker.process.stdin.flush()
-
-
-def _close_pipes(process: subprocess.Popen[str]) -> None:
-    for pipe in (process.stdin, process.stdout):
-        if pipe is not None:
-            # What could not be written to a process that is gone does not matter.
-            with contextlib.suppress(OSError):
-                pipe.close()
-
-
-def _reason(status: int) -> str:
-    if status >= 0:
-        return f"its process ended with status {status}"
-    try:
-        return f"its process was ended by {signal.Signals(-status).name}"
-    except ValueError:
-        return f"its process was ended by signal {-status}"
+def _ended(status: int) -> str:
+    with suppress(ValueError):  # a status, or a signal without a name
+        return signal.Signals(-status).name
+    return f"status {status}"

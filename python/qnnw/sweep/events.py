@@ -13,28 +13,19 @@ from qnnw._common.documents import (
     parsed,
     parsed_together,
     plain_bytes,
-    sealed,
 )
 from qnnw.training.record import RecordError, check_result
 
-__all__ = ["event_line", "read_events"]
+__all__ = ["read_events"]
 
 _START = b'{"event": "'
 _EVENTS: dict[str, Schema] = {
     "died": {"event": str, "trial": str, "rounds": int, "reason": str},
     "finished": {"event": str, "trial": str, "result": dict},
     "failed": {"event": str, "trial": str, "error": str},
+    "pruned": {"event": str, "trial": str, "rounds": int, "loss": float},
     "again": {"event": str, "trial": str},
 }
-# Each has its number, so that a line that is gone, or there twice, is missed; release 0.1 had none.
-_NUMBERED: dict[str, Schema] = {
-    event: {**schema, "number": int} for event, schema in _EVENTS.items()
-}
-
-
-def event_line(event: dict[str, Any], number: int) -> bytes:
-    """An event's line; numbers count from 1."""
-    return sealed({**event, "number": number})
 
 
 def read_events(
@@ -78,10 +69,11 @@ def read_events(
 
 
 def _check(event: dict[str, Any], number: int, whole: bool) -> None:
-    schema = (_NUMBERED if whole else _EVENTS).get(str(event.get("event")))
+    schema = _EVENTS.get(str(event.get("event")))
     if schema is None:
         raise ValueError(f"it has the event {event.get('event')!r}")
-    hold(event, schema)
+    # Each has its number, so that a line that is gone, or there twice, is missed; 0.1 had none.
+    hold(event, {**schema, "number": int} if whole else schema)
     if whole and event["number"] != number:
         raise ValueError(f"it is number {event['number']}: lines are gone, or there twice")
     if "result" in event and not whole:

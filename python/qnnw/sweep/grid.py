@@ -1,4 +1,4 @@
-"""Grids of settings: from ``reps=1,4,7 shots=none,8192 seeds=0..9``, or TOML, to trials."""
+"""Grids of settings, from ``reps=1,4,7 shots=none,8192 seeds=0..9`` or TOML to trials; spaces."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import itertools
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from qnnw._common.checks import flag, integer
 from qnnw.data import registry
 from qnnw.sweep.ledger import Trial
 from qnnw.training.config import TrainConfig, all_settings
@@ -17,14 +19,13 @@ from qnnw.training.optimizers import OPTIMIZERS, optimizer_of
 from qnnw.training.presets import preset
 from qnnw.training.settings import Setting, parsed
 
-__all__ = ["Axes", "parse_grid", "read_grid", "trials_of"]
+__all__ = ["Axes", "parse_grid", "read_grid", "read_space", "resolved", "trials_of"]
 
 Axes = dict[str, list[Any]]
 
-_OPTIMIZER = Setting("optimizer", str, False, "", "How it is trained.", tuple(OPTIMIZERS), {})
 # A grid is over one data set.
 _SETTINGS = {
-    "optimizer": _OPTIMIZER,
+    "optimizer": Setting("optimizer", str, False, "", "How it is trained.", tuple(OPTIMIZERS), {}),
     **{name: declared for name, declared in all_settings().items() if name != "dataset"},
 }
 # A range longer than this is a slip of the pen.
@@ -67,23 +68,74 @@ def read_grid(path: str | Path) -> tuple[str | None, Axes]:
     ValueError, OSError
         The file is no such thing, or cannot be read.
     """
-    tomllib = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
-    path = Path(path)
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:  # no UTF-8, no TOML, or nested without end
-        raise ValueError(f"`grid` {str(path)!r} is no TOML: {error}") from error
-    unknown = set(content) - {"dataset", "grid"}
-    if unknown or not isinstance(content.get("grid"), dict):
-        raise ValueError(
-            f"`grid` {str(path)!r} must have a table [grid] and nothing besides but `dataset`; it "
-            f"has {', '.join(map(repr, content)) or 'nothing'}"
-        )
+    content = _toml("grid", path, ("grid",))
     axes: Axes = {}
     for name, values in content["grid"].items():
-        listed = values if isinstance(values, list) else str(values).split(",")
-        _add(axes, name, [str(value) for value in listed])
+        _add(axes, name, _words(values))
     return content.get("dataset"), axes
+
+
+def read_space(path: str | Path) -> tuple[str | None, dict[str, Any], dict[str, Any]]:
+    """A dataset's name, if there is one, settings of all trials, and a space from a TOML file.
+
+    The file has the table ``[space]``, each setting with its values, ``mapping = ["centered",
+    "paper"]``, or its range, ``reps = {low = 1, high = 40}``; of whole numbers also with a
+    ``step``, of others also ``log = true``. ``[fixed]`` has settings with one value.
+
+    Raises
+    ------
+    ValueError, OSError
+        The file is no such thing, or cannot be read.
+    """
+    content = _toml("space", path, ("space", "fixed"))
+    space: dict[str, Any] = {}
+    for name, values in content["space"].items():
+        if not isinstance(values, dict):
+            _add(space, name, _words(values), "space")
+        else:
+            space[name] = _range(_known(space, name, "space"), values)
+    fixed: dict[str, Any] = {}
+    for name, value in content.get("fixed", {}).items():
+        fixed[name] = parsed(_known(fixed, name, "fixed"), str(value), "fixed")
+    return content.get("dataset"), fixed, space
+
+
+def _toml(what: str, path: str | Path, tables: tuple[str, ...]) -> dict[str, Any]:
+    """A TOML file that has the first of these tables, and nothing but them and ``dataset``."""
+    tomllib = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
+    try:
+        content: dict[str, Any] = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:  # no UTF-8, no TOML, or nested without end
+        raise ValueError(f"`{what}` {str(path)!r} is no TOML: {error}") from error
+    fits = what in content and set(content) <= {"dataset", *tables}
+    if not fits or not all(isinstance(content.get(table, {}), dict) for table in tables):
+        besides = ", ".join(["`dataset`", *(f"[{table}]" for table in tables[1:])])
+        raise ValueError(
+            f"`{what}` {str(path)!r} must have a table [{what}] and nothing besides but {besides}; "
+            f"it has {', '.join(map(repr, content)) or 'nothing'}"
+        )
+    return content
+
+
+def _words(values: Any) -> list[str]:
+    return [str(value) for value in values] if isinstance(values, list) else str(values).split(",")
+
+
+def _range(declared: Setting, ends: dict[str, Any]) -> dict[str, Any]:
+    """The ends of a setting's range; whether they are some together, Optuna's distribution says."""
+    checks: dict[str, Callable[[Any], Any]] = {
+        "low": declared.check,
+        "high": declared.check,
+        "step": partial(integer, f"step of {declared.name}", least=1),
+        "log": partial(flag, f"log of {declared.name}"),
+    }
+    numbers = declared.kind in (int, float)
+    if not numbers or not {"low", "high"} <= set(ends) <= set(checks):
+        wanted = "it must be {low = …, high = …}, perhaps with step or log"
+        raise ValueError(
+            f"`space` has {ends} for {declared.name!r}; {wanted if numbers else 'list its values'}"
+        )
+    return {end: checks[end](value) for end, value in ends.items()}
 
 
 def trials_of(
@@ -116,14 +168,14 @@ def trials_of(
     twice = next((name for name in axes if name in fixed), None)
     if twice is not None:
         raise ValueError(f"`{twice}` is {fixed[twice]!r}, and the grid has it too; name it once")
-    dataset = _absolute("dataset", dataset)
+    dataset = resolved("dataset", dataset)
     varied = [name for name, values in axes.items() if len(values) > 1]
     implied = optimizer_of([*axes, *fixed])
     trials = []
     for combination in itertools.product(*axes.values()):
         settings = {**fixed, **dict(zip(axes, combination, strict=True))}
         place = {name: settings[name] for name in varied}
-        changed = {name: _absolute(name, value) for name, value in settings.items()}
+        changed = {name: resolved(name, value) for name, value in settings.items()}
         config = base(dataset, changed.pop("optimizer", None) or implied, **changed)
         trials.append(Trial(trial_name(place), place, config.to_dict()))
     counts = Counter(trial.name for trial in trials)
@@ -133,7 +185,7 @@ def trials_of(
     return trials
 
 
-def _absolute(name: str, value: Any) -> Any:
+def resolved(name: str, value: Any) -> Any:
     """Paths made absolute: a trial runs in another process, perhaps in another folder."""
     if name == "dataset":
         try:
@@ -149,33 +201,39 @@ def trial_name(place: dict[str, Any]) -> str:
     return "-".join(parts).replace("/", "_") or "trial"
 
 
-def _add(axes: Axes, name: str, pieces: Sequence[str]) -> None:
-    name = "seed" if name == "seeds" else name
+def _known(axes: Axes, name: str, what: str) -> Setting:
+    """The setting of this name, which is not among the axes yet."""
     if name not in _SETTINGS:
         known = ", ".join(sorted([*_SETTINGS, "seeds"]))
-        raise ValueError(f"`grid` has the name {name!r}; it must be one of {known}")
+        raise ValueError(f"`{what}` has the name {name!r}; it must be one of {known}")
     if name in axes:
-        raise ValueError(f"`grid` has {name!r} twice")
-    values = [value for piece in pieces for value in _values(_SETTINGS[name], piece.strip())]
+        raise ValueError(f"`{what}` has {name!r} twice")
+    return _SETTINGS[name]
+
+
+def _add(axes: Axes, name: str, pieces: Sequence[str], what: str = "grid") -> None:
+    name = "seed" if name == "seeds" else name
+    declared = _known(axes, name, what)
+    values = [value for piece in pieces for value in _values(declared, piece.strip(), what)]
     if not values:
-        raise ValueError(f"`grid` has no value for {name!r}")
+        raise ValueError(f"`{what}` has no value for {name!r}")
     repeated, count = Counter(values).most_common(1)[0]
     if count > 1:
-        raise ValueError(f"`grid` has {repeated!r} twice for {name!r}")
+        raise ValueError(f"`{what}` has {repeated!r} twice for {name!r}")
     axes[name] = values
 
 
-def _values(declared: Setting, piece: str) -> list[Any]:
+def _values(declared: Setting, piece: str, what: str) -> list[Any]:
     first, dots, last = piece.partition("..")
     if not dots or declared.kind is not int:
-        return [parsed(declared, piece)]
+        return [parsed(declared, piece, what)]
     try:
         numbers = range(int(first), int(last) + 1)
     except ValueError:
         numbers = range(0)
     if not 0 < len(numbers) <= MOST_VALUES:
         raise ValueError(
-            f"`grid` has the range {piece!r} for {declared.name!r}; it must be like 0..9, with at "
-            f"most {MOST_VALUES} numbers"
+            f"`{what}` has the range {piece!r} for {declared.name!r}; it must be like 0..9, with "
+            f"at most {MOST_VALUES} numbers"
         )
     return list(numbers)

@@ -1,7 +1,7 @@
 """A sweep's folder: its trials, and what has become of each. No torch here.
 
 ========================  ==========================================================================
-``sweep.json``            the grid, and every trial with its whole settings; may gain trials
+``sweep.json``            grid or space, every trial with its whole settings; may gain trials
 ``ledger.jsonl``          what happened, a line each, appended; the sweep's one source of truth
 ``trials/NAME/``          the run folder of a trial, see :mod:`qnnw.training.record`
 ``results.csv``           a line a trial: its place in the grid, and what came out
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +22,7 @@ from typing import Any
 
 from qnnw._common.documents import Schema, hold, read_document, sealed
 from qnnw._common.files import append_line, write_atomically
-from qnnw.sweep.events import event_line, read_events
+from qnnw.sweep.events import read_events
 from qnnw.training.legacy import upgraded
 from qnnw.training.optimizers import OPTIMIZERS
 from qnnw.training.record import RecordError, RunFolder, decisive, locked
@@ -71,7 +71,7 @@ class TrialState:
     Attributes
     ----------
     status
-        ``"waiting"``, ``"finished"`` or ``"failed"``.
+        ``"waiting"``, ``"finished"``, ``"failed"``; or ``"pruned"``: a search has given it up.
     deaths
         Workers that died over it since a round of it was last finished.
     rounds
@@ -105,6 +105,10 @@ class SweepFolder:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
+        self.reload()
+
+    def reload(self) -> None:
+        """Read ``sweep.json`` again, to which others may have added until the lock is held."""
         try:
             content = read_document(self.spec_path, {1: _SPEC, FORMAT: _SPEC}, RecordError)
             common = content.get("settings", {})
@@ -149,20 +153,44 @@ class SweepFolder:
             Another process works on the sweep, which lacks some.
         """
         path = Path(path)
-        if (path / "sweep.json").is_file():
-            there = cls(path)
-            return there._extended(trials, about) if extend else there._same(trials)
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RecordError(f"{str(path)!r} cannot be made: {error}") from error
-        _write_spec(path / "sweep.json", trials, about)
+        if not (path / "sweep.json").is_file():
+            try:
+                path.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise RecordError(f"{str(path)!r} cannot be made: {error}") from error
+            _write_spec(path / "sweep.json", trials, about)
+            return cls(path)
+        there = cls(path)
+        if not there._lacking(trials, extend):
+            return there
+        with there.locked():
+            there = cls(path)  # as it is now that nobody else can extend it
+            there._lacking(trials, extend)
+            kept = {trial.name: trial for trial in there.trials}
+            wanted = [kept.pop(trial.name, trial) for trial in trials]
+            Ledger(there).seal()
+            there.rewrite([*wanted, *kept.values()], about)
         return cls(path)
 
     @property
     def spec_path(self) -> Path:
         """``sweep.json``."""
         return self.path / "sweep.json"
+
+    @property
+    def planned(self) -> int:
+        """How many trials there will be: a search asks for one after another."""
+        return max(len(self.trials), self.about["trials"] if self.is_search else 0)
+
+    @property
+    def is_search(self) -> bool:
+        """Whether a search asks for its trials, and no grid has them."""
+        return "space" in self.about
+
+    def rewrite(self, trials: Sequence[Trial], about: dict[str, Any]) -> None:
+        """Write ``sweep.json`` anew; who does holds the folder's lock."""
+        self.trials, self.about = tuple(trials), about
+        _write_spec(self.spec_path, trials, about)
 
     def trial_path(self, trial: Trial) -> Path:
         """The trial's run folder.
@@ -195,8 +223,7 @@ class SweepFolder:
 
     def states(self) -> dict[str, TrialState]:
         """What has become of every trial, by name."""
-        ledger = Ledger(self)
-        return ledger.states
+        return Ledger(self).states
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -209,58 +236,38 @@ class SweepFolder:
         write_atomically(self.path / name, content)
         return self.path / name
 
-    def _same(self, trials: list[Trial]) -> SweepFolder:
-        """The sweep itself, if it has these trials and no others."""
-        asked = {trial.name for trial in trials}
-        gone = [trial.name for trial in self.trials if trial.name not in asked]
-        differences = {"new": self._lacks(trials), "gone": gone, "changed": self._changed(trials)}
-        if any(differences.values()):
-            raise self._other_grid(
-                differences, "take another folder, extend this one, or leave the grid out to go on"
-            )
-        return self
-
-    def _extended(self, trials: list[Trial], about: dict[str, Any]) -> SweepFolder:
-        """The sweep with those of the trials that it lacks."""
-        if not self._lacks(trials) and not self._changed(trials):
-            return self
-        with self.locked():
-            there = SweepFolder(self.path)  # as it is now that nobody else can extend it
-            differences = {"changed": there._changed(trials)}
-            if differences["changed"]:
-                raise there._other_grid(differences, "only trials that are new can be added")
-            kept = {trial.name: trial for trial in there.trials}
-            wanted = [kept.pop(trial.name, trial) for trial in trials]
-            Ledger(there).seal()
-            _write_spec(self.spec_path, [*wanted, *kept.values()], about)
-            return SweepFolder(self.path)
-
-    def _lacks(self, trials: list[Trial]) -> list[str]:
-        there = {trial.name for trial in self.trials}
-        return [trial.name for trial in trials if trial.name not in there]
-
-    def _changed(self, trials: list[Trial]) -> list[str]:
-        """The trials that are there with other settings, and which; or that vary others."""
+    def _lacking(self, trials: list[Trial], extend: bool) -> list[str]:
+        """The trials that are not there, which may be ``extend``; no others may differ."""
+        if self.is_search:
+            raise RecordError(f"{str(self.path)!r} has a search; a grid needs another folder")
         there = {trial.name: trial for trial in self.trials}
-        differences = [
-            _difference(there[trial.name], trial)
-            for trial in trials
-            if trial.name in there and not there[trial.name].same_numbers(trial)
+        asked = {trial.name: trial for trial in trials}
+        new = [name for name in asked if name not in there]
+        changed = [
+            _difference(there[name], trial)
+            for name, trial in asked.items()
+            if name in there and not there[name].same_numbers(trial)
         ]
         varied = list(trials[0].axes) if trials else self.varied()
-        if not differences and self.trials and varied != self.varied():
-            differences.append(f"varied are {', '.join(self.varied())}, not {', '.join(varied)}")
-        return differences
-
-    def _other_grid(self, differences: dict[str, list[str]], remedy: str) -> RecordError:
+        if not changed and self.trials and varied != self.varied():
+            changed = [f"varied are {', '.join(self.varied())}, not {', '.join(varied)}"]
+        differences = {"changed": changed}
+        remedy = "only trials that are new can be added"
+        if not extend:
+            gone = [name for name in there if name not in asked]
+            differences = {"new": new, "gone": gone, "changed": changed}
+            remedy = "take another folder, extend this one, or leave the grid out to go on"
         parts = [
             f"{len(names)} {what} ({names[0]}{', …' if len(names) > 1 else ''})"
             for what, names in differences.items()
             if names
         ]
-        return RecordError(
-            f"{str(self.path)!r} has a sweep over another grid: trials {'; '.join(parts)}; {remedy}"
-        )
+        if parts:
+            raise RecordError(
+                f"{str(self.path)!r} has a sweep over another grid: trials {'; '.join(parts)}; "
+                f"{remedy}"
+            )
+        return new
 
 
 @dataclass
@@ -286,7 +293,7 @@ class Ledger:
     def add(self, event: str, trial: Trial, **more: Any) -> TrialState:
         """Append an event, safe on the disk when this returns; gives the trial's new state."""
         line = {"event": event, "trial": trial.name, **more}
-        append_line(self.path, event_line(line, self.length + 1))
+        append_line(self.path, sealed({**line, "number": self.length + 1}))
         self.length += 1
         self._apply(line)
         return self.states[trial.name]
@@ -295,11 +302,11 @@ class Ledger:
         """Give the lines of release 0.1 their checksums and numbers."""
         if self.path.exists():
             events = [event for _, event in read_events(self.path)]
-            lines = (event_line(event, number) for number, event in enumerate(events, 1))
+            lines = (sealed({**event, "number": n}) for n, event in enumerate(events, 1))
             write_atomically(self.path, b"".join(lines))
 
     def _apply(self, line: dict[str, Any]) -> None:
-        state = self.states.get(str(line.get("trial")))
+        state = self.states.get(str(line["trial"]))
         if state is None:
             return
         event = line.get("event")
@@ -311,6 +318,8 @@ class Ledger:
             state.status, state.result, state.error = "finished", line["result"], None
         elif event == "failed":
             state.status, state.error = "failed", str(line["error"])
+        elif event == "pruned":
+            state.status, state.rounds = "pruned", int(line["rounds"])
         elif event == "again":
             state.status, state.error, state.deaths = "waiting", None, 0
 
@@ -333,7 +342,7 @@ def _trial(stored: Any, common: dict[str, Any]) -> Trial:
         raise ValueError(f"the settings of the trial {name!r} are of no release: {error}") from None
 
 
-def _write_spec(path: Path, trials: list[Trial], about: dict[str, Any]) -> None:
+def _write_spec(path: Path, trials: Sequence[Trial], about: dict[str, Any]) -> None:
     # What the trials of an optimiser have in common stands once: its first one's settings.
     common: dict[str, dict[str, Any]] = {}
     listed = []

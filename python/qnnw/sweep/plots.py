@@ -8,17 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from qnnw._common.drawing import canvas, style, write_pictures
+from qnnw._common.drawing import canvas, panels, style, write_pictures
 from qnnw._common.extras import needs
 from qnnw.sweep.ledger import SweepFolder
-from qnnw.sweep.shown import drawer_of
-from qnnw.sweep.tables import Group, grouped, task_among
+from qnnw.sweep.tables import DRAWERS, HELD_OUT, Group, grouped, task_among
 from qnnw.training.legacy import num_trained
-from qnnw.training.record import RecordError
 from qnnw.training.tasks import Measure
 
 with needs("train", "qnnw.sweep.plots"):
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 __all__ = ["errorbar", "plot_sweep"]
 
@@ -50,27 +49,62 @@ def plot_sweep(path: str | os.PathLike[str]) -> list[Path]:
     """
     folder = SweepFolder(path)
     groups = [group for group in grouped(folder, folder.states()) if group.results]
-    drawer = drawer_of(folder)
-    if drawer is not None:
-        drawn = drawer(folder, groups)
-        name = folder.path / folder.about["figure"]
-        return [] if drawn is None else write_pictures(drawn, name, _writer(folder))
-    if not groups:
+    name = folder.about.get("figure", "sweep")
+    if name in DRAWERS:
+        figure = DRAWERS[name](folder, groups)
+    else:
+        draw, name = _slices if folder.is_search else _curves, "sweep"
+        figure = draw(folder, groups) if groups else None
+    if figure is None:
         return []
+    return write_pictures(figure, folder.path / name)
+
+
+def _curves(folder: SweepFolder, groups: list[Group]) -> Figure:
+    """The main measure on both splits along one setting, a curve for each value of the others."""
     figure, axis = canvas()
     varied = [name for name in folder.varied() if name != "seed"]
     along = next((name for name in PREFERRED if name in varied), varied[0] if varied else None)
-    others = [name for name in varied if name != along]
     measure = task_among(groups).main
     shown = [group for group in groups if group.has(f"test_{measure.key}")]
-    _draw_curves(axis, shown, along, others, measure)
+    curves: dict[str, list[Group]] = {}
+    for group in shown:
+        others = [name for name in varied if name != along]
+        label = ", ".join(f"{name} {_said(group.place[name], name)}" for name in others)
+        curves.setdefault(label, []).append(group)
+    places = _places(shown, along)
+    for number, (label, members) in enumerate(curves.items()):
+        spots = [places[_key(group, along)] for group in members]
+        look = style(number)
+        test, train = (f"{label}: test", f"{label}: train") if label else ("Test", "Train")
+        errorbar(axis, members, spots, "test", measure, label=test, **look)
+        look |= {"markerfacecolor": "none", "alpha": 0.6, "linewidth": 0.8}
+        errorbar(axis, members, spots, "train", measure, label=train, **look)
+    _label_places(axis, places, along)
     axis.set_ylabel(measure.axis)
     axis.grid(axis="y", linewidth=0.3)
     axis.legend(fontsize="small")
     finished, trials = sum(len(g.results) for g in groups), len(folder.trials)
     missing = "" if finished == trials else f", {trials - finished} of {trials} runs missing"
     axis.set_title(f"{folder.about.get('dataset', 'sweep')}{missing}", fontsize="medium")
-    return write_pictures(figure, folder.path / "sweep", _writer(folder))
+    return figure
+
+
+def _slices(folder: SweepFolder, groups: list[Group]) -> Figure:
+    """The held-out loss of a search against each setting that it varied."""
+    found = [group for group in groups if group.has(HELD_OUT)]
+    losses = [group.mean(HELD_OUT) for group in found]
+    space = {name: ends for name, ends in folder.about["space"].items() if name != "seed"}
+    figure, axes = panels(len(space), max(6.4, 2.4 * len(space)), 3.2)
+    for axis, (name, ends) in zip(axes, space.items(), strict=True):
+        keys = [group.place[name] for group in found]
+        words = [_said(key, name) for key in keys]
+        axis.plot(words if isinstance(ends, list) else keys, losses, **style(0) | {"linestyle": ""})
+        if isinstance(ends, dict) and ends.get("log"):
+            axis.set_xscale("log")
+        axis.set_xlabel(name, parse_math=False)
+    axes[0].set_ylabel("Held-out loss")
+    return figure
 
 
 def errorbar(
@@ -81,25 +115,6 @@ def errorbar(
     means = [measure.times * group.mean(key) for group in groups]
     deviations = [measure.times * (group.deviation(key) or 0.0) for group in groups]
     axis.errorbar(places, means, deviations, capsize=3, **look)
-
-
-def _draw_curves(
-    axis: Axes, groups: list[Group], along: str | None, others: list[str], measure: Measure
-) -> None:
-    curves: dict[str, list[Group]] = {}
-    for group in groups:
-        label = ", ".join(f"{name} {_said(group.place[name], name)}" for name in others)
-        curves.setdefault(label, []).append(group)
-    places = _places(groups, along)
-    for number, (label, members) in enumerate(curves.items()):
-        spots = [places[_key(group, along)] for group in members]
-        look = style(number)
-        test = f"{label}: test" if label else "Test"
-        errorbar(axis, members, spots, "test", measure, label=test, **look)
-        train = f"{label}: train" if label else "Train"
-        look |= {"markerfacecolor": "none", "alpha": 0.6, "linewidth": 0.8}
-        errorbar(axis, members, spots, "train", measure, label=train, **look)
-    _label_places(axis, places, along)
 
 
 def _key(group: Group, along: str | None) -> Any:
@@ -139,12 +154,3 @@ def _said(value: Any, along: str | None = None) -> str:
     if value is None:
         return "exact" if along == "shots" else "" if along is None else "none"
     return f"{value:g}" if isinstance(value, float) and np.isfinite(value) else str(value)
-
-
-def _writer(folder: SweepFolder) -> Any:
-    def write(path: Path, content: bytes) -> Path:
-        if path.parent != folder.path:
-            raise RecordError(f"{str(path)!r} is not in {str(folder.path)!r}")
-        return folder.write(path.name, content)
-
-    return write

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import signal
 from collections.abc import Iterator
@@ -11,26 +10,19 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from qnnw._common.documents import digest_of
 from qnnw._common.extras import needs
 from qnnw._common.files import write_atomically
 from qnnw._common.signals import stop_if_asked
 from qnnw.sweep.engines import Report
-from qnnw.sweep.ledger import Trial
-from qnnw.sweep.run_trial import Message, run_trial, settle_process
+from qnnw.sweep.ledger import SweepFolder, Trial
+from qnnw.sweep.worker import Message, run_trial, settle_process
 
 with needs("ray", "A sweep with --engine ray"):
     import ray
     import ray.exceptions
 
 __all__ = ["RayEngine"]
-
-_GONE = (
-    ray.exceptions.WorkerCrashedError,
-    ray.exceptions.NodeDiedError,
-    ray.exceptions.OutOfMemoryError,
-    ray.exceptions.ObjectLostError,
-    ray.exceptions.LocalRayletDiedError,
-)
 
 
 class RayEngine:
@@ -58,7 +50,7 @@ class RayEngine:
     def __init__(
         self, sweep: Path, address: str | None, capacity: int | None, threads: int
     ) -> None:
-        self._sweep, self._threads = sweep, threads
+        self._threads = threads
         size = None if capacity is None or address is not None else capacity * threads
         with _undisturbed(sweep):
             ray.init(
@@ -69,16 +61,11 @@ class RayEngine:
                 log_to_driver=False,
             )
         cpus = int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
-        self._capacity = capacity or max(1, cpus // threads)
+        self.capacity = capacity or max(1, cpus // threads)
         self._token = _token(sweep)
         # Deaths are counted and retried by the coordinator, which knows how far a trial was.
         self._task = ray.remote(num_cpus=threads, max_retries=0)(_run)
         self._running: dict[Any, tuple[Trial, Path]] = {}
-
-    @property
-    def capacity(self) -> int:
-        """Trials side by side."""
-        return self._capacity
 
     def start(self, trial: Trial, path: Path) -> None:
         """Submit the trial's task."""
@@ -93,24 +80,26 @@ class RayEngine:
         if not self._running:
             return []
         done, _ = ray.wait(list(self._running), num_returns=1, timeout=timeout)
-        found = []
+        found: list[Report] = []
         for task in done:
             trial, path = self._running.pop(task)
             try:
                 message: Message = ray.get(task)
-            except _GONE as error:
-                reason = f"its Ray worker is gone: {type(error).__name__}"
-                found.append(Report("died", trial, {"reason": reason}))
-                continue
+            except ray.exceptions.RayTaskError as error:
+                message = {"error": f"{type(error).__name__}: {error}"}
             except ray.exceptions.RayError as error:
-                found.append(Report("failed", trial, {"error": f"{type(error).__name__}: {error}"}))
-                continue
+                message = {"reason": f"its Ray worker is gone: {type(error).__name__}"}
             for name, content in message.pop("files", {}).items():
                 path.mkdir(parents=True, exist_ok=True)
                 write_atomically(path / name, content)
-            kind = "finished" if "result" in message else "failed"
-            found.append(Report(kind, trial, message))
+            found.append((trial, message))
         return found
+
+    def cancel(self, trial: Trial) -> None:
+        """Kill the trial's process."""
+        for task in [task for task, (other, _) in self._running.items() if other is trial]:
+            ray.cancel(task, force=True)
+            del self._running[task]
 
     def close(self) -> None:
         """Cancel what runs and leave the cluster."""
@@ -134,7 +123,8 @@ def _undisturbed(sweep: Path) -> Iterator[None]:
 
 
 def _token(sweep: Path) -> str:
-    return hashlib.sha256((sweep / "sweep.json").read_bytes()).hexdigest()
+    """Tells a sweep from another one in its place; a search's trials become more meanwhile."""
+    return digest_of(SweepFolder(sweep).about)
 
 
 def _run(path: str, token: str, settings: dict[str, Any], threads: int) -> Message:

@@ -1,4 +1,4 @@
-"""Images that are moved a little, anew each epoch."""
+"""Images that are moved a little or mirrored, anew each epoch."""
 
 from __future__ import annotations
 
@@ -10,26 +10,27 @@ from qnnw._common.seeds import derived_seed
 with needs("train", "qnnw.training.augmentation"):
     import torch
 
-__all__ = ["check_shift", "shifted"]
+__all__ = ["check_images", "mirrored", "shifted"]
 
-# Derived seeds from here on move the images of an epoch.
-SHIFTS = 1 << 44
+# Derived seeds from here on move the images of an epoch, and mirror them.
+SHIFTS, MIRRORS = 1 << 44, 1 << 45
 
 
-def check_shift(pixels: int, inputs: torch.Tensor) -> None:
-    """Refuse to move what is no image, or is smaller than the move.
+def check_images(pixels: int, mirror: bool, inputs: torch.Tensor) -> None:
+    """Refuse to move or mirror what is no image, or is smaller than the move.
 
     Raises
     ------
     ValueError
-        The message names ``shift``.
+        The message names ``shift`` or ``mirror``.
     """
-    if pixels == 0:
+    if not (pixels or mirror):
         return
     if inputs.dim() != 4:
         raise ValueError(
-            f"`shift` is {pixels}; it is for images, shape (samples, channels, height, width), and "
-            f"these inputs have shape {tuple(inputs.shape)}"
+            f"{f'`shift` is {pixels}' if pixels else '`mirror` is true'}; it is for images, shape "
+            "(samples, channels, height, width), and these inputs have shape "
+            f"{tuple(inputs.shape)}"
         )
     if pixels >= min(inputs.shape[2:]):
         raise ValueError(
@@ -63,6 +64,27 @@ def shifted(images: torch.Tensor, pixels: int, seed: int, epoch: int) -> torch.T
         part = _along(images[chosen], 2, down - pixels)
         moved[chosen] = _along(part, 3, right - pixels)
     return moved
+
+
+def mirrored(images: torch.Tensor, seed: int, epoch: int) -> torch.Tensor:
+    """Every image as it is or, as likely, left to right.
+
+    Parameters
+    ----------
+    images
+        Shape (samples, channels, height, width).
+    seed, epoch
+        Decide which, by the raw words of PCG64.
+
+    Returns
+    -------
+    Tensor of the same shape, dtype, device and memory layout
+    """
+    words = np.random.PCG64(derived_seed(seed, MIRRORS + epoch)).random_raw(len(images))
+    chosen = torch.from_numpy((words >> np.uint64(63)).astype(bool)).to(images.device)
+    turned = images.clone()
+    turned[chosen] = images[chosen].flip(3)
+    return turned
 
 
 def _along(images: torch.Tensor, axis: int, pixels: int) -> torch.Tensor:

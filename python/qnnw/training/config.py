@@ -6,6 +6,11 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from qnnw._common.checks import one_of
+from qnnw.circuit.blocks import CIRCUITS, DEFAULT, program_of
+from qnnw.circuit.devices import Noise
+from qnnw.circuit.devices.backends import check_name
+from qnnw.circuit.devices.gradients import GRADIENTS
+from qnnw.circuit.devices.readout import MITIGATIONS
 from qnnw.data import registry
 from qnnw.training.optimizers import OPTIMIZERS, EigenAdam, OptimizerConfig, optimizer_named
 from qnnw.training.settings import Setting, checked, setting, settings_of
@@ -20,8 +25,11 @@ FORMAT = 2
 #: Settings that came after the first records of this format, and what they were then.
 LATER: dict[str, Any] = {
     "trained": None, "trained_how": "subset", "gammas": "one",
-    "gamma_lr": None, "label_smoothing": 0.0, "shift": 0,
-    "chunk": 64, "bond": 4, "map_inputs": "circuit",
+    "gamma_lr": None, "label_smoothing": 0.0, "shift": 0, "mirror": False,
+    "chunk": 64, "bond": 4, "map_inputs": "circuit", "circuit": DEFAULT,
+    "circuits": None, "dtype": "float64",
+    "backend": None, "gradient": "parameter_shift", "fraction": 0.5, "mitigate": None,
+    "noise": None, "trajectories": 32,
 }  # fmt: skip
 SOURCES = (
     "circuit", "frozen", "haar", "subspace", "hashed", "fastfood", "networks", "mcnc", "direct",
@@ -29,8 +37,11 @@ SOURCES = (
 )  # fmt: skip
 #: Sources whose numbers are as many as they are: gamma, or all weights of the network.
 WHOLE = ("frozen", "haar", "direct")
-# Which learned maps a setting is of.
-_OF_MAPS = {"chunk": ("qpa", "qpa-relu"), "bond": ("mps",), "map_inputs": LEARNED}
+# Which sources a setting is of.
+_OF_MAPS = {
+    "chunk": ("qpa", "qpa-relu"), "bond": ("mps",), "map_inputs": LEARNED,
+    "circuits": ("circuit",), "dtype": ("circuit",),
+}  # fmt: skip
 ENTANGLEMENTS = ("linear", "reverse_linear", "circular", "full", "pairwise", "sca", "none")
 ACTIVATIONS = ("relu", "tanh", "identity")
 LOSSES = ("cross-entropy", "binary", "mse", "mae")
@@ -47,14 +58,24 @@ class TrainConfig:
 
     dataset: str = setting("iris", "A registered name, a file, a folder, or a Python function.")
     optimizer: OptimizerConfig = field(default_factory=EigenAdam)
+    circuit: str = setting(
+        DEFAULT, f"Its name ({', '.join(CIRCUITS)}), or a file of OpenQASM 3, *.qasm."
+    )
     reps: int = setting(26, "Repetitions of the circuit.", least=0)
     entanglement: str = setting("linear", "Of the circuit; none: no CNOTs.", choices=ENTANGLEMENTS)
+    circuits: int | None = setting(
+        None, "Qubits of each of many circuits, for chunks of the weights; none: one circuit.",
+        least=1, most=32,
+    )  # fmt: skip
+    dtype: str = setting("float64", "Of the circuit.", choices=("float64", "float32"))
     signs: str = setting("parity", "Of the map.", choices=("parity", "random"))
     mapping: str = setting(BEST["mapping"], "The map.", choices=MAPPINGS)
     scale: str = setting(BEST["scale"], "Factor of every tensor.", choices=("none", "fan_in"))
     gamma: float = setting(BEST["gamma"], "Where the map's scale starts.", above=0)
     gammas: str = setting(
-        "one", "Of the circuit's map: one scale, or one a tensor.", choices=("one", PER_TENSOR)
+        "one",
+        "Of the circuit's map: one scale, or one a tensor or chunk.",
+        choices=("one", PER_TENSOR),
     )
     source: str = setting(
         "circuit", "What makes the weights: the circuit, a control, or a rival.", choices=SOURCES
@@ -74,6 +95,19 @@ class TrainConfig:
     shots: int | None = setting(
         None, "Measurements an evaluation or step; none: exact.", least=1, most=2**40
     )
+    backend: str | None = setting(
+        None, "What measures the circuit: aer, fake_NAME, ibm_NAME; none: it is evolved here."
+    )
+    gradient: str = setting(
+        GRADIENTS[0], "Of a backend: which circuits it is taken from.", choices=GRADIENTS
+    )
+    fraction: float = setting(0.5, "Of random_half: the angles of a step, of all.", above=0, most=1)
+    mitigate: str | None = setting(None, "Correct readout errors.", choices=MITIGATIONS)
+    noise: str | None = setting(
+        None, "Of the circuit evolved here: fake_NAME, or depolarizing=1e-4:1e-2,damping=0,"
+        "readout=0.02; of gates on one and on two qubits.",
+    )  # fmt: skip
+    trajectories: int = setting(32, "Of a measurement with noise of gates.", least=1)
     activation: str = setting("relu", "Of the built-in networks.", choices=ACTIVATIONS)
     loss: str | None = setting(None, "None: the task's own.", choices=LOSSES)
     seed: int = setting(0, "Seed of every random choice.", least=0, most=2**64 - 1)
@@ -99,6 +133,9 @@ class TrainConfig:
                 f"{', '.join(map(repr, OPTIMIZERS))}, or such an object"
             )
         checked(self)
+        if self.circuit not in (DEFAULT, *CIRCUITS):
+            # Its text, so that a record has all that a run is made of.
+            object.__setattr__(self, "circuit", program_of(self.circuit))
         if not self.dataset.startswith("<"):
             try:
                 registry.kind_of(self.dataset)
@@ -109,10 +146,46 @@ class TrainConfig:
         if self.source in ("frozen", "haar") and self.gammas != "one":
             raise ValueError(f"`gammas` is {self.gammas!r}; {self.source!r} has one scale")
         self._check_learned()
+        self._check_execution()
         if self.source != "circuit" and self.shots is not None:
             raise ValueError(
                 f"`shots` is {self.shots}; weights from {self.source!r} are not measured"
             )
+
+    def _check_execution(self) -> None:
+        """What a circuit and what measures it have, and is of use to nothing else."""
+        declared = settings_of(type(self))
+        if self.backend is not None:
+            check_name(self.backend)
+            if self.shots is None:
+                raise ValueError(f"`shots` is none; {self.backend!r} measures: say how often")
+        if self.noise is not None:
+            Noise.parsed(self.noise)
+        of = {
+            "dtype": self.source == "circuit",
+            "circuits": (self.source, self.circuit, self.backend, self.noise)
+            == ("circuit", DEFAULT, None, None),
+            "backend": self.source == "circuit",
+            "noise": self.source == "circuit" and self.backend is None,
+            "gradient": self.backend is not None,
+            "fraction": self.gradient == "random_half",
+            "mitigate": self.backend is not None or None not in (self.noise, self.shots),
+            "trajectories": self.noise is not None,
+        }
+        needs = {
+            "dtype": "the source 'circuit'",
+            "circuits": "the source 'circuit', the usual circuit, and neither backend nor noise",
+            "backend": "the source 'circuit'",
+            "noise": "the source 'circuit' without a backend, which has its own",
+            "gradient": "a backend",
+            "fraction": "the gradient 'random_half'",
+            "mitigate": "a backend, or noise with shots",
+            "trajectories": "noise",
+        }
+        for name, fits in of.items():
+            value = getattr(self, name)
+            if value != declared[name].default and not fits:
+                raise ValueError(f"`{name}` is {value!r}; it needs {needs[name]}")
 
     def _check_learned(self) -> None:
         """A learned map stands in the place of the paper's; and has settings of its own."""

@@ -14,13 +14,20 @@ from qnnw._common.extras import needs
 from qnnw._common.seeds import derived_seed
 from qnnw.optim.derivative_free import NonFiniteLossError
 from qnnw.optim.schedules import one_cycle
-from qnnw.training.augmentation import check_shift, shifted
+from qnnw.training.augmentation import check_images, mirrored, shifted
 from qnnw.training.config import TrainConfig
 from qnnw.training.evaluation import Evaluation
 from qnnw.training.gradient import BatchGradient
 from qnnw.training.optimizers import EigenAdam
 from qnnw.training.tasks import CLASSIFICATION
-from qnnw.training.trainer import Point, Reporter, Trainer, packed_buffers, unpacked_buffers
+from qnnw.training.trainer import (
+    Point,
+    Reporter,
+    Trainer,
+    jsonable,
+    packed_buffers,
+    unpacked_buffers,
+)
 from qnnw.weights.settings import LEARNED
 from qnnw.weights.source import Group
 
@@ -74,7 +81,7 @@ class EpochTrainer(Trainer):
             seed=config.seed,
             label_smoothing=self.budget.label_smoothing,
         )
-        check_shift(self.budget.shift, self.data.train_inputs)
+        check_images(self.budget.shift, self.budget.mirror, self.data.train_inputs)
         self._inputs = self._images = self._gradient.arranged(self.data.train_inputs)
         self._labels = self.data.train_labels.to(self._inputs.device)
         self._numbers = {
@@ -104,7 +111,7 @@ class EpochTrainer(Trainer):
         """Optimiser, budget and map."""
         config = self.config
         lines = [
-            f"{self.budget.title} by exact gradients: {self.budget.epochs} epochs of "
+            f"{self.budget.title} by {_gradients(config)}: {self.budget.epochs} epochs of "
             f"{self.units_per_round} steps on batches of {self.budget.batch_size} of "
             f"{len(self._labels)} samples, learning rate "
             f"{self.peak_lr:.3g}, {self.threads} thread{'s' if self.threads != 1 else ''}, "
@@ -120,6 +127,7 @@ class EpochTrainer(Trainer):
         words = [f"gamma's learning rate {gamma_lr:.3g}"] if gamma_lr else []
         words += [f"labels smoothed by {smoothing:g}"] if smoothing else []
         words += [f"images moved by up to {self.budget.shift} px"] if self.budget.shift else []
+        words += ["half of the images mirrored"] if self.budget.mirror else []
         return [", ".join(words)] if words else []
 
     def seconds_left(self) -> float:
@@ -145,8 +153,7 @@ class EpochTrainer(Trainer):
         epoch = len(self.history) + 1
         order = self._order(epoch)
         seconds = _Seconds()
-        if self.budget.shift:
-            self._inputs = shifted(self._images, self.budget.shift, self.config.seed, epoch)
+        self._inputs = self._augmented(epoch)
         for batch in self._gradient.batches(order, self.budget.batch_size):
             loss = self._step(batch, seconds)
             reporter.advanced(self.steps, loss)
@@ -155,6 +162,7 @@ class EpochTrainer(Trainer):
         line = {
             "epoch": epoch,
             "loss": train.loss,
+            "test_loss": jsonable(test.loss),
             **self.task.line(train.measures, test.measures),
             **self.scales(self._now()),
             "lr": self._lr(),
@@ -163,6 +171,12 @@ class EpochTrainer(Trainer):
             **seconds.as_dict(),
         }
         return {**line, "collapsed": True} if collapsed else line
+
+    def _augmented(self, epoch: int) -> torch.Tensor:
+        """The epoch's images."""
+        images, budget, seed = self._images, self.budget, self.config.seed
+        images = shifted(images, budget.shift, seed, epoch) if budget.shift else images
+        return mirrored(images, seed, epoch) if budget.mirror else images
 
     def _order(self, epoch: int) -> torch.Tensor:
         rng = np.random.default_rng(derived_seed(self.config.seed, ORDERS + epoch))
@@ -270,6 +284,12 @@ class EpochTrainer(Trainer):
         """Stop the threads."""
         self._gradient.close()
         super().close()
+
+
+def _gradients(config: TrainConfig) -> str:
+    if config.backend is not None:
+        return f"{config.gradient} gradients, measured by {config.backend}"
+    return "exact gradients" if config.noise is None else f"gradients under noise ({config.noise})"
 
 
 def _map_line(config: TrainConfig) -> str:

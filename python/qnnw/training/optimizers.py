@@ -91,6 +91,7 @@ class EigenAdam(OptimizerConfig):
     shift: int = setting(
         0, "A step's images are moved by up to so many pixels, anew each epoch.", least=0
     )
+    mirror: bool = setting(False, "Half of the images are mirrored, drawn anew each epoch.")
 
     def peak_lr(self, count: int) -> float:
         """The peak learning rate for so many trained numbers (a circuit's angles)."""

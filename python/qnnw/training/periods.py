@@ -14,7 +14,7 @@ from qnnw._common.seeds import derived_seed
 from qnnw.optim.derivative_free import Cobyla as CobylaMethod
 from qnnw.optim.derivative_free import NelderMead, Optimizer
 from qnnw.training.optimizers import Cobyla, Spsa
-from qnnw.training.trainer import Point, Reporter, Trainer
+from qnnw.training.trainer import Point, Reporter, Trainer, jsonable
 
 with needs("train", "qnnw.training.periods"):
     pass
@@ -119,6 +119,7 @@ class PeriodTrainer(Trainer):
         return {
             "period": period,
             "loss": self.best.loss,
+            "test_loss": jsonable(test.loss),
             **self.task.line(train.measures, test.measures),
             **self.scales(self.best.parameters),
             "evaluations": self.evaluations - before,

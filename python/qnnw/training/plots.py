@@ -85,7 +85,7 @@ def plot_weights(path: str | os.PathLike[str]) -> list[Path]:
     axis.set_xlabel("Value of the weight")
     axis.set_ylabel("Weights")
     axis.set_title(f"{title}: {len(weights)} weights", fontsize="medium")
-    return write_pictures(figure, folder.path / "weights", folder.write_bytes)
+    return write_pictures(figure, folder.path / "weights")
 
 
 def _history_pictures(path: str | os.PathLike[str], formats: tuple[str, ...]) -> list[Path]:
@@ -94,7 +94,7 @@ def _history_pictures(path: str | os.PathLike[str], formats: tuple[str, ...]) ->
     if not history:
         raise RecordError(f"{str(folder.path)!r} has no finished period or epoch to draw")
     figure = _history_figure(history, _title(folder.read_config()))
-    return write_pictures(figure, folder.picture_path, folder.write_bytes, formats)
+    return write_pictures(figure, folder.picture_path, formats)
 
 
 def _weights(folder: RunFolder) -> NDArray[np.float64]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from qnnw.circuit.blocks import DEFAULT
 from qnnw.data import registry
 from qnnw.training.config import WHOLE, TrainConfig, one_of
 from qnnw.training.optimizers import OPTIMIZERS, EigenAdam, OptimizerConfig, optimizer_of
@@ -34,7 +35,7 @@ _GAMMAS = {"gammas": PER_TENSOR, "gamma_lr": 0.04}
 _BY_COUNT: dict[int, dict[str, Any]] = {
     0: {"reps": 26, "gamma_lr": 0.02},
     100: {"reps": 52, **_GAMMAS},
-    600: {"reps": 28, "lr": 0.03, "epochs": 30, "shift": 1, **_GAMMAS},
+    600: {"reps": 28, "lr": 0.015, "epochs": 30, "shift": 1, **_GAMMAS},
     1000: {"reps": 28, "epochs": 30, "shift": 1, **_GAMMAS},
 }
 
@@ -102,6 +103,7 @@ def _by_count(best: TrainConfig, given: Mapping[str, Any]) -> dict[str, Any]:
     """What measured best for the count of trained numbers, where that was measured."""
     source, network = given.get("source", best.source), given.get("network")
     measured = best.dataset in ("mnist", "fashion-mnist") and network is None
+    measured = measured and given.get("circuit", DEFAULT) == DEFAULT
     if not measured or not isinstance(best.optimizer, EigenAdam) or source in (*WHOLE, *LEARNED):
         return {}
     count = given.get("trained")

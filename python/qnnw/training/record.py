@@ -109,8 +109,7 @@ class RunFolder:
                 number += 1
             except OSError as error:
                 raise RecordError(f"{str(path)!r} cannot be made: {error}") from error
-        write_atomically(path / "config.json", sealed({"format": FORMAT, **config}, indent=2))
-        return cls(path)
+        return cls.at(path, config)
 
     @classmethod
     def at(cls, path: str | os.PathLike[str], config: dict[str, Any]) -> RunFolder:
@@ -224,10 +223,6 @@ class RunFolder:
             return plain_bytes(self.history_path, RecordError).count(b"\n")
         except FileNotFoundError:
             return 0
-
-    def write_bytes(self, path: Path, content: bytes) -> None:
-        """Write one of the folder's files."""
-        write_atomically(path, content)
 
     def write_result(self, result: dict[str, Any]) -> None:
         """Write ``result.json``: the run is finished."""

@@ -6,32 +6,34 @@ import dataclasses
 import platform
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import scipy
 
-from qnnw._common.extras import MissingExtraError, needs
-from qnnw._common.runtime import build_info, get_num_threads
+from qnnw._common.extras import draw_if_possible, needs
+from qnnw._common.runtime import build_info
+from qnnw.circuit.devices import Journal
 from qnnw.data import registry
-from qnnw.training.config import TrainConfig, one_of
+from qnnw.training.config import TrainConfig
 from qnnw.training.epochs import EpochTrainer
-from qnnw.training.evaluation import Evaluator
 from qnnw.training.given import (
     NOTHING,
     Given,
     Network,
     data_of,
     fingerprint,
-    loss_of,
     network_of,
 )
+from qnnw.training.measuring import evaluate_run
 from qnnw.training.periods import PeriodTrainer
 from qnnw.training.presets import preset
 from qnnw.training.record import RecordError, RunFolder
-from qnnw.training.stored import config_of, given_again, load_model
+from qnnw.training.sources import journals_in
+from qnnw.training.stored import config_of, given_again
 from qnnw.training.trainer import Reporter, Trainer
 
 with needs("train", "qnnw.training.runs"):
@@ -222,61 +224,6 @@ def resume(
     return _run(trainer, folder, reporter or Reporter())
 
 
-def evaluate_run(
-    path: str | Path,
-    split: str = "test",
-    *,
-    data_dir: str | None = None,
-    network: Network | None = None,
-    data: Any = None,
-) -> dict[str, Any]:
-    """Evaluate a run's saved model, ``model.safetensors``, on one of its splits.
-
-    Parameters
-    ----------
-    path
-        The run's folder, finished or not.
-    split
-        ``"test"`` or ``"train"``.
-    data_dir
-        Instead of the run's own.
-    network, data
-        As for :func:`resume`.
-
-    Raises
-    ------
-    ValueError
-        ``split`` is neither.
-    qnnw.training.record.RecordError
-        The folder is no run, or has no whole model yet.
-    """
-    one_of("split", split, ("train", "test"))
-    folder = RunFolder(path)
-    config = config_of(folder, data_dir=data_dir)
-    given = given_again(folder, config, network, data)
-    dataset = data_of(config, given)
-    evaluator = Evaluator(
-        load_model(folder, config, given, dataset),
-        getattr(dataset, f"{split}_inputs"),
-        getattr(dataset, f"{split}_labels"),
-        loss=loss_of(config, dataset),
-        threads=get_num_threads(),
-        num_outputs=dataset.num_outputs,
-        target_scale=dataset.target_scale,
-    )
-    evaluation = evaluator(evaluator.own_weights())
-    evaluator.close()
-    return {
-        "run_dir": str(folder.path),
-        "dataset": config.dataset,
-        "task": dataset.task,
-        "split": split,
-        "samples": len(getattr(dataset, f"{split}_labels")),
-        "loss": evaluation.loss,
-        **evaluation.measures,
-    }
-
-
 def versions() -> dict[str, str]:
     """Versions of everything that can change a number."""
     return {
@@ -319,18 +266,20 @@ def _described(trainer: Trainer) -> dict[str, Any]:
 def _run(trainer: Trainer, folder: RunFolder, reporter: Reporter) -> dict[str, Any]:
     with folder.locked():
         try:
+            journals = journals_in(trainer.source, folder.path)
             trainer.restore(folder)
             reporter.started(trainer, folder.path)
-            reporter.estimated(trainer.seconds_left())
+            if not journals:  # a device's time is not for estimates
+                reporter.estimated(trainer.seconds_left())
             while len(trainer.history) < trainer.rounds:
                 line = trainer.run_round(reporter)
                 trainer.history.append(line)
-                trainer.save(folder)
+                _save(trainer, folder, journals)
                 reporter.round_finished(line)
             # A kill between the last round and here leaves what this writes to the next resume.
-            trainer.save(folder)
-            result = trainer.result(folder)
-            _draw(folder)
+            _save(trainer, folder, journals)
+            result = {**trainer.result(folder), **_device(trainer.config, journals)}
+            draw_if_possible("qnnw.training.plots:plot_history", folder.path)
             folder.write_result(result)
         finally:
             reporter.stopped()
@@ -338,13 +287,30 @@ def _run(trainer: Trainer, folder: RunFolder, reporter: Reporter) -> dict[str, A
     return result
 
 
-def _draw(folder: RunFolder) -> None:
-    """The picture, if it can be drawn: without matplotlib, or on a full disk, the run counts."""
-    try:
-        from qnnw.training.plots import plot_history
+def _save(trainer: Trainer, folder: RunFolder, journals: Sequence[Journal]) -> None:
+    with ExitStack() as stack:
+        for journal in journals:
+            stack.enter_context(journal.settling())
+        trainer.save(folder)
 
-        plot_history(folder.path)
-    except MissingExtraError:
-        return
-    except Exception as error:  # the numbers are worth more than their picture
-        print(f"no picture of {str(folder.path)!r}: {error}", file=sys.stderr)
+
+def _device(config: TrainConfig, journals: Sequence[Journal]) -> dict[str, Any]:
+    """What a result says of what measured: ``jobs.jsonl`` says it of every job."""
+    said = {name: getattr(config, name) for name in ("backend", "noise", "mitigate")}
+    found = {name: value for name, value in said.items() if value is not None}
+    lines = [line for journal in journals[:1] for line in journal.lines()]
+    if not lines:
+        return found
+    runs = [line.get("readout", line) for line in lines if "device" not in line]
+    device = next(line["device"] for line in reversed(lines) if "device" in line)
+    return {
+        **found,
+        "gradient": config.gradient,
+        "calibrated": device["calibrated"],
+        "depth": device["depth"],
+        "two_qubit_gates": device["two_qubit_gates"],
+        "jobs": sum(len(run["jobs"]) for run in runs),
+        "circuits": sum(run["circuits"] for run in runs),
+        "measurements": sum(run["circuits"] * run["shots"] for run in runs),
+        "device_seconds": sum(run["seconds"] for run in runs),
+    }

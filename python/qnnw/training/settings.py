@@ -140,8 +140,8 @@ def checked(instance: Any) -> None:
         object.__setattr__(instance, name, declared.check(getattr(instance, name)))
 
 
-def parsed(declared: Setting, text: str) -> Any:
-    """A setting's value from a word of a grid or a file.
+def parsed(declared: Setting, text: str, what: str = "grid") -> Any:
+    """A setting's value from a word of a grid or a space.
 
     Raises
     ------
@@ -160,4 +160,4 @@ def parsed(declared: Setting, text: str) -> Any:
             pass
     elif declared.kind is str:
         return text
-    raise ValueError(f"`grid` has {text!r} for {declared.name!r}; it must be {declared.wanted}")
+    raise ValueError(f"`{what}` has {text!r} for {declared.name!r}; it must be {declared.wanted}")

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from qnnw._common.extras import needs
-from qnnw.circuit.ansatz import EfficientSU2
+from qnnw.circuit import Ansatz
+from qnnw.circuit.blocks import ansatz_of
+from qnnw.circuit.devices import Execution, Journal, Noisy, Sampler, named
 from qnnw.training.config import TrainConfig
 from qnnw.weights.circuit import CircuitSource
+from qnnw.weights.circuits import CircuitsSource
 from qnnw.weights.joined import JoinedSource
 from qnnw.weights.mapping import WeightMap
 from qnnw.weights.settings import LEARNED, PER_TENSOR
 from qnnw.weights.source import WeightSource
+from qnnw.weights.stacks import chunk_sizes
 from qnnw.weights.trained import TrainedSource
 
 with needs("train", "qnnw.training.sources"):
@@ -31,7 +37,7 @@ with needs("train", "qnnw.training.sources"):
     )
     from qnnw.weights.targets import Target, find_targets, per_weight, scale_of
 
-__all__ = ["REST", "source_of"]
+__all__ = ["REST", "execution_of", "journals_in", "source_of"]
 
 #: The part of a source that trains what is no target.
 REST = "rest"
@@ -78,8 +84,24 @@ def _whole(config: TrainConfig, targets: Sequence[Target]) -> WeightSource:
     size = sum(target.numel for target in targets)
     if config.source in LEARNED:
         return _learned(config, targets, size)
+    each = config.gammas == PER_TENSOR
+    if config.circuits is not None:
+        return CircuitsSource(
+            chunk_sizes(size, config.circuits),
+            size,
+            reps=config.reps,
+            entanglement=config.pairs,
+            signs=config.signs,
+            mapping=config.mapping,
+            gamma=config.gamma,
+            gammas="each" if each else "one",
+            scale=per_weight(targets, scale_of(targets, config.scale)),
+            shots=config.shots,
+            seed=config.seed,
+            dtype=config.dtype,
+        )
     weight_map = WeightMap(size, config.seed, config.signs, config.mapping)
-    ansatz = EfficientSU2(weight_map.num_qubits, config.reps, config.pairs)
+    ansatz = _ansatz(config, weight_map.num_qubits)
     numbers = config.trained or ansatz.num_parameters
     if config.source in SUBSPACES:
         return SUBSPACES[config.source](layout, numbers, config.seed)
@@ -92,15 +114,46 @@ def _whole(config: TrainConfig, targets: Sequence[Target]) -> WeightSource:
         )
     if config.source == "haar":
         return FrozenSource.haar(weight_map, config.seed, gamma=config.gamma, scale=scale)
+    execution = execution_of(config)
     return CircuitSource(
         ansatz,
         weight_map,
         gamma=config.gamma,
         scale=scale,
-        tensors=[target.numel for target in targets] if config.gammas == PER_TENSOR else None,
-        shots=config.shots,
+        tensors=[target.numel for target in targets] if each else None,
+        shots=config.shots if execution is None else None,
         seed=config.seed,
+        dtype=config.dtype,
+        execution=execution,
     )
+
+
+def execution_of(config: TrainConfig) -> Execution | None:
+    """What measures a run's circuit; ``None``: it is evolved without noise."""
+    if config.backend is not None:
+        return named(
+            config.backend,
+            shots=config.shots,
+            gradient=config.gradient,
+            fraction=config.fraction,
+            mitigate=config.mitigate,
+        )
+    if config.noise is not None:
+        return Noisy(
+            config.noise,
+            shots=config.shots,
+            trajectories=config.trajectories,
+            mitigate=config.mitigate,
+        )
+    return None
+
+
+def journals_in(source: Any, folder: Path) -> list[Journal]:
+    """Have what devices measure for a source kept in a folder."""
+    inner = [getattr(source, "source", None), *getattr(source, "parts", {}).values()]
+    found = [journal for one in inner if one is not None for journal in journals_in(one, folder)]
+    own = getattr(source, "execution", None)
+    return [*found, own.keep_in(folder)] if isinstance(own, Sampler) else found
 
 
 def _learned(config: TrainConfig, targets: Sequence[Target], size: int) -> WeightSource:
@@ -111,6 +164,11 @@ def _learned(config: TrainConfig, targets: Sequence[Target], size: int) -> Weigh
     )
     ansatz = None
     if config.map_inputs == "circuit":
-        ansatz = EfficientSU2(qubits_needed(size, learned_map), config.reps, config.pairs)
+        ansatz = _ansatz(config, qubits_needed(size, learned_map))
     scale = per_weight(targets, scale_of(targets, config.scale))
     return LearnedSource(size, learned_map, ansatz, scale=scale, seed=config.seed)
+
+
+def _ansatz(config: TrainConfig, num_qubits: int) -> Ansatz:
+    reps, entanglement = config.reps, config.entanglement
+    return ansatz_of(config.circuit, num_qubits, reps=reps, entanglement=entanglement)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnnw._common.extras import needs
+from qnnw._common.files import write_atomically
 from qnnw._common.runtime import get_num_threads
 from qnnw.data.datasets import Dataset
 from qnnw.training.behaviour import Buffers
@@ -215,7 +216,7 @@ class Trainer(ABC):
             "activation": self.config.activation,
             "settings_sha256": folder.settings_digest,
         }
-        folder.write_bytes(folder.model_path, tensorfile.pack(self.state_dict(), model))
+        write_atomically(folder.model_path, tensorfile.pack(self.state_dict(), model))
         folder.write_checkpoint({**arrays, **more_arrays}, {**state, **more_state}, self.history)
 
     def restore(self, folder: RunFolder) -> None:
@@ -281,6 +282,7 @@ class Trainer(ABC):
             "validation_samples": config.validation_samples,
             **self.task.line(train.measures, test.measures),
             "loss": self.best.loss,
+            "test_loss": jsonable(test.loss),
             **self.scales(self.best.parameters),
             f"{self.round_name}s": len(self.history),
             self.unit_name: done,
@@ -293,6 +295,11 @@ class Trainer(ABC):
         """Stop the threads."""
         self._train.close()
         self._test.close()
+
+
+def jsonable(loss: float) -> float | None:
+    """A loss that stops no run: a record, which holds finite numbers, has ``None`` for others."""
+    return loss if math.isfinite(loss) else None
 
 
 def num_qubits(num_weights: int) -> int:

@@ -12,10 +12,13 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from qnnw._common.checks import integer, real
 from qnnw._common.precision import is_single
 from qnnw._common.seeds import Seed, derived_seed, seed_to_int
-from qnnw.circuit.ansatz import EfficientSU2
+from qnnw.circuit import Ansatz, EfficientSU2
+from qnnw.circuit.devices import execution_from
+from qnnw.circuit.execution import Execution
 from qnnw.weights.derivatives import map_argument, push_weights, turn_gradient
 from qnnw.weights.functional import generate_weights, generate_weights_with_vjp
 from qnnw.weights.mapping import WeightMap
+from qnnw.weights.measured import measured_weights, record_measured
 from qnnw.weights.settings import (
     BEST,
     ansatz_from,
@@ -44,7 +47,7 @@ def usable_gamma(values: ArrayLike) -> float:
 class CircuitSource:
     """Weights theta = scale * t(angles, gamma), t as in :class:`qnnw.WeightMap`.
 
-    The trained groups are ``"angles"``, shape (2 N (L + 1),), radians, and ``"gamma"``, shape (1,),
+    The trained groups are ``"angles"``, the circuit's, radians, and ``"gamma"``, shape (1,),
     of which the absolute value counts; with ``tensors`` there are ``"gamma.0"``, ``"gamma.1"``, …
     instead, and weights of tensor k take gamma_k: theta_j = scale_j gamma_k tanh(s_j gamma_k x_j).
     Gradients are exact; with shots they are the
@@ -53,7 +56,7 @@ class CircuitSource:
     Parameters
     ----------
     ansatz
-        The circuit.
+        The circuit, an :class:`qnnw.EfficientSU2` or a :class:`qnnw.Circuit`.
     weight_map
         The map; it must read the circuit's number of qubits.
     gamma
@@ -69,11 +72,14 @@ class CircuitSource:
         Of the angles at the start, and of the outcomes; draw number k has the derived seed k.
     dtype
         Precision of the evolution and of the weights: ``float64`` or ``float32``.
+    execution
+        How the probabilities are obtained, as a device (:mod:`qnnw.devices`); ``shots`` are then
+        its own. ``None``: evolved here, exactly or with ``shots``.
 
     Attributes
     ----------
     shots, seed
-        As given; they may be set.
+        As given; they may be set, but for an execution's shots.
 
     Raises
     ------
@@ -90,7 +96,7 @@ class CircuitSource:
 
     def __init__(
         self,
-        ansatz: EfficientSU2,
+        ansatz: Ansatz,
         weight_map: WeightMap,
         *,
         gamma: float = BEST["gamma"],
@@ -99,12 +105,17 @@ class CircuitSource:
         shots: int | None = None,
         seed: Seed = 0,
         dtype: DTypeLike = "float64",
+        execution: Execution | None = None,
     ) -> None:
+        if execution is not None and shots is not None:
+            raise ValueError(f"`shots` is {shots}; give them to the `execution` that measures")
         if weight_map.num_qubits != ansatz.num_qubits:
             raise ValueError(
                 f"`weight_map` has {weight_map.num_weights} weights and reads "
                 f"{weight_map.num_qubits} qubits; it must read the ansatz's {ansatz.num_qubits}"
             )
+        if ansatz.num_parameters == 0:
+            raise ValueError(f"`ansatz` is {ansatz!r}, which has no parameters to train")
         self.ansatz = ansatz
         self.weight_map = weight_map
         self.gamma = real("gamma", gamma, above=0)
@@ -114,7 +125,8 @@ class CircuitSource:
         self.seed = seed  # type: ignore[assignment]
         self.dtype = np.dtype(np.float32 if is_single(dtype) else np.float64)
         self._scale = None if self.scale is None else self.scale.astype(self.dtype, copy=False)
-        self.shots = shots
+        self.execution = execution
+        self.shots = shots if execution is None else execution.draws
         self._made = True
 
     @property
@@ -124,7 +136,7 @@ class CircuitSource:
 
     @property
     def groups(self) -> Mapping[str, Group]:
-        """Angles, uniform on [0, 2 pi), and gamma."""
+        """Angles, where the circuit's own rule puts them, and gamma."""
         angles = self.ansatz.random_angles(self.seed)
         live = self.ansatz.live_angles
         gammas = {name: Group(np.array([self.gamma]), even=True) for name in self._scales}
@@ -133,6 +145,8 @@ class CircuitSource:
     def __setattr__(self, name: str, value: Any) -> None:
         """``shots`` and ``seed`` may be set; the rest stays: others have what follows from it."""
         if name == "shots":
+            if self.__dict__.get("_made") and self.execution is not None:
+                raise AttributeError("`shots` are the execution's; make another source")
             value = None if value is None else integer(name, value, 1, 2**40)
         elif name == "seed":
             value = int(seed_to_int(value))
@@ -149,11 +163,17 @@ class CircuitSource:
 
     def weights(self, parameters: Parameters, draw: int = 0) -> Array:
         """The weights, of ``dtype``, shape (M,)."""
+        if self.execution is not None:
+            chain = self._measured_chain(parameters, draw)
+            return self._scaled(measured_weights(*chain, dtype=self.dtype))
         return self._scaled(generate_weights(*self._chain(parameters, draw), dtype=self.dtype))
 
     def forward(self, parameters: Parameters, draw: int = 0) -> tuple[Array, Pullback]:
         """The weights, and their way back: see :class:`qnnw.weights.source.WeightSource`."""
-        made, back = generate_weights_with_vjp(*self._chain(parameters, draw), dtype=self.dtype)
+        if self.execution is not None:
+            made, back = record_measured(*self._measured_chain(parameters, draw), dtype=self.dtype)
+        else:
+            made, back = generate_weights_with_vjp(*self._chain(parameters, draw), dtype=self.dtype)
         signs = {name: _sign(parameters[name]) for name in self._scales}
 
         def pullback(cotangent: ArrayLike) -> dict[str, NDArray[np.float64]]:
@@ -203,7 +223,7 @@ class CircuitSource:
     def _along(
         self, parameters: Parameters, tangents: Parameters
     ) -> tuple[NDArray[np.float64], Scale, NDArray[np.float64], Scale]:
-        if self.shots is not None:
+        if self.execution is not None or self.shots is not None:
             raise ValueError(f"`shots` is {self.shots}; measured weights have no such derivative")
         angles = np.asarray(parameters["angles"], dtype=np.float64)
         along = np.asarray(tangents["angles"], dtype=np.float64)
@@ -223,12 +243,14 @@ class CircuitSource:
             "map": map_settings,
             "gamma": self.gamma,
             "scale": packed,
-            "shots": self.shots,
+            "shots": None if self.execution is not None else self.shots,
             "seed": self.seed,
             "dtype": self.dtype.name,
         }
         if self.tensors is not None:
             settings["tensors"] = list(self.tensors)
+        if self.execution is not None:
+            settings["execution"] = self.execution.describe()
         return Description(settings, {**map_arrays, **arrays})
 
     @classmethod
@@ -255,14 +277,20 @@ class CircuitSource:
             shots=settings["shots"],
             seed=settings["seed"],
             dtype=settings["dtype"],
+            execution=execution_from(settings["execution"]) if "execution" in settings else None,
         )
 
     def __repr__(self) -> str:
         ansatz, shots = self.ansatz, "" if self.shots is None else f", shots={self.shots}"
+        told = f"num_qubits={ansatz.num_qubits}, gates={len(getattr(ansatz, 'gates', ()))}"
+        if isinstance(ansatz, EfficientSU2):
+            told = (
+                f"num_qubits={ansatz.num_qubits}, reps={ansatz.reps}, "
+                f"entanglement={ansatz.entanglement!r}"
+            )
         return (
-            f"{self.num_weights} weights from {ansatz.num_parameters} angles: "
-            f"num_qubits={ansatz.num_qubits}, reps={ansatz.reps}, "
-            f"entanglement={ansatz.entanglement!r}, mapping={self.weight_map.mapping!r}{shots}"
+            f"{self.num_weights} weights from {ansatz.num_parameters} angles: {told}, "
+            f"mapping={self.weight_map.mapping!r}{shots}"
         )
 
     def _chain(self, parameters: Parameters, draw: int) -> tuple[Any, ...]:
@@ -270,6 +298,10 @@ class CircuitSource:
         gamma = self._gamma(parameters)
         seed = None if self.shots is None else derived_seed(self.seed, draw)
         return self.ansatz, angles, self.weight_map, gamma, self.shots, seed
+
+    def _measured_chain(self, parameters: Parameters, draw: int) -> tuple[Any, ...]:
+        chain = self._chain(parameters, draw)[:4]
+        return self.execution, *chain, derived_seed(self.seed, draw)
 
     def _gamma(self, parameters: Parameters) -> Scale:
         """The scale, or that of every weight."""

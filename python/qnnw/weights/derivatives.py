@@ -10,7 +10,7 @@ derivatives. Of a probability below the rounding of amplitudes, whose root has a
 alone, both count as 0.
 
 Derivatives of p, and of its gradients, along an angle are differences at +pi/2 and -pi/2 (the
-parameter-shift rule), which are exact: p has one frequency in every angle.
+parameter-shift rule), which are exact: p has one frequency in the angle of every rotation.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qnnw._core import walsh_hadamard
-from qnnw.circuit.ansatz import EfficientSU2
+from qnnw.circuit import Ansatz, Circuit
 from qnnw.circuit.derivatives import reduced
 from qnnw.weights.mapping import WeightMap
 
 __all__ = [
     "map_argument",
+    "pull_argument",
     "push_argument",
     "push_probabilities",
     "push_weights",
@@ -61,8 +62,19 @@ def push_argument(probabilities: Vector, weight_map: WeightMap, change: Vector) 
     return _linear(_bends(probabilities, weight_map)[0] * change, weight_map)
 
 
+def pull_argument(
+    probabilities: Vector, weight_map: WeightMap, by_argument: Vector, least: float = 0.0
+) -> Vector:
+    """The way back through :func:`map_argument`, shape (2^N,).
+
+    ``least`` is what a probability counts as at least: a frequency of 0 shots has no slope.
+    """
+    counted = np.maximum(probabilities, least)
+    return _bends(counted, weight_map)[0] * _adjoint(by_argument, weight_map)
+
+
 def push_weights(
-    ansatz: EfficientSU2, weight_map: WeightMap, angles: Vector, gamma: float | Vector,
+    ansatz: Ansatz, weight_map: WeightMap, angles: Vector, gamma: float | Vector,
     along: Vector, by_gamma: float | Vector,
 ) -> Vector:  # fmt: skip
     """Derivative of t(angles, gamma) along (along, by_gamma), shape (M,)."""
@@ -73,7 +85,7 @@ def push_weights(
 
 
 def turn_gradient(
-    ansatz: EfficientSU2, weight_map: WeightMap, angles: Vector, gamma: float | Vector,
+    ansatz: Ansatz, weight_map: WeightMap, angles: Vector, gamma: float | Vector,
     cotangent: Vector, along: Vector, by_gamma: float | Vector,
 ) -> tuple[Vector, float | Vector]:  # fmt: skip
     """Derivative of the gradient of sum(cotangent * t) along (along, by_gamma): a Hessian times it.
@@ -100,8 +112,13 @@ def turn_gradient(
     return by_angles, float(in_gamma.sum()) if np.ndim(gamma) == 0 else in_gamma
 
 
-def push_probabilities(ansatz: EfficientSU2, angles: Vector, along: Vector) -> Vector:
+def push_probabilities(ansatz: Ansatz, angles: Vector, along: Vector) -> Vector:
     """Derivative of the probabilities along ``along``, shape (2^N,)."""
+    if isinstance(ansatz, Circuit):
+        # Every rotation has the one frequency; a parameter may be in several, times any number.
+        rotations = ansatz.rotations
+        angles, along = rotations.angles(angles), rotations.turns(along)
+        return push_probabilities(rotations, angles, along)  # type: ignore[arg-type]
 
     def probabilities(sets: Vector) -> Vector:
         return np.asarray(ansatz.probabilities(sets))
@@ -109,10 +126,13 @@ def push_probabilities(ansatz: EfficientSU2, angles: Vector, along: Vector) -> V
     return _shifted(ansatz, probabilities, angles, along, 2**ansatz.num_qubits)
 
 
-def turn_probabilities(
-    ansatz: EfficientSU2, angles: Vector, cotangent: Vector, along: Vector
-) -> Vector:
+def turn_probabilities(ansatz: Ansatz, angles: Vector, cotangent: Vector, along: Vector) -> Vector:
     """Derivative of ``probabilities_vjp(angles, cotangent)`` along ``along``."""
+    if isinstance(ansatz, Circuit):
+        rotations = ansatz.rotations
+        angles, along = rotations.angles(angles), rotations.turns(along)
+        turned = turn_probabilities(rotations, angles, cotangent, along)  # type: ignore[arg-type]
+        return rotations.brought_back(turned)
 
     def gradients(sets: Vector) -> Vector:
         repeated = np.broadcast_to(cotangent, (len(sets), len(cotangent)))
@@ -122,7 +142,7 @@ def turn_probabilities(
 
 
 def _at(
-    ansatz: EfficientSU2, weight_map: WeightMap, angles: Vector, gamma: float | Vector
+    ansatz: Ansatz, weight_map: WeightMap, angles: Vector, gamma: float | Vector
 ) -> tuple[Vector, Vector, tuple[Vector | float, Vector | float]]:
     """u, sech^2 u, and the first and second derivative of what :func:`_linear` takes, by p."""
     probabilities = np.asarray(ansatz.probabilities(angles))
@@ -182,7 +202,7 @@ def _transformed(values: Vector) -> Vector:
 
 
 def _shifted(
-    ansatz: EfficientSU2,
+    ansatz: Any,
     function: Callable[[Vector], Any],
     angles: Vector,
     along: ArrayLike,
@@ -191,8 +211,8 @@ def _shifted(
     """Sum over the angles of along_k (f(+pi/2 at k) - f(-pi/2 at k)) / 2, shape (size,)."""
     weights, angles = np.asarray(along, dtype=np.float64), reduced(angles)
     total = np.zeros(size)
-    # The last RZ layer moves nothing.
-    moving = np.flatnonzero(weights[: len(weights) - ansatz.num_qubits])
+    live = ansatz.live_angles
+    moving = live[weights[live] != 0]
     for start in range(0, len(moving), BATCH):
         part = moving[start : start + BATCH]
         shifts = np.zeros((len(part), len(weights)))

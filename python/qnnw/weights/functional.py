@@ -11,14 +11,14 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 import qnnw._core as _core
 from qnnw._common.precision import is_single
 from qnnw._common.seeds import Seed, seed_to_int
-from qnnw.circuit.ansatz import EfficientSU2
+from qnnw.circuit import Ansatz, Circuit, EfficientSU2, sample_counts
 from qnnw.weights.mapping import WeightMap, _core_of
 
 __all__ = ["generate_weights", "generate_weights_vjp", "generate_weights_with_vjp"]
 
 
 def generate_weights(
-    ansatz: EfficientSU2,
+    ansatz: Ansatz,
     angles: ArrayLike,
     weight_map: WeightMap,
     gamma: ArrayLike,
@@ -36,7 +36,8 @@ def generate_weights(
     Parameters
     ----------
     ansatz
-        The circuit; it must have the map's number of qubits.
+        The circuit, an :class:`qnnw.EfficientSU2` or a :class:`qnnw.Circuit`; it must have the
+        map's number of qubits.
     angles
         Real numbers, shape (num_parameters,) or (B, num_parameters); radians.
     weight_map
@@ -64,6 +65,10 @@ def generate_weights(
     RuntimeError
         The system refuses to start the threads that are asked for.
     """
+    if isinstance(ansatz, Circuit):
+        probabilities = ansatz.probabilities(angles, dtype=dtype)
+        read = _read(ansatz, weight_map, probabilities, shots, seed)
+        return _core.probs_to_weights(read, _core_of(weight_map), gamma, is_single(dtype))
     core, number = _core_ansatz(ansatz), None if seed is None else seed_to_int(seed)
     return _core.generate_weights(
         core, angles, _core_of(weight_map), gamma, shots, number, is_single(dtype)
@@ -71,7 +76,7 @@ def generate_weights(
 
 
 def generate_weights_vjp(
-    ansatz: EfficientSU2,
+    ansatz: Ansatz,
     angles: ArrayLike,
     weight_map: WeightMap,
     gamma: ArrayLike,
@@ -105,13 +110,16 @@ def generate_weights_vjp(
     TypeError, ValueError, MemoryError
         As for :func:`generate_weights`; also where ``cotangent`` does not fit.
     """
+    if isinstance(ansatz, Circuit):
+        chain = (ansatz, angles, weight_map, gamma)
+        return generate_weights_with_vjp(*chain, dtype=dtype)[1](cotangent)
     return _core.generate_weights_vjp(
         _core_ansatz(ansatz), angles, _core_of(weight_map), gamma, cotangent, is_single(dtype)
     )
 
 
 def generate_weights_with_vjp(
-    ansatz: EfficientSU2,
+    ansatz: Ansatz,
     angles: ArrayLike,
     weight_map: WeightMap,
     gamma: ArrayLike,
@@ -147,14 +155,71 @@ def generate_weights_with_vjp(
     TypeError, ValueError, MemoryError
         As for :func:`generate_weights`.
     """
+    if isinstance(ansatz, Circuit):
+        probabilities, back = ansatz.probabilities_with_vjp(angles, dtype=dtype)
+        read = _read(ansatz, weight_map, probabilities, shots, seed)
+        made = _core.probs_to_weights(read, _core_of(weight_map), gamma, is_single(dtype))
+        least = 0.0 if shots is None else 1 / shots
+
+        def pullback(cotangent: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
+            by_read, by_gamma = _mapped_back(read, weight_map, gamma, cotangent, least)
+            return back(by_read), by_gamma.astype(made.dtype, copy=False)
+
+        return made, pullback
     core, number = _core_ansatz(ansatz), None if seed is None else seed_to_int(seed)
     return _core.record_weights(
         core, angles, _core_of(weight_map), gamma, shots, number, is_single(dtype)
     )
 
 
+def _read(
+    circuit: Circuit,
+    weight_map: WeightMap,
+    probabilities: NDArray[Any],
+    shots: int | None,
+    seed: Seed | None,
+) -> NDArray[Any]:
+    """What the map reads: probabilities, or measured frequencies."""
+    if circuit.num_qubits != weight_map.num_qubits:
+        raise ValueError(
+            f"`weight_map` has {weight_map.num_weights} weights and reads {weight_map.num_qubits} "
+            f"qubits; it must read the ansatz's {circuit.num_qubits} qubits"
+        )
+    if shots is None:
+        return probabilities
+    if seed is None:
+        raise ValueError(
+            "`seed` is missing; with `shots` the outcomes are drawn from a seed: an integer is "
+            "needed"
+        )
+    return sample_counts(probabilities, shots, seed) / shots
+
+
+def _mapped_back(
+    read: NDArray[Any],
+    weight_map: WeightMap,
+    gamma: ArrayLike,
+    cotangent: ArrayLike,
+    least: float,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """dL/d(what the map reads) and dL/dgamma, set by set."""
+    core = _core_of(weight_map)
+    if read.ndim == 1:
+        return _core.weights_vjp(read, core, gamma, cotangent, least)
+    rows = np.asarray(cotangent)
+    if rows.shape != (len(read), weight_map.num_weights):
+        need = f"shape {(len(read), weight_map.num_weights)} is needed, that of the result"
+        raise ValueError(f"`cotangent` has shape {rows.shape}; {need}")
+    scales = np.broadcast_to(np.asarray(gamma), len(read))
+    made = [
+        _core.weights_vjp(r, core, g, c, least) for r, g, c in zip(read, scales, rows, strict=True)
+    ]
+    by_read, by_gamma = zip(*made, strict=True) if made else ((), ())
+    return np.array(by_read).reshape(read.shape), np.array(by_gamma)
+
+
 def _core_ansatz(ansatz: EfficientSU2) -> _core.EfficientSU2:
     if not isinstance(ansatz, EfficientSU2):
         kind = type(ansatz).__name__
-        raise TypeError(f"`ansatz` is of type {kind}; it must be a qnnw.EfficientSU2")
+        raise TypeError(f"`ansatz` is of type {kind}; it must be a qnnw.EfficientSU2 or Circuit")
     return ansatz._core

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from qnnw._common.checks import integer
 from qnnw._common.extras import needs
 from qnnw._common.seeds import Seed, seed_to_int
-from qnnw.circuit.ansatz import EfficientSU2
+from qnnw.circuit import Ansatz
 from qnnw.weights.derivatives import push_probabilities, turn_probabilities
 from qnnw.weights.rivals import draws_of
 from qnnw.weights.settings import (
@@ -105,7 +105,7 @@ class LearnedSource:
         self,
         num_weights: int,
         learned_map: LearnedMap,
-        ansatz: EfficientSU2 | None = None,
+        ansatz: Ansatz | None = None,
         *,
         scale: ArrayLike | None = None,
         seed: Seed = 0,
@@ -114,9 +114,11 @@ class LearnedSource:
         if not isinstance(learned_map, LearnedMap):
             kind = type(learned_map).__name__
             raise TypeError(f"`learned_map` is of type {kind}; it must be a LearnedMap")
-        if ansatz is not None and not isinstance(ansatz, EfficientSU2):
+        if ansatz is not None and not isinstance(ansatz, Ansatz):
             kind = type(ansatz).__name__
-            raise TypeError(f"`ansatz` is of type {kind}; it must be a qnnw.EfficientSU2, or None")
+            raise TypeError(
+                f"`ansatz` is of type {kind}; it must be a qnnw.EfficientSU2 or Circuit, or None"
+            )
         self.learned_map, self.ansatz = learned_map, ansatz
         self.num_qubits = _checked_qubits(self.num_weights, learned_map, ansatz)
         self.scale = per_weight(scale, self.num_weights)
@@ -293,7 +295,7 @@ def _states(num_weights: int, learned_map: LearnedMap) -> int:
     return -(-num_weights // learned_map.outputs)
 
 
-def _checked_qubits(num_weights: int, learned_map: LearnedMap, ansatz: EfficientSU2 | None) -> int:
+def _checked_qubits(num_weights: int, learned_map: LearnedMap, ansatz: Ansatz | None) -> int:
     needed = qubits_needed(num_weights, learned_map)
     if ansatz is not None and ansatz.num_qubits != needed:
         raise ValueError(

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from qnnw._common.checks import real
 from qnnw._common.seeds import Seed, derived_seed, seed_to_int
-from qnnw.circuit.ansatz import EfficientSU2
+from qnnw.circuit import Ansatz
 from qnnw.weights.circuit import usable_gamma
 from qnnw.weights.derivatives import map_argument
 from qnnw.weights.mapping import WeightMap, probs_to_weights
@@ -123,7 +123,7 @@ class FrozenSource(ExactSource):
 
     @classmethod
     def from_circuit(
-        cls, ansatz: EfficientSU2, weight_map: WeightMap, seed: Seed = 0, **settings: Any
+        cls, ansatz: Ansatz, weight_map: WeightMap, seed: Seed = 0, **settings: Any
     ) -> FrozenSource:
         """The probabilities of a circuit at its random angles of this seed."""
         number = int(seed_to_int(seed))

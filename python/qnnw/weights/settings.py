@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qnnw._common.checks import integer
-from qnnw.circuit.ansatz import EfficientSU2
+from qnnw.circuit import Ansatz, Circuit, EfficientSU2
 from qnnw.weights.mapping import WeightMap
 
 __all__ = [
@@ -54,15 +54,19 @@ def per_weight(scale: ArrayLike | None, num_weights: int) -> NDArray[np.float64]
     return array
 
 
-def ansatz_settings(ansatz: EfficientSU2) -> dict[str, Any]:
+def ansatz_settings(ansatz: Ansatz) -> dict[str, Any]:
     """A circuit as JSON."""
+    if isinstance(ansatz, Circuit):
+        return ansatz.describe()
     entanglement = ansatz.entanglement
     named = entanglement if isinstance(entanglement, str) else [list(pair) for pair in entanglement]
     return {"num_qubits": ansatz.num_qubits, "reps": ansatz.reps, "entanglement": named}
 
 
-def ansatz_from(settings: Mapping[str, Any]) -> EfficientSU2:
+def ansatz_from(settings: Mapping[str, Any]) -> Ansatz:
     """The circuit again."""
+    if "gates" in settings:
+        return Circuit.from_description(settings)
     return EfficientSU2(settings["num_qubits"], settings["reps"], settings["entanglement"])
 
 

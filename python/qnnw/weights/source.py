@@ -153,6 +153,8 @@ _KINDS: dict[str, tuple[str, str]] = {
     "networks": ("qnnw.weights.subspaces", "NetworksSource"),
     "mcnc": ("qnnw.weights.mcnc", "McncSource"),
     "learned": ("qnnw.weights.learned", "LearnedSource"),
+    "circuits": ("qnnw.weights.circuits", "CircuitsSource"),
+    "delta": ("qnnw.weights.delta", "DeltaSource"),
     "joined": ("qnnw.weights.joined", "JoinedSource"),
     "trained": ("qnnw.weights.trained", "TrainedSource"),
 }

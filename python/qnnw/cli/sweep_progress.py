@@ -6,15 +6,14 @@ import sys
 import time
 
 from qnnw._common.extras import needs
-from qnnw._common.signals import finish_first
 from qnnw._common.words import duration
 from qnnw.sweep.coordinator import SweepListener
 from qnnw.sweep.ledger import SweepFolder, Trial, TrialState
 from qnnw.training.progress import plain_console
 from qnnw.training.tasks import task_of
 
-with needs("train", "qnnw.sweep.progress"):
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+with needs("train", "qnnw.cli.sweep_progress"):
+    from rich.text import Text
 
 __all__ = ["sweep_listener"]
 
@@ -24,25 +23,11 @@ QUIET_SECONDS = 60.0
 def sweep_listener(quiet: bool) -> SweepListener:
     """The listener that fits standard error."""
     if quiet or sys.stderr is None:
-        return _Stoppable()
+        return SweepListener()
     return _Display() if sys.stderr.isatty() else _Lines()
 
 
-class _Stoppable(SweepListener):
-    """Says nothing; within a command, the first signal waits for the rounds that are under way."""
-
-    def started(self, folder: SweepFolder, states: dict[str, TrialState], capacity: int) -> None:
-        """The trials begin."""
-        super().started(folder, states, capacity)
-        finish_first("the rounds that are under way")
-
-    def stopped(self) -> None:
-        """None is under way any more."""
-        finish_first(None)
-        super().stopped()
-
-
-class _Lines(_Stoppable):
+class _Lines(SweepListener):
     """A line for every trial that ends, and for a round where nothing was said for a while."""
 
     def say(self, line: str) -> None:
@@ -52,15 +37,15 @@ class _Lines(_Stoppable):
 
     def started(self, folder: SweepFolder, states: dict[str, TrialState], capacity: int) -> None:
         """Say what is left."""
-        super().started(folder, states, capacity)
         self._begun = self._said = time.monotonic()
-        self._total = len(folder.trials)
+        self._total = folder.planned
         waiting = [trial for trial in folder.trials if states[trial.name].status == "waiting"]
-        # How much of each trial is done that has not ended, and all of what was to be done.
+        self._ended = len(folder.trials) - len(waiting)
+        # How much is done of each trial that has not ended, and all of what was to be done.
         self._done = {trial.name: folder.share_done(trial) for trial in waiting}
         self._work = self._left()
-        side = f"{capacity} side by side"
-        self.say(f"{folder.path}: {len(waiting)} of {self._total} runs to go, {side}")
+        left, side = self._total - self._ended, f"{capacity} side by side"
+        self.say(f"{folder.path}: {left} of {self._total} runs to go, {side}")
 
     def round_finished(self, trial: Trial, number: int) -> None:
         """Say how far it is, if nothing else was said for a minute."""
@@ -71,11 +56,11 @@ class _Lines(_Stoppable):
     def ended(self, trial: Trial, state: TrialState) -> None:
         """Say what came of it, and how long the rest takes."""
         share = self._done.pop(trial.name, 0.0)
+        self._ended += 1
         if state.result is None:
-            # What a failed trial leaves undone was no work.
+            # What a trial leaves undone was no work.
             self._work -= 1.0 - share
-        ended = self._total - len(self._done)
-        self.say(f"{ended}/{self._total} {_outcome(trial, state)}{self.time()}")
+        self.say(f"{self._ended}/{self._total} {_outcome(trial, state)}{self.time()}")
 
     def died(self, trial: Trial, reason: str) -> None:
         """Say that it is tried again."""
@@ -91,58 +76,47 @@ class _Lines(_Stoppable):
         return f"; about {duration(left * pace)} left"
 
     def _left(self) -> float:
-        return sum(1.0 - done for done in self._done.values())
+        return self._total - self._ended - sum(self._done.values())
 
 
 class _Display(_Lines):
-    """The same with a bar, and the round that each running trial is at."""
+    """The same above a line that tells how far every running trial is."""
 
     def __init__(self) -> None:
-        self._progress = Progress(
-            TextColumn("runs"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[text]}", markup=False),
-            console=plain_console(stderr=True),
-            transient=True,
-        )
-        self._rounds: dict[str, str] = {}
+        self._status = plain_console(stderr=True).status("")
 
     def say(self, line: str) -> None:
-        """Print one line above the bar."""
-        self._progress.console.print(line, soft_wrap=True)
+        """Print one line above."""
+        self._status.console.print(line, soft_wrap=True)
 
     def started(self, folder: SweepFolder, states: dict[str, TrialState], capacity: int) -> None:
         """Start the display."""
         super().started(folder, states, capacity)
-        done = self._total - len(self._done)
-        self._task = self._progress.add_task("", total=self._total, completed=done, text="")
-        self._progress.start()
+        self._status.start()
 
     def round_finished(self, trial: Trial, number: int) -> None:
         """Show how far it is."""
         self._done[trial.name] = number / trial.rounds
-        self._rounds[trial.name] = f"{number} of {trial.rounds}"
         self._show()
 
     def ended(self, trial: Trial, state: TrialState) -> None:
-        """Move the bar."""
+        """Show what is left."""
         super().ended(trial, state)
-        self._rounds.pop(trial.name, None)
         self._show()
 
     def stopped(self) -> None:
         """Take the display down."""
-        self._progress.stop()
-        super().stopped()
+        self._status.stop()
 
     def _show(self) -> None:
-        running = ", ".join(f"{name}: round {number}" for name, number in self._rounds.items())
-        done = self._total - len(self._done)
-        self._progress.update(self._task, completed=done, text=running + self.time())
+        shares = [f"{name} {share:.0%}" for name, share in self._done.items() if share]
+        words = [f"{self._ended}/{self._total} runs{self.time()}", *shares]
+        self._status.update(Text(", ".join(words)))
 
 
 def _outcome(trial: Trial, state: TrialState) -> str:
+    if state.status == "pruned":
+        return f"{trial.name}: given up after round {state.rounds}"
     if state.result is None:
         return f"{trial.name}: failed: {state.error}"
     words = task_of(state.result).words(state.result)

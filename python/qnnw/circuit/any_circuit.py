@@ -1,0 +1,345 @@
+"""Circuit: a program of any standard gates, with exact probabilities and gradients."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+import qnnw._core as _core
+from qnnw._common.checks import integer, real
+from qnnw._common.precision import is_single
+from qnnw._common.seeds import Seed, seed_to_int
+from qnnw.circuit import interchange
+from qnnw.circuit.derivatives import reduced
+from qnnw.circuit.gates import Angle, Gate, checked_gate
+from qnnw.circuit.lowering import Lowered, lowered
+from qnnw.circuit.start import checked_start, start_angles
+
+if TYPE_CHECKING:
+    from qiskit import QuantumCircuit
+
+__all__ = ["Circuit", "Rotations"]
+
+Real = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True, repr=False)
+class Circuit:
+    """Gates on N qubits that start in |0>, their angles linear in the parameters; measured at last.
+
+    Basis index i = sum_q b_q 2^q, Qiskit's: qubit 0 is the least significant bit. A circuit is a
+    value: it does not change, equal ones are equal, and it can be a key.
+
+    Parameters
+    ----------
+    num_qubits
+        Number of qubits N, from 1 to 32.
+    gates
+        In their order: ``(name, qubits)`` or ``(name, qubits, angles)``; names, qubits and angles
+        are Qiskit's (``qnnw.circuit.gates.GATES`` has all). An angle is a number, in radians, or
+        linear in the parameters: ``2 * parameter(0) - parameter(1) + 0.5``.
+    num_parameters
+        How many; ``None``: as many as are in the angles.
+    initial
+        Where training starts: ``"uniform"``, every parameter on [0, 2 pi); a number sigma, normal
+        with that standard deviation; ``"near_identity"``, normal with 0.01.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A gate is unknown or does not fit; the message has its name and its place.
+
+    Notes
+    -----
+    Every gate is made of rotations exp(-i angle P / 2) by Paulis P, CNOTs and swaps. The latter
+    rename basis states and are never done; a rotation is one multiply-add a real number, lanes of a
+    vector at a time, tiles of the state in the processor's first cache. Phases meet in tables.
+    The gradient goes back through the same rotations, with two states and no tape. :meth:`plan`
+    tells what is done.
+    """
+
+    num_qubits: int
+    gates: tuple[Gate, ...]
+    num_parameters: int = None  # type: ignore[assignment]
+    initial: str | float = "uniform"
+
+    def __post_init__(self) -> None:
+        qubits = integer("num_qubits", self.num_qubits, 1, 32)
+        gates = tuple(checked_gate(gate, k, qubits) for k, gate in enumerate(self.gates))
+        highest = max((k for g in gates for a in g.angles for k, _ in a.terms), default=-1)
+        given = highest + 1 if self.num_parameters is None else self.num_parameters
+        count = integer("num_parameters", given, 0)
+        if count <= highest:
+            raise ValueError(f"`num_parameters` is {count}; the gates have parameter {highest}")
+        checked = {"num_qubits": qubits, "gates": gates, "num_parameters": count}
+        for name, value in (*checked.items(), ("initial", checked_start(self.initial))):
+            object.__setattr__(self, name, value)
+
+    def __reduce__(self) -> tuple[type[Circuit], tuple[Any, ...]]:
+        return Circuit, (self.num_qubits, self.gates, self.num_parameters, self.initial)
+
+    def __repr__(self) -> str:
+        mark = hashlib.sha256(json.dumps(self.describe()).encode()).hexdigest()[:16]
+        return (
+            f"Circuit(num_qubits={self.num_qubits}, num_parameters={self.num_parameters}, "
+            f"gates=<{len(self.gates)}, {mark}>)"
+        )
+
+    @cached_property
+    def _lowered(self) -> Lowered:
+        return lowered(self.num_qubits, self.gates)
+
+    @cached_property
+    def _core(self) -> _core.Program:
+        return self._lowered.program(self.num_parameters)
+
+    @property
+    def live_angles(self) -> NDArray[np.intp]:
+        """Places of the parameters that can change a probability, as far as the gates' order tells.
+
+        Parameters of phases behind which everything commutes with them, as those before the
+        measurement, are none; nor are those of rotations that leave the start as it is.
+        """
+        return np.unique(self._lowered.terms[1]).astype(np.intp)
+
+    def random_angles(self, seed: Seed) -> NDArray[np.float64]:
+        """Parameters where training starts, by the rule of ``initial``.
+
+        Parameters
+        ----------
+        seed
+            An integer from 0 to 2**64 - 1, or a ``numpy.random.Generator``.
+
+        Returns
+        -------
+        ndarray of float64, shape (num_parameters,)
+            The same for the same seed in every release.
+        """
+        return start_angles(self.num_parameters, self.initial, seed_to_int(seed))
+
+    def probabilities(self, angles: ArrayLike, *, dtype: DTypeLike = np.float64) -> Real:
+        """Measurement probabilities p_i, as :meth:`qnnw.EfficientSU2.probabilities`.
+
+        Parameters
+        ----------
+        angles
+            Values of the parameters, shape (num_parameters,) or (B, num_parameters).
+        dtype
+            ``float64`` or ``float32``.
+
+        Returns
+        -------
+        ndarray of ``dtype``, shape (2**N,) or (B, 2**N)
+
+        Raises
+        ------
+        TypeError, ValueError, MemoryError
+            As there.
+        """
+        return self._core.probabilities(angles, is_single(dtype))
+
+    def probabilities_vjp(
+        self, angles: ArrayLike, cotangent: ArrayLike, *, dtype: DTypeLike = np.float64
+    ) -> Real:
+        """Exact gradient of L = sum_i cotangent_i p_i, by one evolution and one sweep back.
+
+        Parameters
+        ----------
+        angles, dtype
+            As for :meth:`probabilities`.
+        cotangent
+            dL/dp, of the probabilities' shape.
+
+        Returns
+        -------
+        ndarray of ``dtype``, shape of ``angles``
+
+        Raises
+        ------
+        TypeError, ValueError, MemoryError
+            As for :meth:`probabilities`.
+        """
+        return self._core.probabilities_vjp(angles, cotangent, is_single(dtype))
+
+    def probabilities_with_vjp(
+        self, angles: ArrayLike, *, dtype: DTypeLike = np.float64
+    ) -> tuple[Real, Callable[[ArrayLike], Real]]:
+        """Probabilities, and a function that takes cotangents of them to gradients.
+
+        The state waits in memory for the first call of the function; later calls evolve again.
+        Arguments and errors as for :meth:`probabilities`.
+        """
+        return _core.Program.record(self._core, angles, is_single(dtype))
+
+    def jacobian(self, angles: ArrayLike) -> NDArray[np.float64]:
+        """Jacobian d p_i / d angles_k, by the parameter-shift rule for every rotation; exact.
+
+        Two evolutions a rotation: meant for small N.
+
+        Parameters
+        ----------
+        angles
+            Values of the parameters, shape (num_parameters,).
+
+        Returns
+        -------
+        ndarray of float64, shape (2**N, num_parameters)
+
+        Raises
+        ------
+        TypeError, ValueError, MemoryError
+            As for :meth:`probabilities`.
+        """
+        size = 8 * 2**self.num_qubits * self.num_parameters
+        _core.require_memory(size, f"the Jacobian of {self.num_qubits} qubits")
+        rotations = self.rotations
+        turned = reduced(rotations.angles(self._checked_set(angles)))
+        columns = np.zeros((self.num_parameters, 2**self.num_qubits))
+        for rotation, angle in enumerate(self._lowered.angles):
+            both = np.repeat(turned[None], 2, axis=0)
+            both[:, rotation] += [np.pi / 2, -np.pi / 2]
+            up, down = rotations.probabilities(both)
+            for place, factor in angle.terms:
+                columns[place] += factor / 2 * (up - down)
+        by_basis: NDArray[np.float64] = columns.T
+        return by_basis
+
+    @cached_property
+    def rotations(self) -> Rotations:
+        """The rotations that it is made of, each with an angle of its own."""
+        return Rotations(self._lowered, self.num_parameters)
+
+    def plan(self) -> str:
+        """What is done to the state, in words: passes, steps, and the walks that they take."""
+        return interchange.plan_in_words(self._lowered, self._core)
+
+    @classmethod
+    def from_qiskit(cls, circuit: QuantumCircuit, *, initial: str | float = "uniform") -> Circuit:
+        """Take over a circuit of Qiskit.
+
+        Gates that :class:`Circuit` has are taken as they are, others by their definitions.
+        Parameter number k is ``circuit.parameters[k]``. Barriers are left out, and measurements at
+        the end.
+
+        Parameters
+        ----------
+        circuit
+            Its parameters must enter the angles linearly.
+        initial
+            As for the class.
+
+        Raises
+        ------
+        MissingExtraError
+            Qiskit is not installed.
+        TypeError, ValueError
+            Something is no gate, or an angle is not linear; the message has its name and place.
+        """
+        qubits, gates, count = interchange.gates_of(circuit)
+        return cls(qubits, tuple(gates), count, initial)
+
+    def to_qiskit(self, angles: ArrayLike | None = None) -> QuantumCircuit:
+        """Return the circuit for Qiskit, without measurements.
+
+        Parameters
+        ----------
+        angles
+            Shape (num_parameters,); ``None`` leaves the parameters ``θ[0]``, ``θ[1]``, ….
+
+        Raises
+        ------
+        MissingExtraError
+            Qiskit is not installed.
+        TypeError, ValueError
+            ``angles`` are wrong.
+        """
+        values = None if angles is None else self._checked_set(angles).tolist()
+        return interchange.qiskit_circuit(self.num_qubits, self.gates, self.num_parameters, values)
+
+    @classmethod
+    def from_openqasm3(cls, program: str, *, initial: str | float = "uniform") -> Circuit:
+        """Take over an OpenQASM 3 program; raises as :meth:`from_qiskit`.
+
+        Its inputs are the parameters, in the order of their declarations; ``θ[0]`` is written as
+        ``_θ_0_``.
+        """
+        qubits, gates, count = interchange.gates_of(*interchange.parsed(program))
+        return cls(qubits, tuple(gates), count, initial)
+
+    def to_openqasm3(self, angles: ArrayLike | None = None) -> str:
+        """Return the circuit as an OpenQASM 3 program; for the rest see :meth:`to_qiskit`."""
+        return interchange.written(self.to_qiskit(angles))
+
+    def describe(self) -> dict[str, Any]:
+        """The circuit as JSON."""
+        gates = [
+            [name, list(qubits), [[a.constant, [list(t) for t in a.terms]] for a in angles]]
+            for name, qubits, angles in self.gates
+        ]
+        return {
+            "num_qubits": self.num_qubits, "num_parameters": self.num_parameters,
+            "initial": self.initial, "gates": gates,
+        }  # fmt: skip
+
+    @classmethod
+    def from_description(cls, described: Mapping[str, Any]) -> Circuit:
+        """Rebuild what :meth:`describe` gave; raises KeyError, TypeError or ValueError."""
+        gates = [
+            (name, qubits, [_angle_from(constant, terms) for constant, terms in angles])
+            for name, qubits, angles in described["gates"]
+        ]
+        count, initial = described["num_parameters"], described["initial"]
+        return cls(described["num_qubits"], gates, count, initial)  # type: ignore[arg-type]
+
+    def _checked_set(self, angles: ArrayLike) -> NDArray[np.float64]:
+        values = self._core.checked_angles(angles)
+        if values.ndim != 1:
+            need = f"{self!r} needs ({self.num_parameters},)"
+            raise ValueError(f"`angles` has shape {values.shape}; {need}")
+        return values
+
+
+class Rotations:
+    """A circuit's rotations by their own angles: what the parameter-shift rule is exact for."""
+
+    def __init__(self, lowered: Lowered, num_parameters: int) -> None:
+        self._constants, self._terms = lowered.constants, lowered.terms
+        self._count, self._core = num_parameters, lowered.free_program()
+        self.num_qubits = lowered.num_qubits
+        self.live_angles = np.arange(len(self._constants))
+
+    def angles(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The angle of every rotation for values of the circuit's parameters."""
+        return self._constants + self.turns(values)
+
+    def turns(self, change: ArrayLike) -> NDArray[np.float64]:
+        """By how much a change of the parameters turns every rotation."""
+        rotations, parameters, factors = self._terms
+        moved = factors * np.asarray(change, dtype=np.float64)[parameters]
+        return np.bincount(rotations, moved, minlength=len(self._constants)).astype(np.float64)
+
+    def brought_back(self, by_angles: NDArray[np.float64]) -> NDArray[np.float64]:
+        """A gradient by the angles as one by the circuit's parameters."""
+        rotations, parameters, factors = self._terms
+        brought = np.bincount(parameters, factors * by_angles[rotations], minlength=self._count)
+        return brought.astype(np.float64)
+
+    def probabilities(self, angles: ArrayLike) -> Real:
+        """As :meth:`Circuit.probabilities`, in double precision."""
+        return self._core.probabilities(angles, False)
+
+    def probabilities_vjp(self, angles: ArrayLike, cotangent: ArrayLike) -> Real:
+        """As :meth:`Circuit.probabilities_vjp`, in double precision."""
+        return self._core.probabilities_vjp(angles, cotangent, False)
+
+
+def _angle_from(constant: Any, terms: Iterable[Any]) -> Angle:
+    pairs = tuple((integer("gates", k, 0), real("gates", factor)) for k, factor in terms)
+    return Angle(real("gates", constant), pairs)

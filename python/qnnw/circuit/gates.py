@@ -1,0 +1,266 @@
+"""Gates by Qiskit's names, their angles, and what they are made of: rotations by Paulis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from math import pi
+from typing import Any, NamedTuple
+
+from qnnw._common.checks import integer, kind_of, real
+
+__all__ = ["GATES", "Angle", "Gate", "Step", "gate", "parameter"]
+
+
+@dataclass(frozen=True)
+class Angle:
+    """A linear expression of a circuit's parameters, in radians: constant + sum_k c_k theta_k.
+
+    Angles add, subtract, and multiply by numbers.
+
+    Attributes
+    ----------
+    constant
+        The part of no parameter.
+    terms
+        (k, c_k) of every parameter in it, k ascending.
+    """
+
+    constant: float = 0.0
+    terms: tuple[tuple[int, float], ...] = ()
+
+    @classmethod
+    def of(cls, value: Any) -> Angle:
+        """The angle itself, or a number as one."""
+        return value if isinstance(value, Angle) else cls(real("angle", value))
+
+    def __add__(self, other: Any) -> Angle:
+        other, found = Angle.of(other), dict(self.terms)
+        for place, factor in other.terms:
+            found[place] = found.get(place, 0.0) + factor
+        terms = tuple(sorted((place, factor) for place, factor in found.items() if factor))
+        return Angle(self.constant + other.constant, terms)
+
+    def __mul__(self, factor: Any) -> Angle:
+        by = real("factor", factor)
+        return Angle(self.constant * by, tuple((k, c * by) for k, c in self.terms if c * by))
+
+    def __neg__(self) -> Angle:
+        return self * -1.0
+
+    def __sub__(self, other: Any) -> Angle:
+        return self + -Angle.of(other)
+
+    def __rsub__(self, other: Any) -> Angle:
+        return Angle.of(other) - self
+
+    def __truediv__(self, divisor: Any) -> Angle:
+        return self * (1.0 / real("divisor", divisor))
+
+    __radd__, __rmul__ = __add__, __mul__
+
+    def at(self, values: Any) -> Any:
+        """The angle for values of the parameters."""
+        return sum((c * values[k] for k, c in self.terms), self.constant)
+
+
+def parameter(index: int) -> Angle:
+    """Parameter number ``index`` of a circuit, as an angle."""
+    return Angle(0.0, ((integer("index", index, 0), 1.0),))
+
+
+class Gate(NamedTuple):
+    """A gate of a circuit: Qiskit's name, its qubits in Qiskit's order, and its angles."""
+
+    name: str
+    qubits: tuple[int, ...]
+    angles: tuple[Angle, ...] = ()
+
+
+def gate(name: str, *qubits: int, angles: Iterable[Any] = ()) -> Gate:
+    """A gate from its name, qubits, and angles or numbers."""
+    return Gate(name, qubits, tuple(Angle.of(angle) for angle in angles))
+
+
+class Step(NamedTuple):
+    """A part of a gate: ``"cx"``, ``"swap"``, ``"h"``, or exp(-i angle P / 2) by P's letters."""
+
+    what: str
+    qubits: tuple[int, ...]
+    angle: Angle = Angle()
+
+
+Made = Callable[..., Iterator[Step]]
+
+
+class Kind(NamedTuple):
+    """A gate's numbers of qubits and angles, and its steps."""
+
+    num_qubits: int
+    num_angles: int
+    steps: Made
+
+
+def _step(what: str, *qubits: int, angle: Any = 0.0) -> Step:
+    return Step(what, qubits, Angle.of(angle))
+
+
+def _by_pauli(letters: str) -> Made:
+    def steps(*qubits_and_angle: Any) -> Iterator[Step]:
+        *qubits, angle = qubits_and_angle
+        yield Step(letters, tuple(qubits), angle)
+
+    return steps
+
+
+def _fixed(letters: str, angle: float) -> Made:
+    def steps(*qubits: int) -> Iterator[Step]:
+        yield _step(letters, *qubits, angle=angle)
+
+    return steps
+
+
+def _plain(what: str) -> Made:
+    def steps(*qubits: int) -> Iterator[Step]:
+        yield Step(what, qubits)
+
+    return steps
+
+
+def _controlled(letter: str) -> Made:
+    """Of a rotation: half of it on the target, and half against the control's Z."""
+
+    def steps(control: int, target: int, angle: Any) -> Iterator[Step]:
+        half = Angle.of(angle) / 2
+        yield Step(letter, (target,), half)
+        yield Step("Z" + letter, (control, target), -half)
+
+    return steps
+
+
+def _cp(control: int, target: int, angle: Any) -> Iterator[Step]:
+    yield _step("Z", control, angle=Angle.of(angle) / 2)
+    yield from _controlled("Z")(control, target, angle)
+
+
+def _u(qubit: int, theta: Any, phi: Any, lam: Any) -> Iterator[Step]:
+    yield _step("Z", qubit, angle=lam)
+    yield _step("Y", qubit, angle=theta)
+    yield _step("Z", qubit, angle=phi)
+
+
+def _cu(control: int, target: int, theta: Any, phi: Any, lam: Any, gamma: Any) -> Iterator[Step]:
+    yield _step("Z", control, angle=Angle.of(gamma) + (Angle.of(phi) + lam) / 2)
+    for letter, angle in (("Z", lam), ("Y", theta), ("Z", phi)):
+        yield from _controlled(letter)(control, target, angle)
+
+
+def _cy(control: int, target: int) -> Iterator[Step]:
+    yield _step("Z", target, angle=-pi / 2)
+    yield _step("cx", control, target)
+    yield _step("Z", target, angle=pi / 2)
+
+
+def _ch(control: int, target: int) -> Iterator[Step]:
+    yield _step("Y", target, angle=-pi / 4)
+    yield from _cp(control, target, pi)
+    yield _step("Y", target, angle=pi / 4)
+
+
+def _csx(control: int, target: int) -> Iterator[Step]:
+    yield _step("Z", control, angle=pi / 4)
+    yield from _controlled("X")(control, target, pi / 2)
+
+
+def _iswap(first: int, second: int) -> Iterator[Step]:
+    for qubit in (first, second):
+        yield _step("Z", qubit, angle=pi / 2)
+    yield from _cp(first, second, pi)
+    yield _step("swap", first, second)
+
+
+def _dcx(first: int, second: int) -> Iterator[Step]:
+    yield _step("cx", first, second)
+    yield _step("cx", second, first)
+
+
+def _ecr(first: int, second: int) -> Iterator[Step]:
+    yield _step("ZX", first, second, angle=pi / 4)
+    yield _step("X", first, angle=pi)
+    yield _step("ZX", first, second, angle=-pi / 4)
+
+
+def _ccz(*qubits: int) -> Iterator[Step]:
+    for chosen in range(1, 8):
+        part = [qubit for place, qubit in enumerate(qubits) if chosen >> place & 1]
+        sign = 1 if len(part) % 2 else -1
+        yield _step("Z" * len(part), *part, angle=sign * pi / 4)
+
+
+def _ccx(first: int, second: int, target: int) -> Iterator[Step]:
+    yield _step("h", target)
+    yield from _ccz(first, second, target)
+    yield _step("h", target)
+
+
+def _cswap(control: int, first: int, second: int) -> Iterator[Step]:
+    yield _step("cx", second, first)
+    yield from _ccx(control, first, second)
+    yield _step("cx", second, first)
+
+
+#: Every gate that is taken as it is, by Qiskit's name. Up to phases of the whole state.
+GATES: dict[str, Kind] = {
+    "id": Kind(1, 0, lambda *_: iter(())),
+    "h": Kind(1, 0, _plain("h")),
+    **{letter.lower(): Kind(1, 0, _fixed(letter, pi)) for letter in "XYZ"},
+    "s": Kind(1, 0, _fixed("Z", pi / 2)), "sdg": Kind(1, 0, _fixed("Z", -pi / 2)),
+    "t": Kind(1, 0, _fixed("Z", pi / 4)), "tdg": Kind(1, 0, _fixed("Z", -pi / 4)),
+    "sx": Kind(1, 0, _fixed("X", pi / 2)), "sxdg": Kind(1, 0, _fixed("X", -pi / 2)),
+    "rx": Kind(1, 1, _by_pauli("X")), "ry": Kind(1, 1, _by_pauli("Y")),
+    "rz": Kind(1, 1, _by_pauli("Z")), "p": Kind(1, 1, _by_pauli("Z")),
+    "u1": Kind(1, 1, _by_pauli("Z")),
+    "u2": Kind(1, 2, lambda q, phi, lam: _u(q, pi / 2, phi, lam)),
+    "u3": Kind(1, 3, _u), "u": Kind(1, 3, _u),
+    "r": Kind(1, 2, lambda q, theta, phi: _r(q, theta, phi)),
+    "cx": Kind(2, 0, _plain("cx")), "cy": Kind(2, 0, _cy), "ch": Kind(2, 0, _ch),
+    "cz": Kind(2, 0, lambda c, t: _cp(c, t, pi)),
+    "cs": Kind(2, 0, lambda c, t: _cp(c, t, pi / 2)),
+    "csdg": Kind(2, 0, lambda c, t: _cp(c, t, -pi / 2)),
+    "csx": Kind(2, 0, _csx), "dcx": Kind(2, 0, _dcx), "ecr": Kind(2, 0, _ecr),
+    "swap": Kind(2, 0, _plain("swap")), "iswap": Kind(2, 0, _iswap),
+    "crx": Kind(2, 1, _controlled("X")), "cry": Kind(2, 1, _controlled("Y")),
+    "crz": Kind(2, 1, _controlled("Z")), "cp": Kind(2, 1, _cp), "cu1": Kind(2, 1, _cp),
+    "rxx": Kind(2, 1, _by_pauli("XX")), "ryy": Kind(2, 1, _by_pauli("YY")),
+    "rzz": Kind(2, 1, _by_pauli("ZZ")), "rzx": Kind(2, 1, _by_pauli("ZX")),
+    "cu3": Kind(2, 3, lambda c, t, a, b, d: _cu(c, t, a, b, d, 0.0)), "cu": Kind(2, 4, _cu),
+    "ccx": Kind(3, 0, _ccx), "ccz": Kind(3, 0, _ccz), "cswap": Kind(3, 0, _cswap),
+}  # fmt: skip
+
+
+def _r(qubit: int, theta: Any, phi: Any) -> Iterator[Step]:
+    yield _step("Z", qubit, angle=-Angle.of(phi))
+    yield _step("X", qubit, angle=theta)
+    yield _step("Z", qubit, angle=phi)
+
+
+def checked_gate(given: Any, place: int, num_qubits: int) -> Gate:
+    """A gate as it came, checked; errors name it and its place."""
+    need = "it must be a gate, (name, qubits) or (name, qubits, angles)"
+    if not isinstance(given, tuple | list) or len(given) not in (2, 3):
+        raise TypeError(f"`gates` has {kind_of(given)} at place {place}; {need}")
+    name, qubits, *rest = given
+    if not isinstance(name, str) or name not in GATES:
+        raise ValueError(f"`gates` has {name!r} at place {place}; the gates are {', '.join(GATES)}")
+    where = f"`gates` has {name!r} at place {place}"
+    kind = GATES[name]
+    try:
+        numbers = tuple(integer("qubits", qubit, 0, num_qubits - 1) for qubit in qubits)
+        angles = tuple(Angle.of(angle) for angle in (rest[0] if rest else ()))
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{where}: {error}") from error
+    if len(numbers) != kind.num_qubits or len(set(numbers)) != len(numbers):
+        raise ValueError(f"{where} on qubits {numbers}; it needs {kind.num_qubits} different ones")
+    if len(angles) != kind.num_angles:
+        raise ValueError(f"{where} with {len(angles)} angles; it needs {kind.num_angles}")
+    return Gate(name, numbers, angles)

@@ -1,0 +1,115 @@
+"""``qnnw search``: settings that Optuna draws, one run after another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from qnnw._common.extras import needs
+from qnnw.cli.options import Data, Paper, dataset_of, protocol, with_settings
+from qnnw.cli.shared import Json, Quiet, errors
+from qnnw.cli.sweep import (
+    Address,
+    EngineName,
+    Retries,
+    RetryFailed,
+    ThreadsEach,
+    Workers,
+    go_on,
+    the_dataset,
+)
+
+with needs("train", "The qnnw command"):
+    import typer
+
+if TYPE_CHECKING:
+    from qnnw.sweep.ledger import SweepFolder
+
+__all__ = ["search_command"]
+
+TRIALS = 50
+
+
+@with_settings("threads")
+def search_command(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help="The data set, as --data; none to go on with --out."),
+    ] = None,
+    *,
+    data: Data = None,
+    space: Annotated[
+        Path | None,
+        typer.Option(
+            help="A TOML file with a table \\[space] of settings of `qnnw train`, each with its "
+            "values or its range. Left out: go on with the search in --out."
+        ),
+    ] = None,
+    trials: Annotated[
+        int | None,
+        typer.Option(help=f"How many in all; default: {TRIALS}. More than before go on."),
+    ] = None,
+    prune: Annotated[
+        bool, typer.Option(help="Give a run up whose best held-out loss is above the median.")
+    ] = True,
+    paper: Paper = False,
+    out: Annotated[Path, typer.Option(help="The search's folder.")] = Path("search"),
+    workers: Workers = None,
+    threads: ThreadsEach = None,
+    engine: EngineName = "local",
+    address: Address = None,
+    retries: Retries = 3,
+    retry_failed: RetryFailed = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    **settings: Any,
+) -> None:
+    """Search settings for the least loss on held-out samples; called again, go on with it.
+
+    Settings that do not vary are options, as those of `qnnw train`. The search never sees the test
+    set: `qnnw sweep --grid SEARCH/best.toml` tests its best on five seeds that it has not seen.
+    """
+    with errors(lambda: f"to go on: qnnw search --out {out}"):
+        from qnnw.sweep.ledger import SweepFolder
+        from qnnw.sweep.search import begin_search
+        from qnnw.training.config import TrainConfig
+
+        dataset = dataset_of(name, data)
+        if space is not None:
+            folder = _begun(dataset, space, trials or TRIALS, prune, out, paper, settings)
+        else:
+            if paper or dataset is not None or settings:
+                raise ValueError(
+                    "`space` is missing: with it a new search, without a dataset and its options "
+                    "--out goes on"
+                )
+            folder = SweepFolder(out)
+            if not folder.is_search:
+                raise ValueError(f"`out` {str(out)!r} has a grid, and no search: use qnnw sweep")
+            if trials is not None:
+                there = folder.about
+                base = TrainConfig.from_dict(there["base"])
+                folder = begin_search(out, base, there["space"], trials, prune=there["prune"])
+        go_on(folder, workers, threads, engine, address, retries, retry_failed, quiet, as_json)
+
+
+def _begun(
+    dataset: str | None,
+    space: Path,
+    trials: int,
+    prune: bool,
+    out: Path,
+    paper: bool,
+    settings: dict[str, Any],
+) -> SweepFolder:
+    """The search of a space, new or as it is there."""
+    from qnnw.sweep.grid import read_space, resolved
+    from qnnw.sweep.search import begin_search
+
+    named, fixed, axes = read_space(space)
+    dataset = resolved("dataset", the_dataset(dataset, named))
+    for name in [name for name in settings if name in fixed or name in axes]:
+        raise ValueError(f"`{name}` is {settings[name]!r}, and {str(space)!r} has it too")
+    given = {name: resolved(name, value) for name, value in {**fixed, **settings}.items()}
+    base = protocol(dataset, given.pop("optimizer", None), paper=paper, **given)
+    return begin_search(out, base, axes, trials, prune=prune)
