@@ -65,6 +65,31 @@ impl<R: Real> Rooms<R> {
     }
 }
 
+impl Walk {
+    /// Copies a tile out of the state into a room.
+    ///
+    /// # Safety
+    /// `tile` is one of `tiles` in a state of the walk's layout, and nobody writes to it; `room` has
+    /// room for a tile of `layout`.
+    unsafe fn load<R>(&self, tile: *const R, room: *mut R) {
+        for &[local, global] in &self.runs {
+            // SAFETY: runs are within the tile's layout and within the state's.
+            unsafe { room.add(local).copy_from_nonoverlapping(tile.add(global), self.run) };
+        }
+    }
+
+    /// Copies a tile from its room back to the state.
+    ///
+    /// # Safety
+    /// As for `load`, and nobody else reads or writes the tile.
+    unsafe fn store<R>(&self, room: *const R, tile: *mut R) {
+        for &[local, global] in &self.runs {
+            // SAFETY: as above.
+            unsafe { room.add(local).copy_to_nonoverlapping(tile.add(global), self.run) };
+        }
+    }
+}
+
 /// Room for the layers of a walk's operations.
 fn layers<R: Real>(walk: &Walk) -> Result<Vec<Layer<R>>> {
     memory::collected(walk.ops.iter().map(|_| Layer::default()))
@@ -106,7 +131,8 @@ pub(crate) fn forward<R: Real>(
                     let tile = unsafe { state.get().add(start) };
                     let (mut from, [mut to, mut other]) = (tile, room);
                     if !walk.direct {
-                        walk.load(tile, to);
+                        // SAFETY: as above; a room holds the largest tile.
+                        unsafe { walk.load(tile, to) };
                         (from, to, other) = (to, other, to);
                     }
                     for (op, layer) in walk.ops.iter().zip(&layers) {
@@ -123,7 +149,8 @@ pub(crate) fn forward<R: Real>(
                         from = to;
                         std::mem::swap(&mut to, &mut other);
                     }
-                    walk.store(from, tile);
+                    // SAFETY: as above.
+                    unsafe { walk.store(from, tile) };
                 }
             })?;
         }
@@ -160,8 +187,10 @@ pub(crate) fn backward<R: Real>(
                     way.tile(tiles, room, sums, run);
                     if !over {
                         let last = walk.ops.len() % 2;
-                        walk.store(room[last], tiles[0]);
-                        walk.store(room[2 + last], tiles[1]);
+                        for (half, tile) in tiles.into_iter().enumerate() {
+                            // SAFETY: as above; a room holds the largest tile.
+                            unsafe { walk.store(room[2 * half + last], tile) };
+                        }
                     }
                 }
             })?;

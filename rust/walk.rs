@@ -166,8 +166,11 @@ struct Parts {
 impl Parts {
     /// The walks over windows of qubits that rise, or that fall, if one of the two does all.
     fn new(ansatz: &EfficientSu2, layout: Layout, shape: Shape) -> Option<Self> {
-        [false, true].into_iter().find_map(|falling| {
-            let windows = windows(layout.line_bits, shape, falling)?;
+        // What a layer leaves to the next walk: a qubit of a ladder, two of pairs of neighbours.
+        let left = [shape.depth, 2 * shape.depth, 2 * shape.depth + 1];
+        let ways = left.into_iter().flat_map(|left| [(left, false), (left, true)]);
+        ways.into_iter().find_map(|(left, falling)| {
+            let windows = windows(layout.line_bits, shape, left, falling)?;
             let qubits = |window: &Range<usize>| {
                 let end =
                     if window.end == layout.line_bits { layout.num_qubits } else { window.end };
@@ -201,10 +204,14 @@ impl Parts {
     }
 }
 
-/// Windows of the line number's bits, each with `depth` bits of the one before.
-fn windows(line_bits: usize, shape: Shape, falling: bool) -> Option<Vec<Range<usize>>> {
-    let Shape { tile_bits, run_bits, depth } = shape;
-    if tile_bits > line_bits || tile_bits < run_bits + depth + 1 {
+/// Windows of the line number's bits, each with `left` bits of the one before.
+fn windows(
+    line_bits: usize,
+    Shape { tile_bits, run_bits, .. }: Shape,
+    left: usize,
+    falling: bool,
+) -> Option<Vec<Range<usize>>> {
+    if tile_bits > line_bits || tile_bits < run_bits + left + 1 {
         return None;
     }
     // A tile without the lowest bits has less room, for its runs.
@@ -214,7 +221,7 @@ fn windows(line_bits: usize, shape: Shape, falling: bool) -> Option<Vec<Range<us
         let mut window = line_bits - size..line_bits;
         while window.start > 0 {
             windows.push(window.clone());
-            let end = window.start + depth;
+            let end = window.start + left;
             window = if end <= tile_bits { 0..end } else { end - size..end };
         }
         windows.push(window);
@@ -222,7 +229,7 @@ fn windows(line_bits: usize, shape: Shape, falling: bool) -> Option<Vec<Range<us
         windows.push(0..tile_bits);
         let mut end = tile_bits;
         while end < line_bits {
-            let start = end - depth;
+            let start = end - left;
             end = (start + size).min(line_bits);
             windows.push(start..end);
         }
@@ -261,24 +268,6 @@ fn share_out(ansatz: &EfficientSu2, depth: usize, sets: &[u32]) -> Option<Vec<Ve
         walks.push(parts);
     }
     left.iter().all(|(pairs, qubits)| pairs.is_empty() && *qubits == 0).then_some(walks)
-}
-
-impl Walk {
-    /// Copies a tile out of the state into a room.
-    pub fn load<R>(&self, tile: *const R, room: *mut R) {
-        for &[local, global] in &self.runs {
-            // SAFETY: runs are within the tile's layout and within the state's.
-            unsafe { room.add(local).copy_from_nonoverlapping(tile.add(global), self.run) };
-        }
-    }
-
-    /// Copies a tile from its room back to the state.
-    pub fn store<R>(&self, room: *const R, tile: *mut R) {
-        for &[local, global] in &self.runs {
-            // SAFETY: as above.
-            unsafe { room.add(local).copy_to_nonoverlapping(tile.add(global), self.run) };
-        }
-    }
 }
 
 /// The bits of a tile: those that are turned in most layers first, if then every layer turns the

@@ -14,7 +14,11 @@ fn ladders_fall_apart_into_trapezoids_and_rings_do_not() {
     let shape = Shape { tile_bits: 6, run_bits: 1, depth: 3 };
     assert!(found(Entanglement::Linear, shape));
     assert!(found(Entanglement::ReverseLinear, shape));
-    assert!(found(Entanglement::Pairwise, Shape { depth: 1, ..shape }));
+    assert!(found(Entanglement::Pairwise, Shape { tile_bits: 8, depth: 2, ..shape }));
+    let pairs = |all: &[(u32, u32)]| Entanglement::Pairs(all.to_vec());
+    let ladder: Vec<_> = (0..11).map(|qubit| (qubit, qubit + 1)).collect();
+    assert!(found(pairs(&ladder), shape));
+    assert!(!found(pairs(&[&ladder[..], &[(0, 11), (0, 11)]].concat()), shape));
     assert!(!found(Entanglement::Circular, shape));
     assert!(!found(Entanglement::Full, shape));
     assert!(!found(Entanglement::Linear, Shape { depth: 5, ..shape }));

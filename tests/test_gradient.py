@@ -272,3 +272,24 @@ def test_a_pullback_may_be_called_from_many_threads(num_qubits):
     for thread in threads:
         thread.join()
     assert all(map(np.array_equal, results, expected))
+
+
+@pytest.mark.parametrize("ladder", ["linear", "reverse_linear", "pairwise"])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-15), (np.float32, 1e-7)])
+def test_several_layers_per_walk_are_as_one_by_one(ladder, dtype, tolerance):
+    """At a size that goes in walks; CNOTs that undo each other keep the other circuit from it."""
+    walked = qnnw.EfficientSU2(20, 7, ladder)
+    pairs = [*walked.entangler_pairs(0), (0, 19), (0, 19)]
+    single = qnnw.EfficientSU2(20, 7, pairs)
+    angles = walked.random_angles(5)
+    cotangent = np.random.default_rng(5).normal(size=2**20).astype(dtype)
+    results = [
+        (
+            ansatz.probabilities(angles, dtype=dtype),
+            ansatz.probabilities_vjp(angles, cotangent, dtype=dtype),
+        )
+        for ansatz in (walked, single)
+    ]
+    for several, one in zip(*results, strict=True):
+        np.testing.assert_allclose(several, one, rtol=0, atol=tolerance * max(1, abs(one).max()))
+    assert any((several != one).any() for several, one in zip(*results, strict=True))

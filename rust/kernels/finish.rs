@@ -30,7 +30,7 @@ pub unsafe fn last_step<V: Lanes, const J: usize, const PHASES: bool, const KEEP
         // Butterflies of the lowest bits have one phase each, of the high table.
         let next = if step.bits.start == 0 { 0 } else { 2 * V::COUNT };
         debug_assert!(next == 0 || step.run <= 1 << phases.low_bits);
-        debug_assert_eq!(phases.low.len(), 2 * V::COUNT << phases.low_bits);
+        debug_assert_eq!(phases.low.len(), (2 * V::COUNT) << phases.low_bits);
         let mut cos = [V::splat(V::Real::default()); J];
         let mut sin = cos;
         for j in 0..J {

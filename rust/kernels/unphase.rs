@@ -63,7 +63,7 @@ impl<R: Real> Unphase<'_, R> {
         // SAFETY: the caller's promise; the tables cover all lines.
         unsafe {
             let reader = Reader::<V, SCATTERED>::new(&self.source);
-            debug_assert_eq!(phases.low.len(), 2 * V::COUNT << phases.low_bits);
+            debug_assert_eq!(phases.low.len(), (2 * V::COUNT) << phases.low_bits);
             let mut to = block;
             for (row, lines) in lines.chunks_exact(row_lines).enumerate() {
                 let line = number + row * row_lines;
