@@ -225,3 +225,18 @@ def test_the_best_map_is_everybodys_default():
 )
 def test_settings_tell_their_optimizer(names, optimizer):
     assert optimizer_of(names) == optimizer
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"source": "hashed", "circuit": "u3_cu3"}, "`circuit` is 'u3_cu3'; it needs a source"),
+        ({"source": "hashed", "circuits": 4}, "`circuits` is 4; it is of 'circuit'"),
+        ({"source": "hashed", "dtype": "float32"}, "`dtype` is 'float32'; it is of 'circuit'"),
+        ({"circuits": 4, "circuit": "u3_cu3"}, "`circuits` is 4; it needs the usual circuit"),
+        ({"circuits": 4, "noise": "readout=0.1"}, "`circuits` is 4; it needs the usual circuit"),
+    ],
+)
+def test_what_a_source_would_leave_unread_is_refused(settings, text):
+    with pytest.raises(ValueError, match=text):
+        preset("iris", **settings)

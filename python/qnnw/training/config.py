@@ -162,9 +162,9 @@ class TrainConfig:
         if self.noise is not None:
             Noise.parsed(self.noise)
         of = {
-            "dtype": self.source == "circuit",
-            "circuits": (self.source, self.circuit, self.backend, self.noise)
-            == ("circuit", DEFAULT, None, None),
+            "circuit": self.source in ("circuit", "frozen", *LEARNED)
+            and self.map_inputs == "circuit",
+            "circuits": (self.circuit, self.backend, self.noise) == (DEFAULT, None, None),
             "backend": self.source == "circuit",
             "noise": self.source == "circuit" and self.backend is None,
             "gradient": self.backend is not None,
@@ -173,8 +173,8 @@ class TrainConfig:
             "trajectories": self.noise is not None,
         }
         needs = {
-            "dtype": "the source 'circuit'",
-            "circuits": "the source 'circuit', the usual circuit, and neither backend nor noise",
+            "circuit": "a source with a circuit",
+            "circuits": "the usual circuit, and neither backend nor noise",
             "backend": "the source 'circuit'",
             "noise": "the source 'circuit' without a backend, which has its own",
             "gradient": "a backend",
