@@ -11,7 +11,7 @@ from qnnw._common.extras import needs
 from qnnw._common.runtime import build_info
 from qnnw.cli.options import with_settings
 from qnnw.cli.shared import DataDir, Json, Run, errors
-from qnnw.training.measuring import EXECUTION
+from qnnw.training.config import EXECUTION
 from qnnw.training.tasks import TASKS, Measure
 
 with needs("train", "The qnnw command"):

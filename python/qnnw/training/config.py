@@ -18,7 +18,7 @@ from qnnw.weights.mapping import MAPPINGS
 from qnnw.weights.settings import BEST, LEARNED, PER_TENSOR
 from qnnw.weights.trained import HOW
 
-__all__ = ["FORMAT", "SOURCES", "WHOLE", "TrainConfig", "all_settings", "one_of"]
+__all__ = ["EXECUTION", "FORMAT", "SOURCES", "WHOLE", "TrainConfig", "all_settings", "one_of"]
 
 #: Of the settings in a record. 1: release 0.1, see :mod:`qnnw.training.legacy`.
 FORMAT = 2
@@ -31,6 +31,8 @@ LATER: dict[str, Any] = {
     "backend": None, "gradient": "parameter_shift", "fraction": 0.5, "mitigate": None,
     "noise": None, "trajectories": 32,
 }  # fmt: skip
+#: Settings of how a circuit is measured, which an evaluation may have of its own.
+EXECUTION = ("backend", "shots", "mitigate", "noise", "trajectories")
 SOURCES = (
     "circuit", "frozen", "haar", "subspace", "hashed", "fastfood", "networks", "mcnc", "direct",
     *LEARNED,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from qnnw._common.checks import integer
 from qnnw._common.extras import needs
 from qnnw._common.runtime import get_num_threads
-from qnnw.training.config import TrainConfig, one_of
+from qnnw.training.config import EXECUTION, TrainConfig, one_of
 from qnnw.training.evaluation import Evaluator
 from qnnw.training.given import Network, data_of, loss_of
 from qnnw.training.legacy import upgraded_checkpoint
@@ -23,10 +23,7 @@ from qnnw.training.stored import config_of, given_again, load_model
 with needs("train", "qnnw.training.measuring"):
     from torch import nn
 
-__all__ = ["EXECUTION", "evaluate_run"]
-
-#: Settings of how a circuit is measured, which an evaluation may have of its own.
-EXECUTION = ("backend", "shots", "mitigate", "noise", "trajectories")
+__all__ = ["evaluate_run"]
 
 
 def evaluate_run(
