@@ -157,6 +157,12 @@ impl Circuit {
         Ok(frames)
     }
 
+    /// Whether several layers go into one walk over the state, in place.
+    pub fn in_place<R: Real>(&self, level: Level) -> bool {
+        let layout = Layout::new::<R>(self.num_qubits(), level);
+        Walks::wanted::<R>(&self.ansatz, layout, self.shape)
+    }
+
     /// The plan of a precision at a level.
     pub fn plan<R: Real>(&self, level: Level) -> Result<&Plan> {
         let precision = usize::from(size_of::<R>() == 8);

@@ -78,7 +78,7 @@ pub fn state_bytes<R: Real>(circuit: &Circuit) -> u128 {
 
 /// Bytes that a forward evolution works in: one state where layers are walked in place, else two.
 pub fn work_bytes<R: Real>(circuit: &Circuit) -> Result<u128> {
-    let states = if circuit.plan::<R>(Level::current()?)?.walks.is_some() { 1 } else { 2 };
+    let states = if circuit.in_place::<R>(Level::current()?) { 1 } else { 2 };
     Ok(states * state_bytes::<R>(circuit))
 }
 

@@ -98,29 +98,7 @@ impl Walks {
         shape: Option<Shape>,
         level: Level,
     ) -> Result<Option<Self>> {
-        let whole = layout.padded_qubits() == layout.num_qubits;
-        if ansatz.reps() == 0
-            || !whole
-            || ansatz.entanglers().len() != 1
-            || layout.length() > u32::MAX as usize
-        {
-            return Ok(None);
-        }
-        let best = match shape {
-            None if (2 * size_of::<R>()) << layout.num_qubits < LEAST_BYTES => None,
-            None => {
-                let line = size_of::<R>() * layout.line_length();
-                let tile_bits = ((WALK_BYTES / line).ilog2() as usize)
-                    .min(layout.line_bits.saturating_sub(TILES_BITS));
-                let run_bits = RUN_BYTES.div_ceil(line).ilog2() as usize;
-                let shapes = (1..=MAX_DEPTH).map(|depth| Shape { tile_bits, run_bits, depth });
-                shapes
-                    .filter_map(|shape| Parts::new(ansatz, layout, shape))
-                    .min_by_key(|parts| parts.cost(ansatz.reps()))
-            }
-            Some(shape) => Parts::new(ansatz, layout, shape),
-        };
-        let Some(best) = best else { return Ok(None) };
+        let Some(best) = Self::best::<R>(ansatz, layout, shape) else { return Ok(None) };
         let blocks = ansatz.reps().div_ceil(best.shape.depth);
         let (depth, deeper) = (ansatz.reps() / blocks, ansatz.reps() % blocks);
         let mut walks = Self { blocks: vec![] };
@@ -134,6 +112,36 @@ impl Walks {
             walks.blocks.push((count, depth, made));
         }
         Ok(Some(walks))
+    }
+
+    /// Whether a circuit has walks; it makes none of their tables, which take a while of many qubits.
+    pub fn wanted<R: Real>(ansatz: &EfficientSu2, layout: Layout, shape: Option<Shape>) -> bool {
+        Self::best::<R>(ansatz, layout, shape).is_some()
+    }
+
+    fn best<R: Real>(ansatz: &EfficientSu2, layout: Layout, shape: Option<Shape>) -> Option<Parts> {
+        let whole = layout.padded_qubits() == layout.num_qubits;
+        if ansatz.reps() == 0
+            || !whole
+            || ansatz.entanglers().len() != 1
+            || layout.length() > u32::MAX as usize
+        {
+            return None;
+        }
+        match shape {
+            None if (2 * size_of::<R>()) << layout.num_qubits < LEAST_BYTES => None,
+            None => {
+                let line = size_of::<R>() * layout.line_length();
+                let tile_bits = ((WALK_BYTES / line).ilog2() as usize)
+                    .min(layout.line_bits.saturating_sub(TILES_BITS));
+                let run_bits = RUN_BYTES.div_ceil(line).ilog2() as usize;
+                let shapes = (1..=MAX_DEPTH).map(|depth| Shape { tile_bits, run_bits, depth });
+                shapes
+                    .filter_map(|shape| Parts::new(ansatz, layout, shape))
+                    .min_by_key(|parts| parts.cost(ansatz.reps()))
+            }
+            Some(shape) => Parts::new(ansatz, layout, shape),
+        }
     }
 
     /// The blocks in order: their first layers and their walks.
