@@ -20,7 +20,7 @@ EXPECTED = {
     "compress_to_a_recipe": r"^[23]\d\d\d bytes for 6690 weights$",
     "sweep_a_grid": r"'reps': 1, 'shots': None\} 0\.\d+ ± .*'reps': 2, 'shots': 2560\} 0\.\d+ ±",
     "search_settings": r"8 tried, the best: \{'reps': [1-4], 'lr': 0\.\d+, 'entanglement'",
-    "run_on_a_device": r"^16 angles, 25 circuits in 1 job\nfake_montreal: 6 jobs, depth \d+$",
+    "run_on_a_device": r"^16 angles, 25 circuits in 1 job\nfake_montreal: 6 jobs, depth \d+, 2021-",
     "noise_and_a_trained_network": r"exact: 0\.[6-9].*\ntrained against noise: 0\.[5-9]",
     "use_your_own_optimiser": r"AdamW 0\.[01]\d\d, EigenAdam 0\.[01].*BFGS 0\.[01].*shots 0\.[0-7]",
 }

@@ -93,7 +93,7 @@ proptest! {
             let (flips, signs) = (mask(few), mask(few));
             let flips = if signs % 3 == 0 { 0 } else { flips };
             let both = (flips & signs).count_ones() as u8;
-            let quarters = (both + 2 * u8::from(signs % 5 == 0)) % 4;
+            let quarters = if flips == 0 { 0 } else { (both + 2 * u8::from(signs % 5 == 0)) % 4 };
             rotations.push(Rotation { flips, signs, quarters });
         }
         let (mut rows, mut span) = (Vec::new(), Span::default());

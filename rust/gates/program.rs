@@ -10,7 +10,7 @@ pub const MAX_QUBITS: usize = 32;
 
 /// exp(-i angle P / 2) for P with (P psi)(i) = (-i)^quarters (-1)^(signs . i) psi(i ^ flips).
 ///
-/// Without flips it is a phase.
+/// Without flips it is a phase, which has none of the factors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rotation {
     /// Bits that P flips.
@@ -105,7 +105,8 @@ impl Program {
         }
         let fits = |r: &Rotation| {
             let odd = super::span::parity(r.flips & r.signs) == u32::from(r.quarters & 1);
-            !beyond(r.flips | r.signs) && r.quarters < 4 && odd && r.flips | r.signs != 0
+            let most = if r.flips == 0 { 0 } else { 3 };
+            !beyond(r.flips | r.signs) && r.quarters <= most && odd && r.flips | r.signs != 0
         };
         if !rotations.iter().all(fits) {
             return wrong("rotations", "are not all by Hermitian Paulis of the qubits".into());
