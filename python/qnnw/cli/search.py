@@ -11,6 +11,7 @@ from qnnw.cli.shared import Json, Quiet, errors
 from qnnw.cli.sweep import (
     Address,
     EngineName,
+    Name,
     Retries,
     RetryFailed,
     ThreadsEach,
@@ -32,10 +33,7 @@ TRIALS = 50
 
 @with_settings("threads")
 def search_command(
-    name: Annotated[
-        str | None,
-        typer.Argument(metavar="[NAME]", help="The data set, as --data; none to go on with --out."),
-    ] = None,
+    name: Name = None,
     *,
     data: Data = None,
     space: Annotated[

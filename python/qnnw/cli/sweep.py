@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Address",
     "EngineName",
+    "Name",
     "Retries",
     "RetryFailed",
     "ThreadsEach",
@@ -32,6 +33,10 @@ __all__ = [
     "the_dataset",
 ]
 
+Name = Annotated[
+    str | None,
+    typer.Argument(metavar="[NAME]", help="The data set, as --data; none to go on with --out."),
+]
 Workers = Annotated[
     int | None, typer.Option(help="Runs side by side; default: one a core, on Ray one a CPU.")
 ]
@@ -50,10 +55,7 @@ RetryFailed = Annotated[bool, typer.Option(help="Try failed runs again.")]
 
 @with_settings("threads")
 def sweep_command(
-    name: Annotated[
-        str | None,
-        typer.Argument(metavar="[NAME]", help="The data set, as --data; none to go on with --out."),
-    ] = None,
+    name: Name = None,
     *,
     data: Data = None,
     grid: Annotated[

@@ -185,9 +185,8 @@ class Search:
             losses = self._losses.get(trial.name)
             if losses is None:
                 losses = self._read(trial)
-                if (
-                    self._states[trial.name].status != "waiting"
-                ):  # of that all rounds are to be judged
+                # Of one that still runs all rounds are to be judged.
+                if self._states[trial.name].status != "waiting":
                     self._losses[trial.name] = losses
             study.add_trial(self._frozen(trial, losses))
         return study

@@ -16,9 +16,8 @@ from qnnw.circuit import Ansatz, EfficientSU2
 from qnnw.circuit.devices import execution_from
 from qnnw.circuit.execution import Execution
 from qnnw.weights.derivatives import map_argument, push_weights, turn_gradient
-from qnnw.weights.functional import generate_weights, generate_weights_with_vjp
-from qnnw.weights.mapping import WeightMap
-from qnnw.weights.measured import measured_weights, record_measured
+from qnnw.weights.functional import generate_weights, generate_weights_with_vjp, through_map
+from qnnw.weights.mapping import WeightMap, probs_to_weights
 from qnnw.weights.settings import (
     BEST,
     ansatz_from,
@@ -164,14 +163,18 @@ class CircuitSource:
     def weights(self, parameters: Parameters, draw: int = 0) -> Array:
         """The weights, of ``dtype``, shape (M,)."""
         if self.execution is not None:
-            chain = self._measured_chain(parameters, draw)
-            return self._scaled(measured_weights(*chain, dtype=self.dtype))
+            measured, weight_map, gamma = self._measured_chain(parameters, draw)
+            read = self.execution.probabilities(*measured)
+            return self._scaled(probs_to_weights(read, weight_map, gamma, dtype=self.dtype))
         return self._scaled(generate_weights(*self._chain(parameters, draw), dtype=self.dtype))
 
     def forward(self, parameters: Parameters, draw: int = 0) -> tuple[Array, Pullback]:
         """The weights, and their way back: see :class:`qnnw.weights.source.WeightSource`."""
         if self.execution is not None:
-            made, back = record_measured(*self._measured_chain(parameters, draw), dtype=self.dtype)
+            measured, weight_map, gamma = self._measured_chain(parameters, draw)
+            read, undo = self.execution.forward(*measured)
+            shots = self.execution.shots
+            made, back = through_map(read, undo, weight_map, gamma, shots, dtype=self.dtype)
         else:
             made, back = generate_weights_with_vjp(*self._chain(parameters, draw), dtype=self.dtype)
         signs = {name: _sign(parameters[name]) for name in self._scales}
@@ -300,8 +303,8 @@ class CircuitSource:
         return self.ansatz, angles, self.weight_map, gamma, self.shots, seed
 
     def _measured_chain(self, parameters: Parameters, draw: int) -> tuple[Any, ...]:
-        chain = self._chain(parameters, draw)[:4]
-        return self.execution, *chain, derived_seed(self.seed, draw)
+        ansatz, angles, weight_map, gamma, *_ = self._chain(parameters, draw)
+        return (ansatz, angles, derived_seed(self.seed, draw)), weight_map, gamma
 
     def _gamma(self, parameters: Parameters) -> Scale:
         """The scale, or that of every weight."""

@@ -29,7 +29,6 @@ from qnnw.weights.mapping import WeightMap
 
 __all__ = [
     "map_argument",
-    "pull_argument",
     "push_argument",
     "push_probabilities",
     "push_weights",
@@ -60,17 +59,6 @@ def map_argument(probabilities: Vector, weight_map: WeightMap) -> Vector:
 def push_argument(probabilities: Vector, weight_map: WeightMap, change: Vector) -> Vector:
     """Derivative of :func:`map_argument` along a change of the probabilities, shape (M,)."""
     return _linear(_bends(probabilities, weight_map)[0] * change, weight_map)
-
-
-def pull_argument(
-    probabilities: Vector, weight_map: WeightMap, by_argument: Vector, least: float = 0.0
-) -> Vector:
-    """The way back through :func:`map_argument`, shape (2^N,).
-
-    ``least`` is what a probability counts as at least: a frequency of 0 shots has no slope.
-    """
-    counted = np.maximum(probabilities, least)
-    return _bends(counted, weight_map)[0] * _adjoint(by_argument, weight_map)
 
 
 def push_weights(

@@ -14,7 +14,7 @@ from qnnw._common.seeds import Seed, seed_to_int
 from qnnw.circuit import Ansatz, Circuit, EfficientSU2, sample_counts
 from qnnw.weights.mapping import WeightMap, _core_of
 
-__all__ = ["generate_weights", "generate_weights_vjp", "generate_weights_with_vjp"]
+__all__ = ["generate_weights", "generate_weights_vjp", "generate_weights_with_vjp", "through_map"]
 
 
 def generate_weights(
@@ -158,18 +158,43 @@ def generate_weights_with_vjp(
     if isinstance(ansatz, Circuit):
         probabilities, back = ansatz.probabilities_with_vjp(angles, dtype=dtype)
         read = _read(ansatz, weight_map, probabilities, shots, seed)
-        made = _core.probs_to_weights(read, _core_of(weight_map), gamma, is_single(dtype))
-        least = 0.0 if shots is None else 1 / shots
-
-        def pullback(cotangent: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
-            by_read, by_gamma = _mapped_back(read, weight_map, gamma, cotangent, least)
-            return back(by_read), by_gamma.astype(made.dtype, copy=False)
-
-        return made, pullback
+        return through_map(read, back, weight_map, gamma, shots, dtype=dtype)
     core, number = _core_ansatz(ansatz), None if seed is None else seed_to_int(seed)
     return _core.record_weights(
         core, angles, _core_of(weight_map), gamma, shots, number, is_single(dtype)
     )
+
+
+def through_map(
+    read: NDArray[Any],
+    back: Callable[[NDArray[Any]], NDArray[Any]],
+    weight_map: WeightMap,
+    gamma: ArrayLike,
+    shots: int | None,
+    *,
+    dtype: DTypeLike,
+) -> tuple[NDArray[Any], Callable[[ArrayLike], tuple[NDArray[Any], NDArray[Any]]]]:
+    """Weights from what the map reads, and their way back through it and then by ``back``.
+
+    Parameters
+    ----------
+    read
+        Probabilities, or frequencies of ``shots`` outcomes: the map's derivative is taken there.
+    back
+        Takes dL/dread to dL/dangles.
+    weight_map, gamma, dtype
+        As for :func:`generate_weights_with_vjp`.
+    shots
+        A frequency counts, in the derivative, as no less than that of one outcome.
+    """
+    made = _core.probs_to_weights(read, _core_of(weight_map), gamma, is_single(dtype))
+    least = 0.0 if shots is None else 1 / shots
+
+    def pullback(cotangent: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
+        by_read, by_gamma = _mapped_back(read, weight_map, gamma, cotangent, least)
+        return back(by_read), by_gamma.astype(made.dtype, copy=False)
+
+    return made, pullback
 
 
 def _read(

@@ -17,6 +17,7 @@ from scipy.sparse import csr_array, eye_array
 from qnnw._common.extras import needs
 from qnnw.circuit.ansatz import EfficientSU2
 from qnnw.circuit.execution import Vector
+from qnnw.circuit.interchange import gates_of
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
@@ -131,42 +132,24 @@ def _unrolled(circuit: Any) -> Program:
         plain = transpile(given, basis_gates=basis, optimization_level=0)
     except Exception as error:  # Qiskit's, of several kinds
         raise ValueError(f"`circuit` has a gate that cannot be unrolled: {error}") from error
-    places = {parameter: place for place, parameter in enumerate(given.parameters)}
+    # One that transpiling has dropped has no slope.
+    names = [parameter.name for parameter in given.parameters]
     gates: list[Gate] = []
     offset: list[float] = []
     entries: list[tuple[float, int, int]] = []
-    for number, instruction in enumerate(plain.data):
-        name = instruction.operation.name
-        if name == "barrier":
-            continue
+    for number, (name, qubits, angles) in enumerate(gates_of(plain, names)[1]):
         if name not in basis:
             raise ValueError(
                 f"`circuit` has {name!r} as gate {number}; a circuit that is measured at its end "
                 f"is unrolled to {', '.join(basis)}"
             )
-        qubits = tuple(plain.find_bit(qubit).index for qubit in instruction.qubits)
         slot = None
-        if name in ROTATIONS:
+        for angle in angles:
             slot = len(offset)
-            constant, slopes = _linear(instruction.operation.params[0], name, number)
-            offset.append(constant)
-            entries += [(slope, slot, places[parameter]) for parameter, slope in slopes.items()]
+            offset.append(angle.constant)
+            entries += [(slope, slot, place) for place, slope in angle.terms]
         gates.append((name, qubits, slot))
     values, rows, columns = zip(*entries, strict=True) if entries else ((), (), ())
     shape = (len(offset), circuit.num_parameters)
     slopes = csr_array((values, (rows, columns)), shape=shape, dtype=np.float64)
     return Program(circuit.num_qubits, tuple(gates), slopes, np.array(offset))
-
-
-def _linear(expression: Any, name: str, number: int) -> tuple[float, dict[Any, float]]:
-    """Constant and slopes of an angle's expression."""
-    if not getattr(expression, "parameters", None):
-        return float(expression), {}
-    try:
-        slopes = {p: float(expression.gradient(p)) for p in expression.parameters}
-        return float(expression.bind(dict.fromkeys(expression.parameters, 0.0))), slopes
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"`circuit` has {expression} as the angle of {name!r}, gate {number}; an angle must "
-            "be a linear expression of the parameters"
-        ) from error
