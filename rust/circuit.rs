@@ -159,8 +159,7 @@ impl Circuit {
 
     /// Whether several layers go into one walk over the state, in place.
     pub fn in_place<R: Real>(&self, level: Level) -> bool {
-        let layout = Layout::new::<R>(self.num_qubits(), level);
-        Walks::wanted::<R>(&self.ansatz, layout, self.shape)
+        Walks::wanted::<R>(&self.ansatz, self.shape, level)
     }
 
     /// The plan of a precision at a level.

@@ -51,12 +51,11 @@ fn keeps<R: Real>(circuit: &Circuit, plan: &Plan) -> bool {
 
 /// State vectors that a tape holds, and those that whoever works on one holds beside it.
 pub fn states_needed<R: Real>(circuit: &Circuit, level: Level) -> Result<[u128; 2]> {
-    let plan = circuit.plan::<R>(level)?;
-    Ok(match (keeps::<R>(circuit, plan), &plan.walks) {
-        (true, _) => [circuit.reps() as u128 + 1, 4],
-        (false, None) => [1, 3],
-        (false, Some(_)) => [1, 1],
-    })
+    if circuit.in_place::<R>(level) {
+        return Ok([1, 1]);
+    }
+    let kept = keeps::<R>(circuit, circuit.plan::<R>(level)?);
+    Ok(if kept { [circuit.reps() as u128 + 1, 4] } else { [1, 3] })
 }
 
 impl<R: Real> Tape<R> {

@@ -115,8 +115,11 @@ impl Walks {
     }
 
     /// Whether a circuit has walks; it makes none of their tables, which take a while of many qubits.
-    pub fn wanted<R: Real>(ansatz: &EfficientSu2, layout: Layout, shape: Option<Shape>) -> bool {
-        Self::best::<R>(ansatz, layout, shape).is_some()
+    pub fn wanted<R: Real>(ansatz: &EfficientSu2, shape: Option<Shape>, level: Level) -> bool {
+        // Small circuits are asked in every call, and have no layout made for it.
+        let large = shape.is_some() || is_large::<R>(ansatz.num_qubits());
+        let layout = || Layout::new::<R>(ansatz.num_qubits(), level);
+        large && Self::best::<R>(ansatz, layout(), shape).is_some()
     }
 
     fn best<R: Real>(ansatz: &EfficientSu2, layout: Layout, shape: Option<Shape>) -> Option<Parts> {
@@ -129,7 +132,7 @@ impl Walks {
             return None;
         }
         match shape {
-            None if (2 * size_of::<R>()) << layout.num_qubits < LEAST_BYTES => None,
+            None if !is_large::<R>(layout.num_qubits) => None,
             None => {
                 let line = size_of::<R>() * layout.line_length();
                 let tile_bits = ((WALK_BYTES / line).ilog2() as usize)
@@ -162,6 +165,11 @@ impl Walks {
         let walks = self.blocks.iter().flat_map(|(_, _, walks)| walks);
         walks.map(|walk| walk.layout.length()).max().unwrap_or(0)
     }
+}
+
+/// Whether a state is so large that walks are worth it.
+fn is_large<R: Real>(num_qubits: usize) -> bool {
+    (2 * size_of::<R>()) << num_qubits >= LEAST_BYTES
 }
 
 /// What every walk over a block of layers does.
