@@ -22,6 +22,19 @@ SLOW = {
 }  # fmt: skip
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config):
+    """A whole folder of tests is for two to four workers; a file alone, or -n 0, is for none."""
+    asked = config.getoption("numprocesses", 0), config.option.usepdb, config.option.capture
+    if asked != (None, False, "fd") or hasattr(config, "workerinput"):
+        return
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    if cores > 1 and all(Path(place).is_dir() for place in config.args):
+        config.option.numprocesses, config.option.dist = min(cores, 4), "worksteal"
+        # Workers fill the processors; torch's own threads in each would only wait for each other.
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
 def pytest_collection_modifyitems(items):
     for item in items:
         if item.path.stem in SLOW:

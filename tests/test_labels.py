@@ -106,6 +106,7 @@ def test_packed_files_are_the_same(raw, tmp_path, mnist_dir):
             load("mnist", seed=0, data_dir=tmp_path)
 
 
+@pytest.mark.slow
 def test_the_command_says_it_in_a_line(raw, tmp_path):
     replaced(raw / LABELS, flipped(8 + 5, 1))
     finished = subprocess.run(

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import user_files
+from commands import called
 from qnnw.paper.presets import in_protocol
 from qnnw.sweep.coordinator import SweepListener, run_sweep
 from qnnw.sweep.grid import parse_grid, trials_of
@@ -23,13 +24,6 @@ from qnnw.sweep.ledger import SweepFolder
 from qnnw.training.record import RunFolder
 from qnnw.training.runs import train_at
 from sweeping import RELEASED, SHORT, Pretended, config_of, local, make, tables
-
-
-def qnnw(*arguments, **options):
-    return subprocess.run(
-        [sys.executable, "-m", "qnnw", *map(str, arguments)],
-        capture_output=True, text=True, **options,
-    )  # fmt: skip
 
 
 def test_a_sweep_runs_and_shows_what_came_out(tmp_path):
@@ -143,7 +137,7 @@ def test_a_poisoned_trial_is_told_and_stops_no_other(tmp_path):
     }
     assert "9999" in states["train_samples9999"].error
     assert "failed" in (folder.path / "results.csv").read_text()
-    finished = qnnw("sweep", "--out", folder.path, "--quiet")
+    finished = called("sweep", "--out", folder.path, "--quiet")
     assert finished.returncode == 1
     assert "failed: train_samples9999: " in finished.stdout
 
@@ -230,7 +224,7 @@ def test_the_command_and_ctrl_c(tmp_path):
         rest = process.stderr.read()
         assert process.wait() == 130
     assert f"interrupted; to go on: qnnw sweep --out {out}" in rest
-    finished = qnnw("sweep", "--out", out, "--json")
+    finished = called("sweep", "--out", out, "--json")
     assert finished.returncode == 0, finished.stderr
     trials = json.loads(finished.stdout.splitlines()[-1])["trials"]
     assert len(trials) == 8

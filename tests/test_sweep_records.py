@@ -9,11 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
+from commands import called
 from qnnw._common.documents import read_document, sealed
 from qnnw._common.drawing import canvas
-from qnnw.cli import app
 from qnnw.cli.sweep_progress import sweep_listener
 from qnnw.sweep import tables as sweep_tables
 from qnnw.sweep.coordinator import run_sweep
@@ -233,9 +232,9 @@ def test_a_damaged_sweep_is_named(content, tmp_path):
     ],
 )
 def test_misuse_of_the_command_is_named(arguments, message, tmp_path):
-    found = CliRunner().invoke(app, ["sweep", *arguments, "--out", str(tmp_path / "s")])
-    assert found.exit_code == 2
-    assert message in found.output
+    finished = called("sweep", *arguments, "--out", tmp_path / "s")
+    assert finished.returncode == 2
+    assert message in finished.stderr
 
 
 def respelled(folder, change):
