@@ -44,16 +44,26 @@ def modules(package):
     return found
 
 
+@cache
+def imports_in(source):
+    """The nodes that import, or name what is to be; kept, as a copy's files are mostly the same."""
+    kinds = (ast.Import, ast.ImportFrom, ast.Call)
+    nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, kinds)]
+    return [
+        node for node in nodes
+        if not isinstance(node, ast.Call) or "import_module" in ast.unparse(node.func)
+    ]  # fmt: skip
+
+
 def imported(path, name, known):
     """Dotted names inside the package that a file imports, wherever in it; "" is the package.
 
     A module's name given to ``import_module`` counts as well: it is an import put off.
     """
-    tree = ast.parse(path.read_text(encoding="utf-8"))
     own = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
     if name == "__init__":
         own = []
-    for node in ast.walk(tree):
+    for node in imports_in(path.read_text(encoding="utf-8")):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -67,11 +77,9 @@ def imported(path, name, known):
                 f"{base}.{alias.name}" if below else base
                 for alias, below in zip(node.names, is_module, strict=True)
             ]
-        elif isinstance(node, ast.Call) and "import_module" in ast.unparse(node.func):
+        else:
             given = [one.value for one in node.args if isinstance(one, ast.Constant)]
             names = [one for one in given if isinstance(one, str)]
-        else:
-            continue
         for one in names:
             if one == "qnnw" or one.startswith("qnnw."):
                 yield node.lineno, one.removeprefix("qnnw").lstrip(".")

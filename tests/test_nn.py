@@ -152,9 +152,12 @@ def test_the_operator_keeps_torchs_rules(dtype):
         "aot_eager",
         pytest.param(
             "inductor",
-            marks=pytest.mark.skipif(
-                shutil.which("g++") is None, reason="torch's inductor needs a C++ compiler"
-            ),
+            marks=[
+                pytest.mark.slow,
+                pytest.mark.skipif(
+                    shutil.which("g++") is None, reason="torch's inductor needs a C++ compiler"
+                ),
+            ],
         ),
     ],
 )
