@@ -14,12 +14,9 @@ settings.register_profile("qnnw", deadline=None, derandomize=True, max_examples=
 settings.register_profile("fresh", deadline=None, max_examples=100, print_blob=True)
 settings.load_profile(os.environ.get("QNNW_HYPOTHESIS", "qnnw"))
 
-# Files of which most tests take long: runs of whole trainings, sweeps and kills. In others the slow
-# ones are marked where they stand.
-SLOW = {
-    "test_controls", "test_distributed", "test_epochs", "test_figures", "test_guide", "test_runs",
-    "test_sweep",
-}  # fmt: skip
+# Files of which all tests take long: sweeps, examples, ranks. In others the slow ones are marked
+# where they stand.
+SLOW = {"test_distributed", "test_guide", "test_sweep"}
 
 
 @pytest.hookimpl(tryfirst=True)

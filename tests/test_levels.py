@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from running import slowly
+
 HERE = Path(__file__).resolve().parent
 LEVELS = ["portable", "avx2", "avx512"]
 
@@ -101,7 +103,7 @@ def test_the_best_level_is_the_default():
     assert level_in_use("") == HAS[-1]
 
 
-@pytest.mark.parametrize("level", HAS or ["portable"])
+@pytest.mark.parametrize("level", ["portable", *map(slowly, (HAS or [])[1:])])
 def test_info_prints_the_level(level):
     finished = run("-m", "qnnw", "info", level=level)
     assert finished.returncode == 0, finished.stderr

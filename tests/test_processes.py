@@ -19,17 +19,13 @@ from qnnw.training.presets import preset
 from qnnw.training.record import RunFolder
 from qnnw.training.runs import resume, start
 from qnnw.training.stopping import Stoppable
-from running import same_but_for_time
+from running import same_but_for_time, slowly
 
 TINY = ["--optimizer", "cobyla", "--periods", "2", "--angle-evals", "4", "--gamma-evals", "2"]
 GRID = "reps=1 seeds=0..1 periods=1 angle_evals=2 gamma_evals=0"
 SWEEP = ["sweep", "iris", "--optimizer", "cobyla", "--workers", "1", "--threads", "1"]
 # As the installed command, whose folder is not the current one.
 COMMAND = "import sys; sys.path.remove(''); from qnnw.__main__ import main; main()"
-
-
-def slowly(case):
-    return pytest.param(case, marks=pytest.mark.slow)
 
 
 def redirected(how):
