@@ -25,11 +25,6 @@ TIMES = {
 }  # fmt: skip
 
 
-def slowly(case):
-    """A case of many that the quick tier does without."""
-    return pytest.param(case, marks=pytest.mark.slow)
-
-
 def same_but_for_time(left, right):
     """Records compared bit for bit, times and places aside."""
     strip = lambda record: {k: v for k, v in record.items() if k not in TIMES}  # noqa: E731

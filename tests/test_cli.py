@@ -173,7 +173,9 @@ def test_a_users_network_and_data_from_the_command_line_to_onnx(tmp_path, monkey
     exported = called("export", run, "--to", "onnx")
     assert exported.returncode == 0, exported.stderr
     monkeypatch.chdir(tmp_path)
-    swept = called("sweep", *mine, "--grid", "reps=1,2", "--epochs", 2, "--out", "s", "--quiet")
+    swept = called(
+        "sweep", *mine, "--grid", "reps=1,2", "--epochs", 2, "--workers", 1, "--out", "s", "--quiet"
+    )
     assert swept.returncode == 0, swept.stderr
     assert "| reps | trained | runs | train % | test % | loss |" in swept.stdout
     assert called("plot", tmp_path / "s").returncode == 0
@@ -324,6 +326,7 @@ def test_info():
     assert "torch" in text
 
 
+@pytest.mark.slow
 def test_the_live_display(tmp_path):
     """On a terminal: one line per period stays, the bar is taken down."""
     import pty

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from corruption import KINDS, LIMIT_BYTES, made
-from running import slowly
+from tiers import slowly
 
 SCRIPT = Path(__file__).with_name("corruption.py")
 

@@ -25,8 +25,8 @@ from running import (
     check_that_kills_change_nothing,
     check_that_stops_change_nothing,
     same_but_for_time,
-    slowly,
 )
+from tiers import slowly
 
 SHORT = preset("iris").changed(epochs=5, batch_size=16)
 

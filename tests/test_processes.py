@@ -19,7 +19,8 @@ from qnnw.training.presets import preset
 from qnnw.training.record import RunFolder
 from qnnw.training.runs import resume, start
 from qnnw.training.stopping import Stoppable
-from running import same_but_for_time, slowly
+from running import same_but_for_time
+from tiers import slowly
 
 TINY = ["--optimizer", "cobyla", "--periods", "2", "--angle-evals", "4", "--gamma-evals", "2"]
 GRID = "reps=1 seeds=0..1 periods=1 angle_evals=2 gamma_evals=0"

@@ -29,8 +29,8 @@ from running import (
     check_that_stops_change_nothing,
     cut,
     same_but_for_time,
-    slowly,
 )
+from tiers import slowly
 
 #: The paper's map, and its protocol for Iris, in short.
 PAPER = preset("iris", "cobyla").changed(mapping="paper", scale="none", gamma=0.3)

@@ -56,6 +56,7 @@ def test_stops_change_nothing_by_values_alone(tmp_path, optimizer):
     check_that_stops_change_nothing(config, tmp_path / "runs", [7, 30])
 
 
+@pytest.mark.slow
 def test_kills_change_nothing(tmp_path):
     spec = f"{networks_py(tmp_path)}:normed"
     config = settings(wine_csv(tmp_path), network=spec, epochs=60, reps=2)
