@@ -304,11 +304,9 @@ class Maker:
                 tensors[number] = tensors[number].index_copy(0, place, row.unsqueeze(0))
         return tensors
 
+    @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
     def _described(self, version: int) -> str:  # noqa: ARG002
         return compiled.described(self.source)
-
-    # What torch.compiler.assume_constant_result does, without the compiler's import of seconds.
-    _described._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
     def moved(self, number: int, fn: Callable[[Tensor], Tensor]) -> None:
         """A target's layer went to another device or dtype."""
