@@ -91,6 +91,19 @@ def test_a_run_needs_no_pictures():
     assert finished.stdout == "there\n", finished.stderr
 
 
+def test_a_run_starts_without_torchs_compiler(tmp_path):
+    # Its import takes longer than the rest of such a run.
+    script = f"""
+import sys
+from qnnw.training.presets import preset
+from qnnw.training.runs import start
+start(preset("iris", epochs=1), {str(tmp_path)!r})
+print("torch._dynamo" in sys.modules)
+"""
+    finished = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert finished.stdout == "False\n", finished.stderr
+
+
 @pytest.mark.parametrize("missing", ["torch", "typer", "rich"])
 def test_the_command_says_what_to_install_in_one_line(missing):
     run = "import sys; sys.argv[1:] = ['train', 'iris']; from qnnw.__main__ import main; main()"

@@ -94,6 +94,12 @@ def _same(one: _Key, other: _Key) -> bool:
     return all(torch.equal(a, b) if isinstance(a, Tensor) else a == b for a, b in pairs)
 
 
+def _constant(method: Callable[[Any, int], str]) -> Callable[[Any, int], str]:
+    """What torch.compiler.assume_constant_result marks, which imports all of torch's compiler."""
+    method._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    return method
+
+
 class Maker:
     """Makes the targets of a module from the numbers of its owner.
 
@@ -304,7 +310,7 @@ class Maker:
                 tensors[number] = tensors[number].index_copy(0, place, row.unsqueeze(0))
         return tensors
 
-    @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+    @_constant
     def _described(self, version: int) -> str:  # noqa: ARG002
         return compiled.described(self.source)
 
