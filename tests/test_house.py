@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).resolve().parent.parent / "python" / "qnnw"
+TESTS = Path(__file__).resolve().parent
+PACKAGE = TESTS.parent / "python" / "qnnw"
 
 # From the ground up; imports go down only, and rooms of one floor do not know each other.
 FLOORS = [
@@ -143,6 +144,11 @@ def faults(package):
 
 def test_every_import_goes_down():
     assert faults(PACKAGE) == []
+
+
+def test_no_file_of_tests_is_longer_than_those_of_the_package():
+    lines = {path.name: len(path.read_text("utf-8").splitlines()) for path in TESTS.glob("*.py")}
+    assert {name: length for name, length in lines.items() if length > LONGEST} == {}
 
 
 def test_there_are_few_rooms_on_few_floors():
