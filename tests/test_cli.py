@@ -23,6 +23,7 @@ from qnnw.training.config import all_settings
 from qnnw.training.optimizers import OPTIMIZERS
 from qnnw.training.presets import preset
 from qnnw.training.settings import settings_of
+from tiers import slowly
 
 SHORT = ["--paper", "--periods", "2", "--angle-evals", "20", "--gamma-evals", "3"]
 RESULT_KEYS = {
@@ -191,7 +192,7 @@ def test_regression_is_told_by_its_own_measures(tmp_path):
     assert "test: R² " in called("eval", run).stdout
 
 
-@pytest.mark.parametrize("command", ["train", "sweep", "paper", "resume", "plot"])
+@pytest.mark.parametrize("command", ["train", "plot", *map(slowly, ("sweep", "paper", "resume"))])
 def test_help_needs_no_torch(command):
     script = (
         "import sys; sys.argv[1:] = [sys.argv[1], '--help']\n"

@@ -19,6 +19,7 @@ from qnnw.weights.learned_maps import Layers, MatrixProduct, learned_map_from, n
 from qnnw.weights.settings import LEARNED
 from qnnw.weights.source import Description, sizes_of
 from running import check_that_it_trains_and_comes_back, check_that_stops_change_nothing
+from tiers import slowly
 
 
 @pytest.mark.parametrize(
@@ -111,7 +112,7 @@ SHORT = {
 }
 
 
-@pytest.mark.parametrize("inputs", ["circuit", "random"])
+@pytest.mark.parametrize("inputs", ["circuit", slowly("random")])
 @pytest.mark.parametrize("name", LEARNED)
 def test_a_run_is_stopped_and_goes_on(name, inputs, tmp_path):
     config = preset("iris", "adam" if "qpa" in name else None)

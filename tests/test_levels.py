@@ -103,7 +103,8 @@ def test_the_best_level_is_the_default():
     assert level_in_use("") == HAS[-1]
 
 
-@pytest.mark.parametrize("level", ["portable", *map(slowly, (HAS or [])[1:])])
+@pytest.mark.slow
+@pytest.mark.parametrize("level", HAS or ["portable"])
 def test_info_prints_the_level(level):
     finished = run("-m", "qnnw", "info", level=level)
     assert finished.returncode == 0, finished.stderr

@@ -86,6 +86,7 @@ for module in {NEEDED[missing]}:
         assert "python -m pip install 'qnnw[train]'" in line
 
 
+@pytest.mark.slow
 def test_a_run_needs_no_pictures():
     finished = run_without({"matplotlib"}, "import qnnw.training.runs; print('there')")
     assert finished.stdout == "there\n", finished.stderr

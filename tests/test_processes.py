@@ -69,6 +69,7 @@ def test_the_place_of_a_closed_stream_is_filled():
     assert finished.stdout == "True True\n"
 
 
+@pytest.mark.slow
 def test_output_that_does_not_fit_is_said_and_the_run_is_there(tmp_path):
     full = redirected("> /dev/full")
     finished = qnnw("train", "iris", *TINY, "--quiet", "--out", tmp_path, command=full)
@@ -78,7 +79,8 @@ def test_output_that_does_not_fit_is_said_and_the_run_is_there(tmp_path):
     assert only_run(tmp_path).read_result() is not None
 
 
-@pytest.mark.parametrize("quiet", [[], slowly(["--quiet"])])
+@pytest.mark.slow
+@pytest.mark.parametrize("quiet", [[], ["--quiet"]])
 def test_a_run_whose_reader_leaves_goes_on(quiet, tmp_path):
     command = [*QNNW, "train", "iris", *TINY, "--periods", "30", *quiet, "--out", str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
