@@ -14,12 +14,22 @@ settings.register_profile("qnnw", deadline=None, derandomize=True, max_examples=
 settings.register_profile("fresh", deadline=None, max_examples=100, print_blob=True)
 settings.load_profile(os.environ.get("QNNW_HYPOTHESIS", "qnnw"))
 
-# Files of which most tests take long: runs of whole trainings, sweeps and kills. In others the slow
-# ones are marked where they stand.
-SLOW = {
-    "test_controls", "test_distributed", "test_epochs", "test_figures", "test_guide", "test_runs",
-    "test_sweep",
-}  # fmt: skip
+# Files of which all tests take long: sweeps, examples, ranks. In others the slow ones are marked
+# where they stand.
+SLOW = {"test_distributed", "test_guide", "test_sweep"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config):
+    """A whole folder of tests is for two to four workers; a file alone, or -n 0, is for none."""
+    asked = config.getoption("numprocesses", 0), config.option.usepdb, config.option.capture
+    if asked != (None, False, "fd") or hasattr(config, "workerinput"):
+        return
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    if cores > 1 and all(Path(place).is_dir() for place in config.args):
+        config.option.numprocesses, config.option.dist = min(cores, 4), "worksteal"
+        # Workers fill the processors; torch's own threads in each would only wait for each other.
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_collection_modifyitems(items):

@@ -195,6 +195,7 @@ def test_a_rival_changes_the_network_too():
     assert not torch.allclose(model(INPUTS), module(INPUTS))
 
 
+@pytest.mark.slow
 def test_an_adapter_of_256_numbers_on_a_resnet_is_8_kb_and_starts_bit_for_bit(tmp_path):
     torch.manual_seed(0)
     module = resnet18().eval()

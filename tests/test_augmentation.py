@@ -122,10 +122,10 @@ def test_every_gamma_goes_at_that_rate(tmp_path):
     assert gammas == pytest.approx([SHORT.gamma] * 4, abs=1e-9)
 
 
-def test_a_run_with_all_of_them_stops_and_goes_on(tmp_path, mnist_dir):
+def test_a_run_with_all_of_them_stops_and_goes_on(tmp_path):
     config = preset(
-        "mnist", trained=20, reps=1, epochs=3, train_samples=200, validation_samples=50,
-        label_smoothing=0.1, shift=2, mirror=True, data_dir=str(mnist_dir),
+        "digits", trained=20, reps=1, epochs=3, train_samples=200, validation_samples=50,
+        label_smoothing=0.1, shift=2, mirror=True,
     )  # fmt: skip
     check_that_stops_change_nothing(config, tmp_path, [1, 1])
     results = [start(config.changed(threads=threads), tmp_path) for threads in (1, 2, 3)]

@@ -12,6 +12,7 @@ from scipy.optimize import OptimizeResult, minimize
 import qnnw
 from qnnw.optim.cobyla import _Simplex
 from qnnw.optim.derivative_free import Cobyla, FastCobyla, NonFiniteLossError, minimize_cobyla
+from tiers import slowly
 
 
 def ellipsoid(point):
@@ -51,7 +52,10 @@ FUNCTIONS = {
 }
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+QUICK = ("sphere", "absolute", "quartic", "beale")
+
+
+@pytest.mark.parametrize("name", [name if name in QUICK else slowly(name) for name in FUNCTIONS])
 def test_it_reaches_what_scipys_reaches(name):
     """Over some starts the median of the final values, from the best either has found."""
     function, size = FUNCTIONS[name]

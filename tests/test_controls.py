@@ -109,6 +109,7 @@ def test_without_cnots_the_state_is_a_product():
     np.testing.assert_allclose(probabilities, product, atol=1e-14)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", SOURCES)
 def test_a_control_is_a_run_like_others(kind, tmp_path):
     # QPA's network has more numbers than have an eigenbasis that could be held.
@@ -131,12 +132,14 @@ def test_a_control_is_a_run_like_others(kind, tmp_path):
         assert torch.equal(made, stored[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["subspace", "frozen", "direct"])
 def test_a_control_resumes_to_the_same_bits(kind, tmp_path):
     config = BASE.changed(source=kind)
     check_that_stops_change_nothing(config, tmp_path, [7, 3, 9])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["subspace", "frozen", "direct"])
 def test_controls_take_the_papers_protocol_too(kind, tmp_path):
     config = PRESETS["iris"].changed(source=kind, periods=2)

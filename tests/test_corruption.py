@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from corruption import KINDS, LIMIT_BYTES, made
+from tiers import slowly
 
 SCRIPT = Path(__file__).with_name("corruption.py")
 
@@ -22,7 +23,7 @@ def files(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [kind if kind == "recipe" else slowly(kind) for kind in KINDS])
 def test_damage_is_named_or_harmless(kind, files, tmp_path):
     folder = shutil.copytree(files, tmp_path / "files")
     command = [sys.executable, str(SCRIPT), kind, str(folder)]

@@ -272,6 +272,7 @@ def test_a_killed_run_measures_only_the_step_under_way_again(finished, tmp_path)
     assert whole <= json.loads((folder / "result.json").read_text())["circuits"] <= whole + 49
 
 
+@pytest.mark.slow
 def test_evaluating_a_run_by_measuring_its_weights(finished, tmp_path):
     exact = start(TrainConfig("iris", reps=1).changed(epochs=30, threads=1), tmp_path)["run_dir"]
     plain = evaluate_run(exact)

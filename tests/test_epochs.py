@@ -26,6 +26,7 @@ from running import (
     check_that_stops_change_nothing,
     same_but_for_time,
 )
+from tiers import slowly
 
 SHORT = preset("iris").changed(epochs=5, batch_size=16)
 
@@ -68,6 +69,7 @@ def test_a_step_is_that_of_quantum_train():
         np.testing.assert_allclose(found, numbers.grad.numpy(), rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_iris_and_digits_are_learned(tmp_path):
     for name, least in (("iris", 0.9), ("digits", 0.9)):
         result = start(preset(name), tmp_path)
@@ -76,6 +78,7 @@ def test_iris_and_digits_are_learned(tmp_path):
         assert result["optimizer"] == "eigen-adam"
 
 
+@pytest.mark.slow
 def test_mnist_is_learned_within_an_epoch(tmp_path, mnist_dir):
     config = preset("mnist", epochs=1, train_samples=16000, data_dir=str(mnist_dir))
     result = start(config, tmp_path)
@@ -101,16 +104,18 @@ def test_the_record_is_whole(tmp_path):
 
 
 @pytest.mark.parametrize("shots", [None, 2000])
-@pytest.mark.parametrize("stops", [[1], [10], [15, 1, 9]])
+@pytest.mark.parametrize("stops", [slowly([1]), slowly([10]), [15, 1, 9]])
 def test_interrupted_and_resumed_is_uninterrupted(tmp_path, shots, stops):
     config = SHORT.changed(shots=shots, signs="random", scale="fan_in")
     check_that_stops_change_nothing(config, tmp_path, stops)
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments(tmp_path):
     check_that_kills_change_nothing(SHORT.changed(epochs=40), tmp_path, 5, seed=1)
 
 
+@pytest.mark.slow
 def test_threads_do_not_change_a_bit(tmp_path, mnist_dir):
     config = preset("mnist", reps=2, epochs=1, train_samples=600, data_dir=str(mnist_dir))
     results = [start(config.changed(threads=threads), tmp_path) for threads in (1, 2, 3)]
@@ -191,6 +196,7 @@ def test_every_preset_names_its_optimizer():
             call()
 
 
+@pytest.mark.slow
 def test_spsa_trains_with_shots(tmp_path):
     config = preset("iris", "spsa").changed(periods=8, angle_evals=100, gamma_evals=0, shots=2000)
     result = start(config, tmp_path)

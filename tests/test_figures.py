@@ -135,6 +135,7 @@ class Pretended:
         pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FIGURES)
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_every_figure_is_drawn_from_its_results(name, seeds, tmp_path):
@@ -169,6 +170,7 @@ def test_training_is_drawn_before_it_is_finished(tmp_path):
         assert words in picture
 
 
+@pytest.mark.slow
 def test_a_figure_runs_from_the_command_line_and_goes_on(tmp_path):
     command = [sys.executable, "-m", "qnnw", "paper", "fig2b", "--seeds", "2", "--optimizer",
                "cobyla-fast", "--out", str(tmp_path / "f")]  # fmt: skip

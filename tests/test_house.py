@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).resolve().parent.parent / "python" / "qnnw"
+TESTS = Path(__file__).resolve().parent
+PACKAGE = TESTS.parent / "python" / "qnnw"
 
 # From the ground up; imports go down only, and rooms of one floor do not know each other.
 FLOORS = [
@@ -44,16 +45,26 @@ def modules(package):
     return found
 
 
+@cache
+def imports_in(source):
+    """The nodes that import, or name what is to be; kept, as a copy's files are mostly the same."""
+    kinds = (ast.Import, ast.ImportFrom, ast.Call)
+    nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, kinds)]
+    return [
+        node for node in nodes
+        if not isinstance(node, ast.Call) or "import_module" in ast.unparse(node.func)
+    ]  # fmt: skip
+
+
 def imported(path, name, known):
     """Dotted names inside the package that a file imports, wherever in it; "" is the package.
 
     A module's name given to ``import_module`` counts as well: it is an import put off.
     """
-    tree = ast.parse(path.read_text(encoding="utf-8"))
     own = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
     if name == "__init__":
         own = []
-    for node in ast.walk(tree):
+    for node in imports_in(path.read_text(encoding="utf-8")):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -67,11 +78,9 @@ def imported(path, name, known):
                 f"{base}.{alias.name}" if below else base
                 for alias, below in zip(node.names, is_module, strict=True)
             ]
-        elif isinstance(node, ast.Call) and "import_module" in ast.unparse(node.func):
+        else:
             given = [one.value for one in node.args if isinstance(one, ast.Constant)]
             names = [one for one in given if isinstance(one, str)]
-        else:
-            continue
         for one in names:
             if one == "qnnw" or one.startswith("qnnw."):
                 yield node.lineno, one.removeprefix("qnnw").lstrip(".")
@@ -135,6 +144,11 @@ def faults(package):
 
 def test_every_import_goes_down():
     assert faults(PACKAGE) == []
+
+
+def test_no_file_of_tests_is_longer_than_those_of_the_package():
+    lines = {path.name: len(path.read_text("utf-8").splitlines()) for path in TESTS.glob("*.py")}
+    assert {name: length for name, length in lines.items() if length > LONGEST} == {}
 
 
 def test_there_are_few_rooms_on_few_floors():

@@ -87,6 +87,7 @@ def test_a_flip_that_is_in_range_is_said(file, place, raw, tmp_path):
     assert {name for name, said in data.files.items() if "not as published" in said} == {file}
 
 
+@pytest.mark.slow
 def test_packed_files_are_the_same(raw, tmp_path, mnist_dir):
     content = (raw / LABELS).read_bytes()
     (raw / LABELS).unlink()
@@ -106,6 +107,7 @@ def test_packed_files_are_the_same(raw, tmp_path, mnist_dir):
             load("mnist", seed=0, data_dir=tmp_path)
 
 
+@pytest.mark.slow
 def test_the_command_says_it_in_a_line(raw, tmp_path):
     replaced(raw / LABELS, flipped(8 + 5, 1))
     finished = subprocess.run(

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tiers import slowly
+
 HERE = Path(__file__).resolve().parent
 LEVELS = ["portable", "avx2", "avx512"]
 
@@ -54,7 +56,7 @@ def level_in_use(level=None):
     return finished.stdout.strip()
 
 
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", [slowly(one) if one == "avx2" else one for one in LEVELS])
 def test_a_level_agrees_with_the_reference(level):
     if HAS is None or level not in HAS:
         pytest.skip(f"this processor has no {level}")
@@ -101,6 +103,7 @@ def test_the_best_level_is_the_default():
     assert level_in_use("") == HAS[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", HAS or ["portable"])
 def test_info_prints_the_level(level):
     finished = run("-m", "qnnw", "info", level=level)

@@ -13,25 +13,20 @@ from pathlib import Path
 
 import pytest
 
+from commands import QNNW, called, qnnw
 from qnnw._common import signals
 from qnnw.training.presets import preset
 from qnnw.training.record import RunFolder
 from qnnw.training.runs import resume, start
 from qnnw.training.stopping import Stoppable
 from running import same_but_for_time
+from tiers import slowly
 
-QNNW = [sys.executable, "-m", "qnnw"]
 TINY = ["--optimizer", "cobyla", "--periods", "2", "--angle-evals", "4", "--gamma-evals", "2"]
 GRID = "reps=1 seeds=0..1 periods=1 angle_evals=2 gamma_evals=0"
 SWEEP = ["sweep", "iris", "--optimizer", "cobyla", "--workers", "1", "--threads", "1"]
 # As the installed command, whose folder is not the current one.
 COMMAND = "import sys; sys.path.remove(''); from qnnw.__main__ import main; main()"
-
-
-def qnnw(*arguments, command=QNNW, **options):
-    return subprocess.run(
-        [*command, *map(str, arguments)], capture_output=True, text=True, timeout=300, **options
-    )
 
 
 def redirected(how):
@@ -43,7 +38,9 @@ def only_run(out):
     return RunFolder(run)
 
 
-@pytest.mark.parametrize("how", ["2>&-", ">&-", "<&- >&- 2>&-", "2>/dev/full"])
+@pytest.mark.parametrize(
+    "how", ["<&- >&- 2>&-", *(slowly(how) for how in ("2>&-", ">&-", "2>/dev/full"))]
+)
 def test_a_run_needs_no_streams(how, tmp_path):
     finished = qnnw("train", "iris", *TINY, "--out", tmp_path, command=redirected(how))
     assert finished.returncode == 0, finished.stderr
@@ -54,6 +51,7 @@ def test_a_run_needs_no_streams(how, tmp_path):
     assert "Exception" not in finished.stderr
 
 
+@pytest.mark.slow
 def test_a_sweep_and_its_pictures_need_no_streams(tmp_path):
     none = redirected("<&- >&- 2>&-")
     assert qnnw(*SWEEP, "--grid", GRID, "--out", tmp_path, command=none).returncode == 0
@@ -71,6 +69,7 @@ def test_the_place_of_a_closed_stream_is_filled():
     assert finished.stdout == "True True\n"
 
 
+@pytest.mark.slow
 def test_output_that_does_not_fit_is_said_and_the_run_is_there(tmp_path):
     full = redirected("> /dev/full")
     finished = qnnw("train", "iris", *TINY, "--quiet", "--out", tmp_path, command=full)
@@ -80,6 +79,7 @@ def test_output_that_does_not_fit_is_said_and_the_run_is_there(tmp_path):
     assert only_run(tmp_path).read_result() is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quiet", [[], ["--quiet"]])
 def test_a_run_whose_reader_leaves_goes_on(quiet, tmp_path):
     command = [*QNNW, "train", "iris", *TINY, "--periods", "30", *quiet, "--out", str(tmp_path)]
@@ -103,6 +103,7 @@ def test_a_pipe_that_does_not_block_is_waited_for():
     assert process.returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 def test_terminals_of_few_letters(encoding, tmp_path):
     few = {**os.environ, "PYTHONIOENCODING": encoding}
@@ -124,6 +125,7 @@ def test_terminals_of_few_letters(encoding, tmp_path):
     assert "-> ?" in finished.stderr
 
 
+@pytest.mark.slow
 def test_a_path_of_bytes_is_printed_as_it_is(tmp_path):
     out = os.fsdecode(os.fsencode(tmp_path) + b"/\xff[/b]")
     finished = qnnw("train", "iris", *TINY, "--out", out, "--quiet", errors="surrogateescape")
@@ -133,14 +135,16 @@ def test_a_path_of_bytes_is_printed_as_it_is(tmp_path):
 
 
 @pytest.mark.parametrize("out", ["runs[old]", "runs[/a]", "[bold]:smile:"])
-def test_brackets_in_a_path_are_text(out, tmp_path):
-    finished = qnnw("train", "iris", *TINY, "--out", out, cwd=tmp_path)
+def test_brackets_in_a_path_are_text(out, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    finished = called("train", "iris", *TINY, "--out", out)
     assert finished.returncode == 0, finished.stderr
     assert f"run folder: {out}/iris-" in finished.stderr
     (line,) = (line for line in finished.stdout.splitlines() if "run folder" in line)
     assert f" {out}/iris-" in line
 
 
+@pytest.mark.slow
 def test_what_lies_in_the_folder_is_nobodys_module(tmp_path):
     for name in ("random", "queue", "types", "numpy", "json", "torch"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('shadowed')\n")
@@ -155,6 +159,7 @@ def test_what_lies_in_the_folder_is_nobodys_module(tmp_path):
     assert finished.returncode == 0, finished.stdout + finished.stderr
 
 
+@pytest.mark.slow
 def test_a_notebooks_back_end_is_not_asked_for(tmp_path):
     notebook = {**os.environ, "MPLBACKEND": "no_such_backend"}
     finished = qnnw("train", "iris", *TINY, "--out", tmp_path, env=notebook)
@@ -179,7 +184,7 @@ main()
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-@pytest.mark.parametrize("module", ["typer", "torch", "qnnw.training.runs"])
+@pytest.mark.parametrize("module", ["typer", "torch", slowly("qnnw.training.runs")])
 def test_interrupted_while_it_starts(module, name, tmp_path):
     script = AT_IMPORT.replace("sys.argv[1]", repr(module)).replace("sys.argv[2]", repr(name))
     script = script.replace("sys.argv[1:] = sys.argv[3:]\n", "")
@@ -202,7 +207,7 @@ def read_until(process, start):
     raise AssertionError(f"no line {start!r}")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, slowly(signal.SIGTERM)])
 def test_one_signal_lets_the_period_be_written(number, tmp_path):
     settings = ["--optimizer", "cobyla", "--periods", "40", "--angle-evals", "2000"]
     with started("train", "iris", *settings, "--out", tmp_path) as process:
@@ -221,6 +226,7 @@ def test_one_signal_lets_the_period_be_written(number, tmp_path):
     assert len(run.read_history()) == len(run.read_checkpoint()[2]) == 3
 
 
+@pytest.mark.slow
 def test_two_signals_stop_at_once(tmp_path):
     settings = ["--optimizer", "spsa", "--periods", "1", "--angle-evals", "1000000"]
     with started("train", "iris", *settings, "--out", tmp_path) as process:
@@ -310,7 +316,7 @@ def test_two_signals_stop_a_sweep_at_once(tmp_path):
 @pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("elsewhere")])
 def test_the_workers_log_is_a_plain_file(make, tmp_path):
     make(tmp_path / "workers.log")
-    finished = qnnw(*SWEEP, "--grid", GRID, "--out", tmp_path)
+    finished = called(*SWEEP, "--grid", GRID, "--out", tmp_path)
     assert finished.returncode == 1
     assert finished.stderr.splitlines()[-1].startswith("error: ")
     assert "workers.log" in finished.stderr

@@ -30,6 +30,7 @@ from running import (
     cut,
     same_but_for_time,
 )
+from tiers import slowly
 
 #: The paper's map, and its protocol for Iris, in short.
 PAPER = preset("iris", "cobyla").changed(mapping="paper", scale="none", gamma=0.3)
@@ -123,12 +124,13 @@ def test_seeds_matter(finished, tmp_path):
 
 
 @pytest.mark.parametrize("shots", [None, 2000])
-@pytest.mark.parametrize("stops", [[1], [40], [70, 1, 50]])
+@pytest.mark.parametrize("stops", [slowly([1]), slowly([40]), [70, 1, 50]])
 def test_interrupted_and_resumed_is_uninterrupted(tmp_path, shots, stops):
     config = SHORT.changed(shots=shots, signs="random", mapping="centered")
     check_that_stops_change_nothing(config, tmp_path, stops)
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments(tmp_path):
     config = SHORT.changed(periods=12, angle_evals=60)
     check_that_kills_change_nothing(config, tmp_path, 6, seed=0)
@@ -277,6 +279,7 @@ def test_rhobeg_falls_geometrically():
     assert steps == pytest.approx([1.0, 0.1, 0.01])
 
 
+@pytest.mark.slow
 def test_mnist_learns(tmp_path, mnist_dir):
     config = preset("mnist", "cobyla").changed(
         mapping="paper", scale="none", gamma=0.3, activation="identity", rhobeg=10.0,
@@ -290,6 +293,7 @@ def test_mnist_learns(tmp_path, mnist_dir):
     assert result["test_samples"] == 10_000
 
 
+@pytest.mark.slow
 def test_iris_is_learned_as_in_the_paper(tmp_path):
     result = start(PAPER, tmp_path)
     assert result["evaluations"] == 21 * 110

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -14,6 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import qnnw
+from commands import called
 from qnnw.data import networks
 from qnnw.nn import QuantumTrain
 from qnnw.nn.pretrained import load_recipe, save_recipe
@@ -278,25 +277,16 @@ def test_a_run(optimizer, tmp_path):
     assert resume(result["run_dir"]) == result
 
 
-def command(*words):
-    return subprocess.run(
-        [sys.executable, "-m", "qnnw", *map(str, words)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 def test_grids_and_the_command_line(tmp_path):
     trials = trials_of("iris", parse_grid("trained=none,20 trained_how=subset,tied"))
     assert [trial.config["trained"] for trial in trials] == [None, None, 20, 20]
-    finished = command(
+    finished = called(
         "train", "iris", "--trained", 20, "--trained-how", "tied", "--mapping", "sqrt",
         "--reps", 4, "--epochs", 2, "--out", tmp_path, "--json",
     )  # fmt: skip
     assert finished.returncode == 0, finished.stderr
     result = json.loads(finished.stdout.splitlines()[-1])
     assert (result["num_trained"], result["mapping"], result["reps"]) == (21, "sqrt", 4)
-    finished = command("train", "iris", "--trained", 500, "--reps", 1, "--out", tmp_path)
+    finished = called("train", "iris", "--trained", 500, "--reps", 1, "--out", tmp_path)
     assert finished.returncode != 0
     assert "500" in finished.stderr

@@ -56,6 +56,7 @@ def test_stops_change_nothing_by_values_alone(tmp_path, optimizer):
     check_that_stops_change_nothing(config, tmp_path / "runs", [7, 30])
 
 
+@pytest.mark.slow
 def test_kills_change_nothing(tmp_path):
     spec = f"{networks_py(tmp_path)}:normed"
     config = settings(wine_csv(tmp_path), network=spec, epochs=60, reps=2)
@@ -136,6 +137,7 @@ def test_a_regression_is_measured_in_the_datas_units(tmp_path):
     assert (measured["r2"], measured["rmse"]) == (result["train_r2"], result["train_rmse"])
 
 
+@pytest.mark.slow
 def test_a_sweep_over_a_users_files(tmp_path):
     spec = f"{networks_py(tmp_path)}:normed"
     trials = trials_of(
@@ -205,6 +207,7 @@ def test_resuming_needs_the_same_objects(tmp_path):
     assert same_but_for_time(resume(path, network=make(), data=data), whole)
 
 
+@pytest.mark.slow
 def test_a_network_file_that_was_changed_is_noticed(tmp_path):
     networks = networks_py(tmp_path)
     config = settings(wine_csv(tmp_path), network=f"{networks}:normed")
@@ -272,6 +275,7 @@ def test_a_picture_that_fails_loses_nothing(tmp_path, monkeypatch, capsys):
     assert "no space left" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_run_needs_no_matplotlib(tmp_path):
     script = f"""
 import sys
