@@ -7,16 +7,14 @@ from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
-from qnnw._common.extras import needs
+import typer
+from rich.table import Table
+
 from qnnw._common.runtime import build_info
 from qnnw.cli.options import with_settings
 from qnnw.cli.shared import DataDir, Json, Run, errors
 from qnnw.training.config import EXECUTION
 from qnnw.training.tasks import TASKS, Measure
-
-with needs("train", "The qnnw command"):
-    import typer
-    from rich.table import Table
 
 __all__ = ["eval_command", "export_command", "info_command"]
 

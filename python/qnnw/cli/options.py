@@ -8,16 +8,14 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Annotated, Any
 
-from qnnw._common.extras import needs
+import typer
+
 from qnnw.data import registry
 from qnnw.paper.presets import in_protocol
 from qnnw.training.config import TrainConfig, all_settings
 from qnnw.training.optimizers import OPTIMIZERS
 from qnnw.training.presets import preset
 from qnnw.training.settings import Setting, settings_of
-
-with needs("train", "The qnnw command"):
-    import typer
 
 __all__ = ["Data", "Paper", "dataset_of", "given_settings", "protocol", "with_settings"]
 

@@ -7,14 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from qnnw._common.extras import needs
+import typer
+
 from qnnw.cli.options import with_settings
 from qnnw.cli.shared import DataDir, Device, Json, Quiet, errors
 from qnnw.cli.sweep import Address, EngineName, Retries, ThreadsEach, Workers, go_on, shares
 from qnnw.paper.figures import BUDGETS, FIGURES
-
-with needs("train", "The qnnw command"):
-    import typer
 
 if TYPE_CHECKING:
     from qnnw.sweep.ledger import SweepFolder, Trial

@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from qnnw._common.extras import needs
-from qnnw.cli.shared import errors
+import typer
 
-with needs("train", "The qnnw command"):
-    import typer
+from qnnw.cli.shared import errors
 
 __all__ = ["plot_command"]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from qnnw._common.extras import needs
+import typer
+
 from qnnw.cli.options import Data, Paper, dataset_of, protocol, with_settings
 from qnnw.cli.shared import Json, Quiet, errors
 from qnnw.cli.sweep import (
@@ -19,9 +20,6 @@ from qnnw.cli.sweep import (
     go_on,
     the_dataset,
 )
-
-with needs("train", "The qnnw command"):
-    import typer
 
 if TYPE_CHECKING:
     from qnnw.sweep.ledger import SweepFolder

@@ -8,14 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
+import typer
+
 from qnnw._common.allocator import keep_freed_memory
 from qnnw._common.errors import UserError
-from qnnw._common.extras import needs
 from qnnw._common.runtime import set_num_threads
 from qnnw._common.signals import INTERRUPTED, stop_asked, stoppable
-
-with needs("train", "The qnnw command"):
-    import typer
 
 __all__ = [
     "DataDir",

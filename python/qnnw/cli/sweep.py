@@ -8,12 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from qnnw._common.extras import needs
+import typer
+
 from qnnw.cli.options import Data, Paper, dataset_of, protocol, with_settings
 from qnnw.cli.shared import Json, Quiet, errors
-
-with needs("train", "The qnnw command"):
-    import typer
 
 if TYPE_CHECKING:
     from qnnw.sweep.engines import Engine

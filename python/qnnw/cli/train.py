@@ -8,7 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from qnnw._common.extras import needs
+import typer
+from rich.table import Table
+
 from qnnw.cli.options import Data, Paper, dataset_of, protocol, with_settings
 from qnnw.cli.shared import DataDir, Device, Json, Quiet, Run, Threads, errors, prepare_process
 from qnnw.paper.presets import PRESETS
@@ -16,10 +18,6 @@ from qnnw.training.config import TrainConfig
 from qnnw.training.legacy import num_trained
 from qnnw.training.optimizers import EigenAdam
 from qnnw.training.tasks import SPLITS, task_of
-
-with needs("train", "The qnnw command"):
-    import typer
-    from rich.table import Table
 
 if TYPE_CHECKING:
     from qnnw.training.trainer import Reporter

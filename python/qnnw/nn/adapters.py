@@ -8,16 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from qnnw._common.extras import needs
+import torch
+from torch import Tensor, nn
+
+from qnnw.nn import stored, wrapping
+from qnnw.nn.counts import Counts
+from qnnw.nn.sources import source_for
 from qnnw.weights.source import WeightSource
-
-with needs("train", "qnnw.nn"):
-    import torch
-    from torch import Tensor, nn
-
-    from qnnw.nn import stored, wrapping
-    from qnnw.nn.counts import Counts
-    from qnnw.nn.sources import source_for
 
 __all__ = ["Adapter", "Adapters"]
 

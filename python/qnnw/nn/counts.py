@@ -6,15 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from torch import nn
 
-from qnnw._common.extras import needs
+from qnnw.nn.maker import Maker
 from qnnw.weights.source import WeightSource
-
-with needs("train", "qnnw.nn"):
-    from torch import nn
-
-    from qnnw.nn.maker import Maker
-    from qnnw.weights.targets import Target
+from qnnw.weights.targets import Target
 
 __all__ = ["Counts"]
 

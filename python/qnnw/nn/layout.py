@@ -6,15 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from qnnw._common.extras import needs
-
-with needs("train", "qnnw.nn"):
-    import torch
-    from torch import Tensor
-
-    from qnnw.weights.targets import Target
+from qnnw.weights.targets import Target
 
 __all__ = ["Layout", "to_device", "to_host"]
 

@@ -12,11 +12,8 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, Protocol
 
-from qnnw._common.extras import needs
-
-with needs("train", "qnnw.nn"):
-    import torch
-    from torch import Tensor, nn
+import torch
+from torch import Tensor, nn
 
 __all__ = ["Densify", "KeepRow", "install", "is_made", "places_of", "uninstall"]
 

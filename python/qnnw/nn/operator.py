@@ -19,17 +19,13 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from qnnw._common.extras import needs
+from qnnw.nn.layout import Layout, to_device, to_host
+from qnnw.weights.device_sources import forward_on, goes_on
 from qnnw.weights.source import Pullback, WeightSource
-
-with needs("train", "qnnw.nn"):
-    import torch
-    from torch import Tensor
-
-    from qnnw.nn.layout import Layout, to_device, to_host
-    from qnnw.weights.device_sources import forward_on, goes_on
 
 __all__ = ["Call", "device_of", "make"]
 

@@ -5,11 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-
-from qnnw._common.extras import needs
-
-with needs("train", "qnnw.nn"):
-    from torch import Tensor
+from torch import Tensor
 
 __all__ = ["FORMAT", "upgraded"]
 

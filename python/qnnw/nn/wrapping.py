@@ -8,19 +8,15 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor, nn
 
-from qnnw._common.extras import needs
+from qnnw.nn.copying import copied
+from qnnw.nn.made import install, is_made, places_of, uninstall
+from qnnw.nn.maker import Made, Maker
 from qnnw.weights.circuit import CircuitSource
 from qnnw.weights.source import WeightSource
-
-with needs("train", "qnnw.nn"):
-    import torch
-    from torch import Tensor, nn
-
-    from qnnw.nn.copying import copied
-    from qnnw.nn.made import install, is_made, places_of, uninstall
-    from qnnw.nn.maker import Made, Maker
-    from qnnw.weights.targets import Target, matching
+from qnnw.weights.targets import Target, matching
 
 __all__ = [
     "check_module",

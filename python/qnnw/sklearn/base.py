@@ -9,32 +9,28 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from torch import Tensor, nn
 
 from qnnw._common.checks import flag, integer, one_of, real, refuse_masked
 from qnnw._common.devices import as_device
-from qnnw._common.extras import needs
 from qnnw._common.seeds import derived_seed
 from qnnw.circuit import Circuit
+from qnnw.nn import QuantumTrain
+from qnnw.nn.copying import copied
 from qnnw.optim.derivative_free import Cobyla, FastCobyla, Optimizer, Spsa
+from qnnw.optim.eigen_adam import EigenAdam
 from qnnw.optim.schedules import one_cycle
+from qnnw.sklearn.samples import merged
+from qnnw.sklearn.watch import Watch
+from qnnw.training.behaviour import seeded
+from qnnw.training.gradient import batches
 from qnnw.weights.settings import BEST, PAPER
 from qnnw.weights.source import WeightSource
-
-with needs("train", "qnnw.sklearn"):
-    import torch
-    from sklearn.base import BaseEstimator
-    from sklearn.utils import check_random_state
-    from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
-    from torch import Tensor, nn
-
-    from qnnw.nn import QuantumTrain
-    from qnnw.nn.copying import copied
-    from qnnw.optim.eigen_adam import EigenAdam
-    from qnnw.sklearn.samples import merged
-    from qnnw.sklearn.watch import Watch
-    from qnnw.training.behaviour import seeded
-    from qnnw.training.gradient import batches
 
 __all__ = ["QuantumTrainEstimator", "has_steps", "with_arguments"]
 

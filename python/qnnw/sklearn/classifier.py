@@ -5,20 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
+from sklearn.base import ClassifierMixin
+from sklearn.utils import compute_class_weight
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import validate_data
+from torch import Tensor
+from torch.nn import functional
 
-from qnnw._common.extras import needs
 from qnnw.sklearn.base import QuantumTrainEstimator, has_steps, with_arguments
-
-with needs("train", "qnnw.sklearn"):
-    import torch
-    from sklearn.base import ClassifierMixin
-    from sklearn.utils import compute_class_weight
-    from sklearn.utils.metaestimators import available_if
-    from sklearn.utils.multiclass import check_classification_targets
-    from sklearn.utils.validation import validate_data
-    from torch import Tensor
-    from torch.nn import functional
 
 __all__ = ["QuantumTrainClassifier"]
 
