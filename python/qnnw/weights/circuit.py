@@ -116,7 +116,7 @@ class CircuitSource:
         if ansatz.num_parameters == 0:
             raise ValueError(f"`ansatz` is {ansatz!r}, which has no parameters to train")
         self.ansatz = ansatz
-        self.weight_map = weight_map
+        self.weight_map, self.num_weights = weight_map, weight_map.num_weights
         self.gamma = real("gamma", gamma, above=0)
         self.scale = per_weight(scale, weight_map.num_weights)
         self.tensors = None if tensors is None else _checked(tensors, weight_map.num_weights)
@@ -127,11 +127,6 @@ class CircuitSource:
         self.execution = execution
         self.shots = shots if execution is None else execution.draws
         self._made = True
-
-    @property
-    def num_weights(self) -> int:
-        """Number of weights, M."""
-        return self.weight_map.num_weights
 
     @property
     def groups(self) -> Mapping[str, Group]:
