@@ -163,31 +163,24 @@ class TrainConfig:
                 raise ValueError(f"`shots` is none; {self.backend!r} measures: say how often")
         if self.noise is not None:
             Noise.parsed(self.noise)
+        evolved = self.source == "circuit" and self.backend is None
+        has_circuit = self.source in ("circuit", "frozen", *LEARNED)
+        plain = (self.circuit, self.backend, self.noise) == (DEFAULT, None, None)
+        read = self.backend is not None or None not in (self.noise, self.shots)
         of = {
-            "circuit": self.source in ("circuit", "frozen", *LEARNED)
-            and self.map_inputs == "circuit",
-            "circuits": (self.circuit, self.backend, self.noise) == (DEFAULT, None, None),
-            "backend": self.source == "circuit",
-            "noise": self.source == "circuit" and self.backend is None,
-            "gradient": self.backend is not None,
-            "fraction": self.gradient == "random_half",
-            "mitigate": self.backend is not None or None not in (self.noise, self.shots),
-            "trajectories": self.noise is not None,
+            "circuit": (has_circuit and self.map_inputs == "circuit", "a source with a circuit"),
+            "circuits": (plain, "the usual circuit, and neither backend nor noise"),
+            "backend": (self.source == "circuit", "the source 'circuit'"),
+            "noise": (evolved, "the source 'circuit' without a backend, which has its own"),
+            "gradient": (self.backend is not None, "a backend"),
+            "fraction": (self.gradient == "random_half", "the gradient 'random_half'"),
+            "mitigate": (read, "a backend, or noise with shots"),
+            "trajectories": (self.noise is not None, "noise"),
         }
-        needs = {
-            "circuit": "a source with a circuit",
-            "circuits": "the usual circuit, and neither backend nor noise",
-            "backend": "the source 'circuit'",
-            "noise": "the source 'circuit' without a backend, which has its own",
-            "gradient": "a backend",
-            "fraction": "the gradient 'random_half'",
-            "mitigate": "a backend, or noise with shots",
-            "trajectories": "noise",
-        }
-        for name, fits in of.items():
+        for name, (fits, need) in of.items():
             value = getattr(self, name)
             if value != declared[name].default and not fits:
-                raise ValueError(f"`{name}` is {value!r}; it needs {needs[name]}")
+                raise ValueError(f"`{name}` is {value!r}; it needs {need}")
 
     def _check_learned(self) -> None:
         """A learned map stands in the place of the paper's; and has settings of its own."""

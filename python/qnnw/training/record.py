@@ -91,6 +91,12 @@ class RunFolder:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
+        self.config_path = self.path / "config.json"
+        self.checkpoint_path = self.path / "checkpoint.npz"
+        self.history_path = self.path / "history.jsonl"
+        self.model_path = self.path / "model.safetensors"
+        self.result_path = self.path / "result.json"
+        self.picture_path = self.path / "history.png"
         if not self.config_path.is_file():
             raise RecordError(f"{str(self.path)!r} is no run: it has no config.json")
 
@@ -122,36 +128,6 @@ class RunFolder:
         if not (path / "config.json").is_file():
             write_atomically(path / "config.json", sealed({"format": FORMAT, **config}, indent=2))
         return cls(path)
-
-    @property
-    def config_path(self) -> Path:
-        """``config.json``."""
-        return self.path / "config.json"
-
-    @property
-    def checkpoint_path(self) -> Path:
-        """``checkpoint.npz``."""
-        return self.path / "checkpoint.npz"
-
-    @property
-    def history_path(self) -> Path:
-        """``history.jsonl``."""
-        return self.path / "history.jsonl"
-
-    @property
-    def model_path(self) -> Path:
-        """``model.safetensors``."""
-        return self.path / "model.safetensors"
-
-    @property
-    def result_path(self) -> Path:
-        """``result.json``."""
-        return self.path / "result.json"
-
-    @property
-    def picture_path(self) -> Path:
-        """``history.png``."""
-        return self.path / "history.png"
 
     def read_config(self) -> dict[str, Any]:
         """Everything needed to run it again."""
