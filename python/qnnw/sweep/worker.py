@@ -90,7 +90,7 @@ def run_trial(path: Path, settings: dict[str, Any]) -> Message:
     """
     from qnnw.training.config import TrainConfig
     from qnnw.training.runs import train_at
-    from qnnw.training.stopping import Stoppable
+    from qnnw.training.trainer import Stoppable
 
     until = time.monotonic() + LONGEST_WAIT_SECONDS
     while True:

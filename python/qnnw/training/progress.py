@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from qnnw._common.extras import needs
 from qnnw._common.words import duration
-from qnnw.training.stopping import Stoppable
-from qnnw.training.trainer import Trainer, num_qubits
+from qnnw.training.trainer import Stoppable, Trainer, num_qubits
 
 if TYPE_CHECKING:
     from qnnw.training.trainer import Reporter

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from qnnw._common.extras import needs
 from qnnw._common.files import write_atomically
 from qnnw._common.runtime import get_num_threads
+from qnnw._common.signals import finish_first, stop_if_asked
 from qnnw.data.datasets import Dataset
 from qnnw.training.behaviour import Buffers
 from qnnw.training.config import TrainConfig
@@ -31,7 +32,7 @@ with needs("train", "qnnw.training.trainer"):
 
     from qnnw.nn import tensorfile
 
-__all__ = ["Point", "Reporter", "Trainer"]
+__all__ = ["Point", "Reporter", "Stoppable", "Trainer"]
 
 
 # What a result says of how the weights were made.
@@ -64,6 +65,31 @@ class Reporter:
 
     def stopped(self) -> None:
         """Nothing more comes, whether the run is finished or not."""
+
+
+class Stoppable(Reporter):
+    """Says nothing; within a command, the first signal waits for the round that is under way."""
+
+    def started(self, trainer: Trainer, run_dir: Path) -> None:
+        """The run begins."""
+        super().started(trainer, run_dir)
+        self._trainer = trainer
+
+    def estimated(self, seconds: float) -> None:
+        """The rounds begin."""
+        super().estimated(seconds)
+        finish_first(f"this {self._trainer.round_name}")
+
+    def round_finished(self, line: dict[str, Any]) -> None:
+        """The round's record is on the disk; what is left of a finished run is not cut off."""
+        super().round_finished(line)
+        if len(self._trainer.history) < self._trainer.rounds:
+            stop_if_asked()
+
+    def stopped(self) -> None:
+        """The run is over."""
+        finish_first(None)
+        super().stopped()
 
 
 @dataclass(frozen=True)
