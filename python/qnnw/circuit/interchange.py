@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from qnnw._common.checks import instance
 from qnnw._common.extras import needs
 from qnnw.circuit.gates import GATES, Angle, Gate
 from qnnw.circuit.lowering import Lowered
@@ -41,9 +42,7 @@ def gates_of(
     """
     with needs("qiskit", "Circuit.from_qiskit"):
         from qiskit import QuantumCircuit
-    if not isinstance(circuit, QuantumCircuit):
-        kind = type(circuit).__name__
-        raise TypeError(f"`circuit` is of type {kind}; it must be a qiskit.QuantumCircuit")
+    instance("circuit", circuit, QuantumCircuit, "a qiskit.QuantumCircuit")
     listed = [parameter.name for parameter in circuit.parameters] if names is None else list(names)
     places = {parameter: listed.index(parameter.name) for parameter in circuit.parameters}
     gates: list[Gate] = []
@@ -142,8 +141,7 @@ def parsed(program: str) -> tuple[QuantumCircuit, list[str]]:
     with needs("qiskit", "Circuit.from_openqasm3"):
         import qiskit_qasm3_import  # noqa: F401
         from qiskit import qasm3
-    if not isinstance(program, str):
-        raise TypeError(f"`program` is of type {type(program).__name__}; it must be a string")
+    instance("program", program, str, "a string")
     names = re.findall(r"^\s*input\s+[^;]*?(\w+)\s*;", program, flags=re.MULTILINE)
     try:
         return qasm3.loads(program), names

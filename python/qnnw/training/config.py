@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from qnnw._common.checks import one_of
+from qnnw._common.checks import instance, one_of
 from qnnw.circuit.blocks import CIRCUITS, DEFAULT, program_of
 from qnnw.circuit.devices import Noise
 from qnnw.circuit.devices.backends import check_name
@@ -129,11 +129,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if isinstance(self.optimizer, str):
             object.__setattr__(self, "optimizer", optimizer_named(self.optimizer))
-        if not isinstance(self.optimizer, OptimizerConfig):
-            raise TypeError(
-                f"`optimizer` is of type {type(self.optimizer).__name__}; it must be one of "
-                f"{', '.join(map(repr, OPTIMIZERS))}, or such an object"
-            )
+        need = f"one of {', '.join(map(repr, OPTIMIZERS))}, or such an object"
+        instance("optimizer", self.optimizer, OptimizerConfig, need)
         checked(self)
         if self.circuit not in (DEFAULT, *CIRCUITS):
             # Its text, so that a record has all that a run is made of.

@@ -13,7 +13,7 @@ import types
 from collections.abc import Iterable
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from qnnw._common.checks import flag, integer, one_of, real
+from qnnw._common.checks import flag, instance, integer, one_of, real
 
 __all__ = ["Setting", "checked", "parsed", "setting", "settings_of"]
 
@@ -102,8 +102,7 @@ class Setting:
             return integer(self.name, value, **ends)  # type: ignore[arg-type]
         if self.kind is float:
             return real(self.name, value, **ends)
-        if not isinstance(value, str):
-            raise TypeError(f"`{self.name}` is of type {type(value).__name__}; it must be a string")
+        instance(self.name, value, str, "a string")
         return str(value)
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from qnnw._common.checks import instance
 from qnnw.weights.source import (
     Array,
     Description,
@@ -42,10 +43,7 @@ class DeltaSource:
     """
 
     def __init__(self, source: WeightSource) -> None:
-        if not isinstance(source, WeightSource):
-            raise TypeError(
-                f"`source` is of type {type(source).__name__}; it must be a WeightSource"
-            )
+        instance("source", source, WeightSource, "a WeightSource")
         self.source = source
         self._check()
         self._groups = {

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from qnnw._common.checks import integer
+from qnnw._common.checks import instance, integer
 from qnnw._common.extras import needs
 from qnnw._common.seeds import Seed, seed_to_int
 from qnnw.circuit import Ansatz
@@ -112,14 +112,8 @@ class LearnedSource:
         seed: Seed = 0,
     ) -> None:
         self.num_weights = integer("num_weights", num_weights, 1, 2**32)
-        if not isinstance(learned_map, LearnedMap):
-            kind = type(learned_map).__name__
-            raise TypeError(f"`learned_map` is of type {kind}; it must be a LearnedMap")
-        if ansatz is not None and not isinstance(ansatz, Ansatz):
-            kind = type(ansatz).__name__
-            raise TypeError(
-                f"`ansatz` is of type {kind}; it must be a qnnw.EfficientSU2 or Circuit, or None"
-            )
+        instance("learned_map", learned_map, LearnedMap, "a LearnedMap")
+        instance("ansatz", ansatz, Ansatz | None, "a qnnw.EfficientSU2 or Circuit, or None")
         self.learned_map, self.ansatz = learned_map, ansatz
         self.num_qubits = _checked_qubits(self.num_weights, learned_map, ansatz)
         self.scale = per_weight(scale, self.num_weights)

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from qnnw._common.checks import integer, one_of
+from qnnw._common.checks import instance, integer, one_of
 from qnnw._common.seeds import Seed, derived_seed, seed_to_int
 from qnnw._core import walsh_hadamard
 from qnnw.weights.source import (
@@ -92,10 +92,7 @@ class TrainedSource:
         *,
         start: Mapping[str, ArrayLike] | None = None,
     ) -> None:
-        if not isinstance(source, WeightSource):
-            raise TypeError(
-                f"`source` is of type {type(source).__name__}; it must be a WeightSource"
-            )
+        instance("source", source, WeightSource, "a WeightSource")
         self.source, self.how = source, one_of("how", how, HOW)
         self.seed = int(seed_to_int(seed))
         groups = source.groups
