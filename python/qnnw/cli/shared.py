@@ -51,12 +51,8 @@ def prepare_process(threads: int | None) -> None:
         set_num_threads(threads)
 
 
-def _nothing() -> None:
-    return None
-
-
 @contextmanager
-def errors(remedy: Callable[[], str | None] = _nothing) -> Iterator[None]:
+def errors(remedy: Callable[[], str | None] = lambda: None) -> Iterator[None]:
     """Turn what a user can mend into one line and an exit status; nothing else is caught.
 
     ``remedy`` says how an interrupted command goes on.

@@ -104,7 +104,9 @@ def from_arrays(
     _check_lengths(where, inputs, labels)
     task, note = decided(where, labels, task)
     if test is None:
-        places = test_split(where, _classed(labels, task), seed, task == "classification")
+        classes = task == "classification"
+        flat = labels.reshape(-1) if classes else labels
+        places = test_split(where, flat, seed, classes)
         parts = [(inputs[place], labels[place]) for place in places]
         notes = (*notes, f"{where}: no test set; a quarter of the samples is split off by the seed")
     else:
@@ -257,10 +259,6 @@ def _check_lengths(name: str, inputs: NDArray[Any], labels: NDArray[Any]) -> Non
             f"{name}: inputs have shape {inputs.shape}, labels {labels.shape}; as many of both are "
             "needed, and at least one"
         )
-
-
-def _classed(labels: NDArray[Any], task: str) -> NDArray[Any]:
-    return labels.reshape(-1) if task == "classification" else labels
 
 
 def _inputs(

@@ -142,7 +142,8 @@ def figure_trials(
             continue
         for seed in range(count):
             config = base.changed(**axes, seed=seed, **place)
-            spot = "" if figure.along is None else f"{figure.along}{_word(value)}-"
+            word = "exact" if value is None else value
+            spot = "" if figure.along is None else f"{figure.along}{word}-"
             trial = Trial(f"{spot}seed{seed}", {**axes, "seed": seed}, config.to_dict())
             trials.append(trial)
     return trials
@@ -230,7 +231,3 @@ def _left_out(figure: Figure, budget: str, optimizer: str, periods: int | None) 
     if type(base.optimizer) is not type(whole.optimizer):
         parts.append(f"{base.optimizer.name} for {whole.optimizer.name}")
     return ", ".join(parts)
-
-
-def _word(value: Any) -> str:
-    return "exact" if value is None else str(value)

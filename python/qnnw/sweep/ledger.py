@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -225,11 +225,9 @@ class SweepFolder:
         """What has become of every trial, by name."""
         return Ledger(self).states
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> AbstractContextManager[None]:
         """Keep other coordinators away; raises :class:`qnnw.training.record.InUseError`."""
-        with locked(self.path):
-            yield
+        return locked(self.path)
 
     def write(self, name: str, content: bytes) -> Path:
         """Write one of the folder's files."""

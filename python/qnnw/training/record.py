@@ -17,7 +17,7 @@ import json
 import os
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -218,17 +218,9 @@ class RunFolder:
         self.check_belongs(self.result_path, found)
         return {name: value for name, value in found.items() if name not in _OF_THE_FILE}
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep other processes from working on this run; a killed process leaves no lock behind.
-
-        Raises
-        ------
-        InUseError
-            Another process works on it.
-        """
-        with locked(self.path):
-            yield
+    def locked(self) -> AbstractContextManager[None]:
+        """Keep other processes from working on this run: see :func:`locked`."""
+        return locked(self.path)
 
 
 @contextmanager
@@ -260,7 +252,7 @@ def locked(folder: Path) -> Iterator[None]:
             warnings.warn(
                 f"{str(folder)!r} is on a file system without locks ({error.strerror}): keep other "
                 "processes off it",
-                stacklevel=4,
+                stacklevel=3,
             )
         with suppress(OSError):
             sweep_up(folder)

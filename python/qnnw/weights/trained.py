@@ -96,7 +96,7 @@ class TrainedSource:
         self.source, self.how = source, one_of("how", how, HOW)
         self.seed = int(seed_to_int(seed))
         groups = source.groups
-        self._chosen = _chosen_from({n: len(g.start) for n, g in groups.items() if not g.even})
+        self._chosen = [n for n, g in groups.items() if len(g.start) > 1 and not g.even]
         if not self._chosen:
             raise ValueError("`source` has no group of more than one number; there is no choice")
         self._start = {name: np.array(groups[name].start) for name in self._chosen}
@@ -352,10 +352,6 @@ def _named(description: Description, start: str) -> dict[str, NDArray[Any]]:
     """The arrays whose names begin so, by what follows."""
     arrays = description.arrays.items()
     return {name.removeprefix(start): array for name, array in arrays if name.startswith(start)}
-
-
-def _chosen_from(sizes: Mapping[str, int]) -> list[str]:
-    return [name for name, size in sizes.items() if size > 1]
 
 
 def _name_of(chosen: list[str], how: str) -> str:
