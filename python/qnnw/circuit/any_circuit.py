@@ -18,7 +18,7 @@ from qnnw._common.checks import integer, one_of, real
 from qnnw._common.precision import is_single
 from qnnw._common.seeds import Seed, seed_to_int
 from qnnw.circuit import interchange
-from qnnw.circuit.derivatives import reduced
+from qnnw.circuit.derivatives import shifted
 from qnnw.circuit.gates import Angle, Gate, checked_gate
 from qnnw.circuit.lowering import Lowered, lowered
 
@@ -202,14 +202,11 @@ class Circuit:
         size = 8 * 2**self.num_qubits * self.num_parameters
         _core.require_memory(size, f"the Jacobian of {self.num_qubits} qubits")
         rotations = self.rotations
-        turned = reduced(rotations.angles(self._checked_set(angles)))
+        turned = rotations.angles(self._checked_set(angles))
         columns = np.zeros((self.num_parameters, 2**self.num_qubits))
-        for rotation, angle in enumerate(self._lowered.angles):
-            both = np.repeat(turned[None], 2, axis=0)
-            both[:, rotation] += [np.pi / 2, -np.pi / 2]
-            up, down = rotations.probabilities(both)
-            for place, factor in angle.terms:
-                columns[place] += factor / 2 * (up - down)
+        for rotation, change in shifted(rotations.probabilities, turned, rotations.live_angles):
+            for place, factor in self._lowered.angles[rotation].terms:
+                columns[place] += factor / 2 * change
         by_basis: NDArray[np.float64] = columns.T
         return by_basis
 

@@ -17,6 +17,7 @@ from qnnw.paper.presets import PRESETS
 from qnnw.training.config import TrainConfig
 from qnnw.training.legacy import num_trained
 from qnnw.training.optimizers import EigenAdam
+from qnnw.training.record import PARTS
 from qnnw.training.tasks import SPLITS, task_of
 
 if TYPE_CHECKING:
@@ -115,10 +116,7 @@ def _listened(work: Callable[[Reporter], dict[str, Any]], quiet: bool) -> dict[s
 def _work(result: dict[str, Any]) -> str:
     if "steps" not in result:
         return f"{result['evaluations']} evaluations in {result['seconds']:.1f} s"
-    parts = ", ".join(
-        f"{part} {1e3 * result[f'{part}_seconds_per_step']:.1f}"
-        for part in ("circuit", "network", "rest")
-    )
+    parts = ", ".join(f"{part} {1e3 * result[f'{part}_seconds_per_step']:.1f}" for part in PARTS)
     return f"{result['steps']} steps in {result['seconds']:.1f} s (ms a step: {parts})"
 
 

@@ -6,6 +6,7 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -62,57 +63,32 @@ def with_arguments(base: Callable[..., None]) -> Callable[[Callable[..., None]],
     return shown
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class QuantumTrainEstimator(BaseEstimator, ABC):  # type: ignore[misc]
     """What both estimators are; their own parts are targets, loss and prediction."""
 
-    def __init__(
-        self,
-        network: Network | nn.Module | None = None,
-        *,
-        source: WeightSource | MakeSource | None = None,
-        circuit: str | Circuit | Callable[[int], Circuit] | None = None,
-        reps: int = 10,
-        entanglement: str = "linear",
-        gamma: float = BEST["gamma"],
-        signs: str = "parity",
-        mapping: str = BEST["mapping"],
-        scale: str = BEST["scale"],
-        shots: int | None = None,
-        optimizer: str = "eigen-adam",
-        learning_rate: float = 0.05,
-        epochs: int = 100,
-        batch_size: int = 32,
-        max_evaluations: int = 1000,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        n_iter_no_change: int = 10,
-        tol: float = 1e-4,
-        warm_start: bool = False,
-        device: str = "cpu",
-        random_state: int | np.random.RandomState | None = None,
-    ) -> None:
-        self.network = network
-        self.source = source
-        self.circuit = circuit
-        self.reps = reps
-        self.entanglement = entanglement
-        self.gamma = gamma
-        self.signs = signs
-        self.mapping = mapping
-        self.scale = scale
-        self.shots = shots
-        self.optimizer = optimizer
-        self.learning_rate = learning_rate
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.max_evaluations = max_evaluations
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.tol = tol
-        self.warm_start = warm_start
-        self.device = device
-        self.random_state = random_state
+    network: Network | nn.Module | None = field(default=None, kw_only=False)
+    source: WeightSource | MakeSource | None = None
+    circuit: str | Circuit | Callable[[int], Circuit] | None = None
+    reps: int = 10
+    entanglement: str = "linear"
+    gamma: float = BEST["gamma"]
+    signs: str = "parity"
+    mapping: str = BEST["mapping"]
+    scale: str = BEST["scale"]
+    shots: int | None = None
+    optimizer: str = "eigen-adam"
+    learning_rate: float = 0.05
+    epochs: int = 100
+    batch_size: int = 32
+    max_evaluations: int = 1000
+    early_stopping: bool = False
+    validation_fraction: float = 0.1
+    n_iter_no_change: int = 10
+    tol: float = 1e-4
+    warm_start: bool = False
+    device: str = "cpu"
+    random_state: int | np.random.RandomState | None = None
 
     @classmethod
     def paper(cls, network: Network | nn.Module | None = None, **changed: Any) -> Any:

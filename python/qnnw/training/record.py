@@ -40,10 +40,12 @@ from qnnw._common.errors import FileError
 from qnnw._common.files import open_in_place, sweep_up, write_atomically
 from qnnw.training.tasks import task_of
 
-__all__ = ["PLACE", "InUseError", "RecordError", "RunFolder", "decisive", "locked"]
+__all__ = ["PARTS", "PLACE", "InUseError", "RecordError", "RunFolder", "decisive", "locked"]
 
 #: Settings that decide where a run works, and none of its numbers.
 PLACE = ("threads", "device", "data_dir")
+#: Where the time of a step goes: what a history and a result say of it, by epoch and by step.
+PARTS = ("circuit", "network", "rest")
 # 1: release 0.1, without checksums.
 FORMAT = 2
 _CONFIG: Schema = {
@@ -268,8 +270,7 @@ def decisive(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def check_result(found: Mapping[str, Any]) -> None:
     """Raise ValueError where a run's result lacks what its tables show."""
-    parts = ("circuit", "network", "rest")
-    work = [f"{part}_seconds_per_step" for part in parts] if "steps" in found else ["evaluations"]
+    work = [f"{part}_seconds_per_step" for part in PARTS] if "steps" in found else ["evaluations"]
     trained = "num_trained" if "num_trained" in found else "num_angles"  # of release 0.1
     needed = (*task_of(found).keys(), *work, trained)
     hold(found, {"*": object, **dict.fromkeys(needed, float)})
