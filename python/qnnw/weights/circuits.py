@@ -69,6 +69,8 @@ class CircuitsSource:
         An argument is of the wrong kind, shape or value.
     """
 
+    version = 0
+
     def __init__(
         self,
         sizes: Sequence[int],
@@ -112,7 +114,7 @@ class CircuitsSource:
             self.sizes, self.reps, entanglement, signs, mapping, self.shared, self.offset, self.seed
         )
         self.entanglement = self.stacks[0].ansatz.entanglement
-        self._groups = self._started()
+        self.groups: Mapping[str, Group] = self._started()
 
     def _started(self) -> dict[str, Group]:
         start = np.zeros(1 + max(int(stack.angles.max()) for stack in self.stacks))
@@ -126,16 +128,6 @@ class CircuitsSource:
             found["offsets"] = Group(np.zeros(self.offset * len(self.sizes)))
         many = len(self.sizes) if self.gammas == "each" else 1
         return {**found, "gamma": Group(np.full(many, self.gamma), even=True)}
-
-    @property
-    def groups(self) -> Mapping[str, Group]:
-        """Angles, offsets where there are such, and gamma."""
-        return self._groups
-
-    @property
-    def version(self) -> int:
-        """Nothing of it changes."""
-        return 0
 
     def weights(self, parameters: Parameters, draw: int = 0) -> Array:
         """The weights, of ``dtype``, shape (num_weights,)."""
@@ -158,7 +150,7 @@ class CircuitsSource:
                 by_weights = self._scaled(np.asarray(cotangent, dtype=self.dtype))
             if not np.isfinite(by_weights).all():
                 # A step that overflowed is seen by who scales the loss, and left out.
-                return {name: np.full(len(g.start), np.nan) for name, g in self._groups.items()}
+                return {name: np.full(len(g.start), np.nan) for name, g in self.groups.items()}
             pairs = zip(made, self._cut(by_weights), strict=True)
             return self._gathered([back(rows) for (_, back), rows in pairs], signs)
 
@@ -283,7 +275,7 @@ class CircuitsSource:
 
     def _gathered(self, found: Sequence[tuple[Any, Any]], signs: Vector) -> dict[str, Vector]:
         """The groups' gradients, from those by every stack's angles and gammas."""
-        by = {name: np.zeros(len(group.start)) for name, group in self._groups.items()}
+        by = {name: np.zeros(len(group.start)) for name, group in self.groups.items()}
         for stack, (by_angles, by_gamma) in zip(self.stacks, found, strict=True):
             rows = np.asarray(by_angles, dtype=np.float64)
             if self.shared:
@@ -363,7 +355,7 @@ class CircuitsSource:
     def __repr__(self) -> str:
         qubits = sorted({stack.ansatz.num_qubits for stack in self.stacks})
         span = str(qubits[0]) if len(qubits) == 1 else f"{qubits[0]} to {qubits[-1]}"
-        many = sum(len(group.start) for group in self._groups.values())
+        many = sum(len(group.start) for group in self.groups.values())
         return (
             f"{self.num_weights} weights from {many} numbers: {len(self.sizes)} circuits of {span} "
             f"qubits, reps={self.reps}, shared={self.shared}, mapping={self.mapping!r}"

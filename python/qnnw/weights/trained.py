@@ -94,7 +94,7 @@ class TrainedSource:
     ) -> None:
         instance("source", source, WeightSource, "a WeightSource")
         self.source, self.how = source, one_of("how", how, HOW)
-        self.seed = int(seed_to_int(seed))
+        self.num_weights, self.seed = source.num_weights, int(seed_to_int(seed))
         groups = source.groups
         self._chosen = [n for n, g in groups.items() if len(g.start) > 1 and not g.even]
         if not self._chosen:
@@ -117,11 +117,6 @@ class TrainedSource:
         self.name = _name_of(self._chosen, self.how)
         at_start = self._gathered(self._start, inverse=True)
         self._way = _WAYS[self.how](at_start, self.size, derived_seed(self.seed, CHOICE))
-
-    @property
-    def num_weights(self) -> int:
-        """Number of weights, M."""
-        return self.source.num_weights
 
     @property
     def shots(self) -> int | None:
