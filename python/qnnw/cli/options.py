@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Collection
+from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from qnnw.cli.shared import Work
 from qnnw.data import registry
 from qnnw.paper.presets import in_protocol
 from qnnw.training.config import TrainConfig, all_settings
@@ -41,7 +43,8 @@ def with_settings(
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command, which takes ``**settings``, an option for every setting.
 
-    What it gets is what was given, by the settings' names.
+    What it gets is what was given, by the settings' names. A parameter ``work`` of the type
+    :class:`qnnw.cli.shared.Work` stands for all options that are its fields.
 
     Parameters
     ----------
@@ -53,7 +56,8 @@ def with_settings(
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         signature = inspect.signature(command, eval_str=True)
-        own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        given = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        own = [one for p in given for one in (_WORK if p.annotation is Work else [p])]
         names = [name for name in all_settings() if name not in ("dataset", *without)]
         declared = [all_settings()[name] for name in names if only is None or name in only]
         options = [_parameter(setting) for setting in declared]
@@ -64,6 +68,8 @@ def with_settings(
         @functools.wraps(command)
         def called(**values: Any) -> None:
             settings = given_settings({name: values.pop(name) for name in names})
+            if own != given:
+                settings["work"] = Work(**{p.name: values.pop(p.name) for p in _WORK})
             command(**values, **settings)
 
         called.__signature__ = signature.replace(parameters=[*own, *options])  # type: ignore[attr-defined]
@@ -71,6 +77,16 @@ def with_settings(
         return called
 
     return decorate
+
+
+_WORK = [
+    inspect.Parameter(
+        field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hint
+    )
+    for field, hint in zip(
+        fields(Work), get_type_hints(Work, include_extras=True).values(), strict=True
+    )
+]
 
 
 def given_settings(values: dict[str, Any]) -> dict[str, Any]:

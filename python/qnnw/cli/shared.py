@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +23,7 @@ __all__ = [
     "Quiet",
     "Run",
     "Threads",
+    "Work",
     "errors",
     "prepare_process",
 ]
@@ -42,6 +44,31 @@ DataDir = Annotated[
     ),
 ]
 Device = Annotated[str | None, typer.Option(help="Where the network runs: cpu or cuda.")]
+
+
+@dataclass(frozen=True)
+class Work:
+    """How the runs of a sweep are done: options of every command that does such."""
+
+    workers: Annotated[
+        int | None, typer.Option(help="Runs side by side; default: one a core, on Ray one a CPU.")
+    ] = None
+    threads: Annotated[
+        int | None, typer.Option(help="Threads of a run; default: its share of the cores.")
+    ] = None
+    engine: Annotated[str, typer.Option(help="local: processes here; ray: a Ray cluster.")] = (
+        "local"
+    )
+    address: Annotated[
+        str | None,
+        typer.Option(help="The Ray cluster's; auto: this machine's; default: a new one."),
+    ] = None
+    retries: Annotated[
+        int,
+        typer.Option(help="How often a run whose process died is tried again without progress."),
+    ] = 3
+    as_json: Json = False
+    quiet: Quiet = False
 
 
 def prepare_process(threads: int | None) -> None:
