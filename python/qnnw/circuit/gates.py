@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import pi
 from typing import Any, NamedTuple
 
 from qnnw._common.checks import integer, kind_of, real
 
-__all__ = ["GATES", "Angle", "Gate", "Step", "gate", "parameter"]
+__all__ = ["GATES", "Angle", "Gate", "Step", "parameter"]
 
 
 @dataclass(frozen=True)
@@ -75,11 +75,6 @@ class Gate(NamedTuple):
     name: str
     qubits: tuple[int, ...]
     angles: tuple[Angle, ...] = ()
-
-
-def gate(name: str, *qubits: int, angles: Iterable[Any] = ()) -> Gate:
-    """A gate from its name, qubits, and angles or numbers."""
-    return Gate(name, qubits, tuple(Angle.of(angle) for angle in angles))
 
 
 class Step(NamedTuple):

@@ -15,8 +15,6 @@ from qnnw.optim import derivative_free
 from qnnw.training.settings import checked, setting, settings_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     import torch
 
 __all__ = [

@@ -5,14 +5,11 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any
 
 from qnnw._common.extras import needs
 from qnnw._common.words import duration
-from qnnw.training.trainer import Stoppable, Trainer, num_qubits
-
-if TYPE_CHECKING:
-    from qnnw.training.trainer import Reporter
+from qnnw.training.trainer import Reporter, Stoppable, Trainer, num_qubits
 
 with needs("train", "qnnw.training.progress"):
     from rich.console import Console
@@ -39,12 +36,9 @@ def plain_console(stderr: bool = False) -> Console:
 class Lines(Stoppable):
     """Plain lines on standard error."""
 
-    def __init__(self, stream: TextIO | None = None) -> None:
-        self._stream = stream
-
     def say(self, line: str) -> None:
         """Print one line."""
-        print(line, file=self._stream or sys.stderr, flush=True)
+        print(line, file=sys.stderr, flush=True)
 
     def started(self, trainer: Trainer, run_dir: Path) -> None:
         """Describe the run."""
@@ -68,7 +62,6 @@ class Display(Lines):
     """A live display with rich: progress, loss, measures, speed and time left."""
 
     def __init__(self) -> None:
-        super().__init__()
         self._progress = Progress(
             TextColumn("{task.fields[name]} {task.fields[number]}/{task.fields[rounds]}"),
             BarColumn(),
