@@ -124,7 +124,7 @@ def _whole(config: TrainConfig, targets: Sequence[Target]) -> WeightSource:
 
 def execution_of(config: TrainConfig) -> Execution | None:
     """What measures a run's circuit; ``None``: it is evolved without noise."""
-    of_both = {"shots": config.shots, "mitigate": config.mitigate}
+    of_both: dict[str, Any] = {"shots": config.shots, "mitigate": config.mitigate}
     if config.backend is not None:
         own = {"gradient": config.gradient, "fraction": config.fraction}
         return named(config.backend, **own, **of_both)
