@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,7 +32,7 @@ from qnnw.training.gradient import batches
 from qnnw.weights.settings import BEST, PAPER
 from qnnw.weights.source import WeightSource
 
-__all__ = ["QuantumTrainEstimator", "has_steps", "with_arguments"]
+__all__ = ["QuantumTrainEstimator", "has_steps"]
 
 Network = Callable[[int, int], nn.Module]
 MakeSource = Callable[[int], WeightSource]
@@ -47,20 +46,6 @@ def has_steps(estimator: Any) -> bool:
     """Whether the optimiser takes steps that can go on; a ``ValueError`` names another."""
     one_of("optimizer", estimator.optimizer, BY_GRADIENTS)
     return True
-
-
-def with_arguments(base: Callable[..., None]) -> Callable[[Callable[..., None]], Any]:
-    """Show ``**settings`` of a constructor as the base's arguments, which scikit-learn reads."""
-
-    def shown(init: Callable[..., None]) -> Callable[..., None]:
-        own, more = inspect.signature(init), inspect.signature(base)
-        named = {**own.parameters, **more.parameters}
-        named.pop("settings")
-        parameters = sorted(named.values(), key=lambda parameter: parameter.kind)
-        init.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
-        return init
-
-    return shown
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -123,43 +108,44 @@ class QuantumTrainEstimator(BaseEstimator, ABC):  # type: ignore[misc]
         TypeError, ValueError
             The data or a setting cannot be used.
         """
-        self._check_settings()
-        again = bool(self.warm_start) and hasattr(self, "model_")
-        features, targets, weights = self._samples(X, y, sample_weight, reset=not again)
-        encoded = self._encode(targets, weights, reset=not again)
-        if not again:
-            self._begin()
-        # A network's own random choices (dropout, its discarded weights) come from the seed too,
-        # and the global generator is left as it was.
-        with self._seeded() as rng:
-            if not again:
-                self._build(features.shape[1])
-            train = self._by_gradients if self.optimizer in BY_GRADIENTS else self._by_values
-            all_of = self._tensors(features, encoded, self._weights_for(encoded, weights))
-            self.n_iter_ = train(*all_of, rng)
-        self._finish(features, encoded, weights)
+        first = not (self.warm_start and hasattr(self, "model_"))
+        train = self._by_gradients if self.optimizer in BY_GRADIENTS else self._by_values
+        self.n_iter_ = self._trained(X, y, sample_weight, first, first, train)
         return self
 
     def _fit_more(
         self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, first: bool
     ) -> None:
         """One epoch from where the model stands."""
+        reset = first and not hasattr(self, "classes_")
+        steps = self._trained(x, y, sample_weight, first, reset, self._epoch)
+        self.n_iter_ = steps if first else self.n_iter_ + steps
+
+    def _trained(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None,
+        first: bool,
+        reset: bool,
+        train: Callable[..., int],
+    ) -> int:
+        """Train a new model, or the one that is there; gives the steps or evaluations."""
         self._check_settings()
         features, targets, weights = self._samples(x, y, sample_weight, reset=first)
-        encoded = self._encode(targets, weights, reset=first and not hasattr(self, "classes_"))
+        encoded = self._encode(targets, weights, reset=reset)
         if first:
-            self._begin()
+            self._seed = int(check_random_state(self.random_state).randint(2**31))
+            self._fits = 0
+        # A network's own random choices (dropout, its discarded weights) come from the seed too,
+        # and the global generator is left as it was.
         with self._seeded() as rng:
             if first:
                 self._build(features.shape[1])
             all_of = self._tensors(features, encoded, self._weights_for(encoded, weights))
-            steps = self._epoch(*all_of, rng)
-        self.n_iter_ = steps if first else self.n_iter_ + steps
-        self._finish(features, encoded, weights)
-
-    def _begin(self) -> None:
-        self._seed = int(check_random_state(self.random_state).randint(2**31))
-        self._fits = 0
+            done = train(*all_of, rng)
+        self._finish(*all_of)
+        return done
 
     @abstractmethod
     def _validated(self, x: Any, y: Any, reset: bool) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -350,15 +336,11 @@ class QuantumTrainEstimator(BaseEstimator, ABC):  # type: ignore[misc]
         set_point(outcome.point)
         return outcome.evaluations
 
-    def _finish(
-        self, features: NDArray[Any], encoded: NDArray[Any], weights: NDArray[Any] | None
-    ) -> None:
+    def _finish(self, inputs: Tensor, targets: Tensor, weights: Tensor | None) -> None:
         self.model_.eval()
         self.network_ = self.model_.merge_and_unload()
-        all_of = self._tensors(features, encoded, self._weights_for(encoded, weights))
-        inputs, targets, heavy = all_of
         with torch.no_grad():
-            self.loss_ = float(self._loss(self.network_(inputs), targets, heavy))
+            self.loss_ = float(self._loss(self.network_(inputs), targets, weights))
 
     def _outputs(self, x: ArrayLike) -> Tensor:
         check_is_fitted(self)

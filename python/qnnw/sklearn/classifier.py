@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,12 @@ from sklearn.utils.validation import validate_data
 from torch import Tensor
 from torch.nn import functional
 
-from qnnw.sklearn.base import QuantumTrainEstimator, has_steps, with_arguments
+from qnnw.sklearn.base import QuantumTrainEstimator, has_steps
 
 __all__ = ["QuantumTrainClassifier"]
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class QuantumTrainClassifier(ClassifierMixin, QuantumTrainEstimator):  # type: ignore[misc]
     """Classifier that trains a torch network through :class:`qnnw.nn.QuantumTrain`.
 
@@ -75,16 +77,7 @@ class QuantumTrainClassifier(ClassifierMixin, QuantumTrainEstimator):  # type: i
         Accuracies, with early stopping.
     """
 
-    @with_arguments(QuantumTrainEstimator.__init__)
-    def __init__(
-        self,
-        network: Any = None,
-        *,
-        class_weight: dict[Any, float] | str | None = None,
-        **settings: Any,
-    ) -> None:
-        super().__init__(network, **settings)
-        self.class_weight = class_weight
+    class_weight: dict[Any, float] | str | None = None
 
     @available_if(has_steps)  # type: ignore[untyped-decorator]
     def partial_fit(
