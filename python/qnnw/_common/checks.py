@@ -15,8 +15,6 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["flag", "instance", "integer", "kind_of", "one_of", "real", "refuse_masked"]
-
 
 def integer(name: str, value: Any, least: int | None = None, most: int | None = None) -> int:
     """Python's integer: of anything with ``__index__`` but a bool.

@@ -19,8 +19,6 @@ from qnnw.circuit.interchange import Instruction, openqasm3, qiskit_circuit
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
 
-__all__ = ["EfficientSU2"]
-
 Pairs = tuple[tuple[int, int], ...]
 
 

@@ -25,8 +25,6 @@ from qnnw.circuit.lowering import Lowered, lowered
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
 
-__all__ = ["Circuit", "Rotations"]
-
 Real = NDArray[np.floating[Any]]
 #: Standard deviation of ``"near_identity"``, in radians.
 NEAR_IDENTITY = 0.01

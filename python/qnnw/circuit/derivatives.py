@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 import qnnw._core as _core
 
-__all__ = ["fisher", "jacobian", "shifted"]
-
 Vector = NDArray[np.float64]
 # Shifted sets of angles that are evolved together.
 BATCH = 32

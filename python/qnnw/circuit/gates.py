@@ -9,8 +9,6 @@ from typing import Any, NamedTuple
 
 from qnnw._common.checks import integer, kind_of, real
 
-__all__ = ["GATES", "Angle", "Gate", "Step", "parameter"]
-
 
 @dataclass(frozen=True)
 class Angle:

@@ -16,16 +16,6 @@ if TYPE_CHECKING:
 
     import qnnw._core as _core
 
-__all__ = [
-    "Instruction",
-    "gates_of",
-    "openqasm3",
-    "parsed",
-    "plan_in_words",
-    "qiskit_circuit",
-    "written",
-]
-
 #: A gate's name, its qubits, and the index of its angle, if it has one.
 Instruction = tuple[str, tuple[int, ...], int | None]
 

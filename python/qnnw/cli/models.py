@@ -16,8 +16,6 @@ from qnnw.cli.shared import DataDir, Json, Run, errors
 from qnnw.training.config import EXECUTION
 from qnnw.training.tasks import TASKS, Measure
 
-__all__ = ["eval_command", "export_command", "info_command", "plot_command"]
-
 
 class _Split(str, Enum):
     train = "train"

@@ -19,8 +19,6 @@ from qnnw.training.optimizers import OPTIMIZERS
 from qnnw.training.presets import preset
 from qnnw.training.settings import Setting, settings_of
 
-__all__ = ["Data", "Paper", "dataset_of", "given_settings", "protocol", "with_settings"]
-
 # An option that was given as `none`, beside one that was not given.
 _NONE = object()
 

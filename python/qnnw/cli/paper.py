@@ -17,8 +17,6 @@ from qnnw.paper.figures import BUDGETS, FIGURES
 if TYPE_CHECKING:
     from qnnw.sweep.ledger import SweepFolder, Trial
 
-__all__ = ["paper_command"]
-
 # Below this nobody needs to be told.
 LONG_SECONDS = 60.0
 # What is no figure.

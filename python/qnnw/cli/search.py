@@ -14,8 +14,6 @@ from qnnw.cli.sweep import Name, RetryFailed, go_on, the_dataset
 if TYPE_CHECKING:
     from qnnw.sweep.ledger import SweepFolder
 
-__all__ = ["search_command"]
-
 TRIALS = 50
 
 

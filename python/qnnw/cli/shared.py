@@ -16,18 +16,6 @@ from qnnw._common.errors import UserError
 from qnnw._common.runtime import set_num_threads
 from qnnw._common.signals import INTERRUPTED, stop_asked, stoppable
 
-__all__ = [
-    "DataDir",
-    "Device",
-    "Json",
-    "Quiet",
-    "Run",
-    "Threads",
-    "Work",
-    "errors",
-    "prepare_process",
-]
-
 FAILED = 1
 MISUSED = 2
 

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from qnnw.sweep.engines import Engine
     from qnnw.sweep.ledger import SweepFolder
 
-__all__ = ["Name", "RetryFailed", "go_on", "shares", "sweep_command", "the_dataset"]
-
 Name = Annotated[
     str | None,
     typer.Argument(metavar="[NAME]", help="The data set, as --data; none to go on with --out."),

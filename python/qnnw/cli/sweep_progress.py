@@ -13,8 +13,6 @@ from qnnw.sweep.ledger import SweepFolder, Trial, TrialState
 from qnnw.training.progress import plain_console
 from qnnw.training.tasks import task_of
 
-__all__ = ["sweep_listener"]
-
 QUIET_SECONDS = 60.0
 
 

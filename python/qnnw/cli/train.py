@@ -23,8 +23,6 @@ from qnnw.training.tasks import SPLITS, task_of
 if TYPE_CHECKING:
     from qnnw.training.trainer import Reporter
 
-__all__ = ["resume_command", "train_command"]
-
 
 @with_settings()
 def train_command(

@@ -20,8 +20,6 @@ from qnnw.data.splits import sklearn_state, test_split
 with needs("train", "qnnw.data.arrays"):
     import torch
 
-__all__ = ["from_arrays", "load_function", "load_npz", "standardised_split"]
-
 # Names of training and test arrays, of inputs and of targets: ours, Keras', scikit-learn's.
 TRAIN = (("x_train", "y_train"), ("X_train", "y_train"), ("train_inputs", "train_targets"))
 TEST = (("x_test", "y_test"), ("X_test", "y_test"), ("test_inputs", "test_targets"))

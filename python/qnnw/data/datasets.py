@@ -15,8 +15,6 @@ from qnnw._common.extras import needs
 with needs("train", "qnnw.data.datasets"):
     import torch
 
-__all__ = ["About", "Dataset", "DatasetError", "data_root", "plain_file"]
-
 TENSORS = ("train_inputs", "train_labels", "test_inputs", "test_labels")
 
 

@@ -17,8 +17,6 @@ from qnnw.nn.counts import Counts
 from qnnw.nn.sources import source_for
 from qnnw.weights.source import WeightSource
 
-__all__ = ["Adapter", "Adapters"]
-
 FIRST = "default"
 
 

@@ -18,8 +18,6 @@ from torch import Tensor
 
 from qnnw.weights.source import Description, WeightSource, from_description
 
-__all__ = ["described", "make_weights"]
-
 
 def described(source: WeightSource) -> str:
     """The source's description in one line, arrays with it."""

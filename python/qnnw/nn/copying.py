@@ -8,8 +8,6 @@ from typing import Any, TypeVar
 import torch
 from torch.overrides import TorchFunctionMode
 
-__all__ = ["copied"]
-
 Thing = TypeVar("Thing")
 
 

@@ -12,8 +12,6 @@ from qnnw.nn.maker import Maker
 from qnnw.weights.source import WeightSource
 from qnnw.weights.targets import Target
 
-__all__ = ["Counts"]
-
 Row = tuple[str, str, str, str, str]
 HEAD: Row = ("made, or trained besides", "weights", "circuits", "qubits", "trained")
 

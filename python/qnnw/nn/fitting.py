@@ -13,8 +13,6 @@ from qnnw.nn.maker import digest
 from qnnw.weights.source import Description, WeightSource, from_description, sizes_of
 from qnnw.weights.targets import Target, find_targets
 
-__all__ = ["base_of", "check_rest", "checked_state", "matching_targets", "named", "source_of"]
-
 SOURCE, BASE = "source.", "base."
 _TARGET: Schema = {"names": list, "shape": list, "dtype": str, "padding?": int}
 _BASE: Schema = {"sha256": str, "trainable": list}

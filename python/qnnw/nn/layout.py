@@ -12,8 +12,6 @@ from torch import Tensor
 
 from qnnw.weights.targets import Target
 
-__all__ = ["Layout", "to_device", "to_host"]
-
 # Parameters of torch lie on lines of 64 bytes, and some kernels round by where their input lies:
 # made weights that lie so too give the bits of a plain network.
 LINE_BYTES = 64

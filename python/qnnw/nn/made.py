@@ -15,8 +15,6 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Densify", "KeepRow", "install", "is_made", "places_of", "uninstall"]
-
 # Where a made layer keeps its maker, and the numbers of its targets.
 _PLACE = "_qnnw_made"
 

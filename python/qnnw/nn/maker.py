@@ -19,8 +19,6 @@ from qnnw.nn.operator import Call, device_of, make
 from qnnw.weights.source import WeightSource
 from qnnw.weights.targets import Target
 
-__all__ = ["Made", "Maker", "digest"]
-
 
 class Made:
     """Targets' tensors, and what tells whether somebody changed them in place.

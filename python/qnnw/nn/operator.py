@@ -27,8 +27,6 @@ from qnnw.nn.layout import Layout, to_device, to_host
 from qnnw.weights.device_sources import forward_on, goes_on
 from qnnw.weights.source import Pullback, WeightSource
 
-__all__ = ["Call", "device_of", "make"]
-
 #: Devices that have double precision, which angles need.
 ACCELERATORS = {"cuda", "xpu"}
 

@@ -35,8 +35,6 @@ with needs("ecosystem", "qnnw.peft"):
     import torch
     from torch import nn
 
-__all__ = ["QuantumLoraConfig", "QuantumPeftConfig", "QuantumPeftModel", "get_peft_model"]
-
 CONFIG = "adapter_config.json"
 # Of PEFT's config what says nothing of the adapter.
 _LEFT_OUT = ("auto_mapping", "base_model_name_or_path", "runtime_config")

@@ -12,8 +12,6 @@ from qnnw.nn import stored, tensorfile
 from qnnw.nn.quantum_train import QuantumTrain
 from qnnw.nn.tensorfile import ModelFileError
 
-__all__ = ["RecipeWarning", "load_recipe", "save_recipe"]
-
 
 class RecipeWarning(UserWarning):
     """The weights that a recipe makes here are not, bit for bit, those it was made from."""

@@ -24,8 +24,6 @@ from qnnw.weights.settings import PAPER
 from qnnw.weights.source import WeightSource
 from qnnw.weights.targets import Target, find_targets
 
-__all__ = ["QuantumTrain"]
-
 MakeSource = Callable[[int], WeightSource]
 
 

@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-__all__ = ["FORMAT", "upgraded"]
-
 #: Of 0.1: a circuit and its map, angles and a gamma without an axis.
 FORMAT = 1
 

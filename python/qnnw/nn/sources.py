@@ -26,8 +26,6 @@ from qnnw.weights.stacks import chunk_sizes
 from qnnw.weights.targets import Target, matching, per_weight, scale_of
 from qnnw.weights.trained import HOW, TrainedSource
 
-__all__ = ["Circuits", "LargeCircuitWarning", "source_for"]
-
 Scale = str | float | Mapping[str, str | float]
 # What a circuit is where its arguments say nothing.
 _DEFAULTS: dict[str, Any] = {

@@ -34,8 +34,6 @@ from qnnw.nn.wrapping import prepared, values_of
 from qnnw.weights.source import WeightSource
 from qnnw.weights.targets import Target
 
-__all__ = ["describe", "load", "load_adapter", "rebuild", "rounded_alike", "save", "weights_digest"]
-
 Build = Callable[[nn.Module, tuple[Target, ...], WeightSource, list[Tensor] | None], Any]
 
 FORMAT = 2

@@ -12,9 +12,8 @@ import safetensors.torch
 import torch
 
 from qnnw._common.files import write_atomically
-from qnnw._common.tensors import ModelFileError, deflated, read_whole, tensors_digest
-
-__all__ = ["ModelFileError", "pack", "read", "write"]
+from qnnw._common.tensors import ModelFileError as ModelFileError
+from qnnw._common.tensors import deflated, read_whole, tensors_digest
 
 
 def pack(

@@ -19,20 +19,6 @@ from qnnw.weights.circuit import CircuitSource
 from qnnw.weights.source import WeightSource
 from qnnw.weights.targets import Target, matching
 
-__all__ = [
-    "check_module",
-    "check_source",
-    "check_state",
-    "check_untouched",
-    "fingerprint",
-    "install_targets",
-    "merged",
-    "numbers_of",
-    "parameter_names",
-    "prepared",
-    "values_of",
-]
-
 
 def check_module(module: Any) -> None:
     """Raise a ``TypeError`` or ``ValueError`` unless it can be wrapped."""

@@ -12,12 +12,11 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from qnnw._common.checks import one_of
 from qnnw.paper.presets import compared
 from qnnw.sweep.ledger import Trial
-from qnnw.training.config import TrainConfig, one_of
+from qnnw.training.config import TrainConfig
 from qnnw.training.optimizers import Cobyla, CobylaFast, EigenAdam
-
-__all__ = ["BUDGETS", "FIGURES", "Figure", "about", "budgeted", "figure_trials", "seed_count"]
 
 BUDGETS = ("quick", "half", "full")
 

@@ -20,8 +20,6 @@ from qnnw.sweep.ledger import SweepFolder
 from qnnw.sweep.tables import Group, grouped
 from qnnw.training.legacy import num_trained
 
-__all__ = ["verdict", "write_records_table", "write_search_table"]
-
 MEASURE = "test_accuracy"
 NOTHING = "\N{EN DASH}"
 

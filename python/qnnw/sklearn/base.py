@@ -32,8 +32,6 @@ from qnnw.training.gradient import batches
 from qnnw.weights.settings import BEST, PAPER
 from qnnw.weights.source import WeightSource
 
-__all__ = ["QuantumTrainEstimator", "has_steps"]
-
 Network = Callable[[int, int], nn.Module]
 MakeSource = Callable[[int], WeightSource]
 

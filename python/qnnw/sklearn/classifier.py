@@ -18,8 +18,6 @@ from torch.nn import functional
 
 from qnnw.sklearn.base import QuantumTrainEstimator, has_steps
 
-__all__ = ["QuantumTrainClassifier"]
-
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class QuantumTrainClassifier(ClassifierMixin, QuantumTrainEstimator):  # type: ignore[misc]

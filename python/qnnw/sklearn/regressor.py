@@ -13,8 +13,6 @@ from torch import Tensor
 
 from qnnw.sklearn.base import QuantumTrainEstimator, has_steps
 
-__all__ = ["QuantumTrainRegressor"]
-
 
 class QuantumTrainRegressor(RegressorMixin, QuantumTrainEstimator):  # type: ignore[misc]
     """Regressor that trains a torch network through :class:`qnnw.nn.QuantumTrain`.

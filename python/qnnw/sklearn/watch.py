@@ -9,8 +9,6 @@ import torch
 from sklearn.model_selection import train_test_split
 from torch import Tensor
 
-__all__ = ["Watch"]
-
 
 class Watch:
     """Scores the model on held-out samples after each epoch, and keeps the best state.

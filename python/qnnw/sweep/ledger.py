@@ -27,8 +27,6 @@ from qnnw.training.legacy import upgraded
 from qnnw.training.optimizers import OPTIMIZERS
 from qnnw.training.record import RecordError, RunFolder, decisive, locked
 
-__all__ = ["Ledger", "SweepFolder", "Trial", "TrialState", "without_place"]
-
 # 1: release 0.1, whose trials have its settings, see qnnw.training.legacy, and nothing a checksum.
 FORMAT = 2
 _NO_NAME = re.compile(r"[/\\\0]")

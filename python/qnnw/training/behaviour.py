@@ -21,8 +21,6 @@ with needs("train", "qnnw.training.behaviour"):
     from torch.nn.modules.dropout import _DropoutNd
     from torch.nn.modules.instancenorm import _InstanceNorm
 
-__all__ = ["Behaviour", "Buffers", "buffers_of", "named_parameters", "seeded", "set_buffers"]
-
 #: Buffers of a network by name.
 Buffers = Mapping[str, torch.Tensor]
 

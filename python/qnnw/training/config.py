@@ -18,8 +18,6 @@ from qnnw.weights.mapping import MAPPINGS
 from qnnw.weights.settings import BEST, LEARNED, PER_TENSOR
 from qnnw.weights.trained import HOW
 
-__all__ = ["EXECUTION", "FORMAT", "SOURCES", "WHOLE", "TrainConfig", "all_settings", "one_of"]
-
 #: Of the settings in a record. 1: release 0.1, see :mod:`qnnw.training.legacy`.
 FORMAT = 2
 #: Settings that came after the first records of this format, and what they were then.

@@ -15,8 +15,8 @@ from qnnw.optim.derivative_free import NonFiniteLossError
 from qnnw.optim.schedules import one_cycle
 from qnnw.training.augmentation import check_images, mirrored, shifted
 from qnnw.training.config import TrainConfig
-from qnnw.training.evaluation import Evaluation
 from qnnw.training.gradient import BatchGradient
+from qnnw.training.losses import Evaluation
 from qnnw.training.optimizers import EigenAdam
 from qnnw.training.record import PARTS
 from qnnw.training.tasks import CLASSIFICATION
@@ -33,8 +33,6 @@ from qnnw.weights.source import Group
 
 with needs("train", "qnnw.training.epochs"):
     import torch
-
-__all__ = ["EpochTrainer"]
 
 # Derived seeds from here on order the samples of an epoch; those below draw shots.
 ORDERS = 1 << 41

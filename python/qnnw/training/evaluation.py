@@ -20,7 +20,6 @@ from qnnw.training.behaviour import (
     set_buffers,
 )
 from qnnw.training.losses import (
-    LOSSES,
     Evaluation,
     check_labels,
     check_outputs,
@@ -33,8 +32,6 @@ with needs("train", "qnnw.training.evaluation"):
     from torch.nn import functional
 
     from qnnw.nn.copying import copied
-
-__all__ = ["LOSSES", "Evaluation", "Evaluator"]
 
 # Input and largest activation of a chunk: what stays in a core's second- and third-level cache.
 CHUNK_BYTES = 5 << 20

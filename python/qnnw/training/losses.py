@@ -16,11 +16,6 @@ with needs("train", "qnnw.training.losses"):
     import torch
     from torch.nn import functional
 
-__all__ = [
-    "LOSSES", "Evaluation", "Loss", "Meter", "check_labels", "check_outputs", "meter_of",
-    "step_loss",
-]  # fmt: skip
-
 HALVES = (torch.float16, torch.bfloat16)
 
 

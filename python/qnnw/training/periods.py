@@ -15,8 +15,6 @@ from qnnw.optim.derivative_free import NelderMead, Optimizer
 from qnnw.training.optimizers import Cobyla, Spsa
 from qnnw.training.trainer import Point, Reporter, Trainer, jsonable
 
-__all__ = ["PeriodTrainer"]
-
 # Derived seeds from here on turn COBYLA's coordinates, or draw SPSA's directions; those below draw
 # shots.
 ROTATIONS = 1 << 40

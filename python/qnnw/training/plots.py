@@ -20,8 +20,6 @@ with needs("train", "qnnw.training.plots"):
     from matplotlib.ticker import MaxNLocator
     from safetensors.numpy import load as load_tensors
 
-__all__ = ["draw_history", "plot_history", "plot_run", "plot_weights"]
-
 
 def plot_run(path: str | os.PathLike[str]) -> list[Path]:
     """Draw a run's history and its weights, each as PNG and SVG; gives the files.

@@ -15,8 +15,6 @@ with needs("train", "qnnw.training.progress"):
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-__all__ = ["Display", "Lines", "plain_console", "reporter"]
-
 LONG_SECONDS = 60.0
 REFRESH_SECONDS = 0.1
 

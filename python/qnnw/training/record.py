@@ -40,8 +40,6 @@ from qnnw._common.errors import FileError
 from qnnw._common.files import open_in_place, sweep_up, write_atomically
 from qnnw.training.tasks import task_of
 
-__all__ = ["PARTS", "PLACE", "InUseError", "RecordError", "RunFolder", "decisive", "locked"]
-
 #: Settings that decide where a run works, and none of its numbers.
 PLACE = ("threads", "device", "data_dir")
 #: Where the time of a step goes: what a history and a result say of it, by epoch and by step.

@@ -28,7 +28,7 @@ from qnnw.training.given import (
     fingerprint,
     network_of,
 )
-from qnnw.training.measuring import evaluate_run
+from qnnw.training.measuring import evaluate_run as evaluate_run
 from qnnw.training.periods import PeriodTrainer
 from qnnw.training.presets import preset
 from qnnw.training.record import RecordError, RunFolder
@@ -41,16 +41,6 @@ with needs("train", "qnnw.training.runs"):
 
 
 TRAINERS: dict[str, Callable[..., Trainer]] = {"epoch": EpochTrainer, "period": PeriodTrainer}
-
-__all__ = [
-    "evaluate_run",
-    "make_trainer",
-    "resume",
-    "start",
-    "train",
-    "train_at",
-    "versions",
-]
 
 
 def train(

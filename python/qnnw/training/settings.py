@@ -15,8 +15,6 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from qnnw._common.checks import flag, instance, integer, one_of, real
 
-__all__ = ["Setting", "checked", "parsed", "setting", "settings_of"]
-
 
 def setting(
     default: Any,

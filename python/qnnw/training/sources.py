@@ -37,8 +37,6 @@ with needs("train", "qnnw.training.sources"):
     )
     from qnnw.weights.targets import Target, find_targets, per_weight, scale_of
 
-__all__ = ["REST", "execution_of", "journals_in", "source_of"]
-
 #: The part of a source that trains what is no target.
 REST = "rest"
 SUBSPACES = {

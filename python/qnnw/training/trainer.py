@@ -19,9 +19,10 @@ from qnnw._common.signals import finish_first, stop_if_asked
 from qnnw.data.datasets import Dataset
 from qnnw.training.behaviour import Buffers
 from qnnw.training.config import TrainConfig
-from qnnw.training.evaluation import Evaluation, Evaluator
+from qnnw.training.evaluation import Evaluator
 from qnnw.training.given import data_of, loss_of, network_of
 from qnnw.training.legacy import upgraded_checkpoint
+from qnnw.training.losses import Evaluation
 from qnnw.training.record import RecordError, RunFolder
 from qnnw.training.sources import source_of
 from qnnw.training.tasks import TASKS
@@ -31,8 +32,6 @@ with needs("train", "qnnw.training.trainer"):
     from torch import nn
 
     from qnnw.nn import tensorfile
-
-__all__ = ["Point", "Reporter", "Stoppable", "Trainer"]
 
 
 # What a result says of how the weights were made.

@@ -15,7 +15,7 @@ from qnnw._common.seeds import Seed, derived_seed, seed_to_int
 from qnnw.circuit import Ansatz, EfficientSU2
 from qnnw.circuit.devices import execution_from
 from qnnw.circuit.execution import Execution
-from qnnw.weights.derivatives import map_argument, push_weights, turn_gradient
+from qnnw.weights.derivatives import push_weights, turn_gradient
 from qnnw.weights.functional import generate_weights, generate_weights_with_vjp, through_map
 from qnnw.weights.mapping import WeightMap, probs_to_weights
 from qnnw.weights.settings import (
@@ -33,8 +33,6 @@ from qnnw.weights.source import SMALLEST, Array, Description, Group, Parameters,
 
 # One gamma, or every weight's.
 Scale = float | NDArray[np.float64]
-
-__all__ = ["CircuitSource", "map_argument", "usable_gamma"]
 
 
 def usable_gamma(values: ArrayLike) -> float:

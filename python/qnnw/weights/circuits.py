@@ -20,8 +20,6 @@ from qnnw.weights.settings import BEST, packed_scale, per_weight, scale_from
 from qnnw.weights.source import Array, Description, Group, Parameters, Pullback
 from qnnw.weights.stacks import Stack, drawn_angles, stacked
 
-__all__ = ["CircuitsSource"]
-
 Vector = NDArray[np.float64]
 
 

@@ -20,8 +20,6 @@ from qnnw.weights.source import (
     sizes_of,
 )
 
-__all__ = ["DeltaSource"]
-
 
 class DeltaSource:
     """Weights t(n) - t(n_0), where t are another source's and n_0 its numbers at the start.

@@ -27,15 +27,6 @@ from qnnw.circuit import Ansatz, Circuit
 from qnnw.circuit.derivatives import shifted
 from qnnw.weights.mapping import WeightMap
 
-__all__ = [
-    "map_argument",
-    "push_argument",
-    "push_probabilities",
-    "push_weights",
-    "turn_gradient",
-    "turn_probabilities",
-]
-
 Vector = NDArray[np.float64]
 # Mean and standard deviation of the root of an exponential variable of mean 1.
 ROOT_MEAN, ROOT_SPREAD = math.sqrt(math.pi) / 2, math.sqrt(1 - math.pi / 4)

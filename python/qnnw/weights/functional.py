@@ -15,8 +15,6 @@ from qnnw._common.seeds import Seed, seed_to_int
 from qnnw.circuit import Ansatz, Circuit, EfficientSU2, sample_counts
 from qnnw.weights.mapping import WeightMap, _core_of
 
-__all__ = ["generate_weights", "generate_weights_vjp", "generate_weights_with_vjp", "through_map"]
-
 
 def generate_weights(
     ansatz: Ansatz,

@@ -19,8 +19,6 @@ from qnnw.weights.source import (
     sizes_of,
 )
 
-__all__ = ["JoinedSource"]
-
 
 class JoinedSource:
     """The weights of its parts, concatenated; a part's groups go by ``"part.group"``.

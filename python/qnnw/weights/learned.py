@@ -31,8 +31,6 @@ with needs("train", "qnnw.weights.learned"):
     from qnnw.weights.learned_maps import LearnedMap, learned_map_from
     from qnnw.weights.twice import curved, pushed, recorded
 
-__all__ = ["LearnedSource", "qubits_needed"]
-
 Vector = NDArray[np.float64]
 
 

@@ -13,8 +13,6 @@ from qnnw._common.checks import instance, integer
 from qnnw._common.precision import is_single
 from qnnw._common.seeds import Seed, seed_to_int
 
-__all__ = ["MAPPINGS", "WeightMap", "probs_to_weights"]
-
 #: The maps' names.
 MAPPINGS = ("paper", "centered", "sqrt", "hadamard")
 

@@ -20,8 +20,6 @@ with needs("train", "qnnw.weights.mcnc"):
     from qnnw._common.devices import one_torch_thread
     from qnnw.weights.twice import curved, pushed, recorded
 
-__all__ = ["McncSource"]
-
 GROUPS = ("alpha", "beta")
 
 

@@ -38,17 +38,6 @@ from qnnw.weights.source import Array, Description, Group, Parameters, Pullback
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = [
-    "DirectSource",
-    "ExactSource",
-    "FrozenSource",
-    "LaidOutSource",
-    "LinearSource",
-    "as_layout",
-    "draws_of",
-    "usual_weights",
-]
-
 # The derived seed of a rival's own draws; those below are the shots', those above the orders'.
 DRAWS = 1 << 42
 

@@ -35,8 +35,6 @@ with needs("train", "qnnw.weights.subspaces"):
 
     from qnnw._common.devices import one_torch_thread
 
-__all__ = ["FastfoodSource", "HashedSource", "NetworksSource", "SubspaceSource"]
-
 
 class _Seeded(LaidOutSource, LinearSource):
     """w = w0 + P z: P's columns are orthonormal, or nearly, and drawn from a seed.

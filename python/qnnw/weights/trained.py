@@ -23,8 +23,6 @@ from qnnw.weights.source import (
     sizes_of,
 )
 
-__all__ = ["HOW", "TrainedSource", "orthonormal"]
-
 Vector = NDArray[np.float64]
 
 #: Ways of training fewer numbers.

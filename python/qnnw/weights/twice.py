@@ -18,8 +18,6 @@ with needs("train", "qnnw.weights.twice"):
 
     from qnnw._common.devices import one_torch_thread
 
-__all__ = ["curved", "pushed", "recorded"]
-
 Vector = NDArray[np.float64]
 Made = Callable[..., Tensor]
 

@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 from qnnw.circuit.devices.program import ROTATIONS, Program
 from qnnw.circuit.execution import Vector
 
-__all__ = ["MATRICES", "Damped"]
-
 State = NDArray[np.complex128]
 _ROOT = np.sqrt(0.5)
 #: X, Y, Z and the gates on one qubit without an angle.

@@ -18,8 +18,6 @@ from qnnw.circuit.devices.trajectories import trajectories
 from qnnw.circuit.execution import Vector
 from qnnw.circuit.sampling import sample_counts
 
-__all__ = ["Noisy"]
-
 
 class Noisy:
     """A circuit's probabilities under noise, simulated, with their gradient.

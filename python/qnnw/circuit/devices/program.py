@@ -22,8 +22,6 @@ from qnnw.circuit.interchange import Instruction, gates_of
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
 
-__all__ = ["CLIFFORDS", "ROTATIONS", "Program"]
-
 #: Rotations exp(-i phi P / 2), and the letters of P on their qubits.
 ROTATIONS = {"rx": "X", "ry": "Y", "rz": "Z", "rxx": "XX", "ryy": "YY", "rzz": "ZZ"}
 #: Gates without an angle.

@@ -20,8 +20,6 @@ from qnnw.circuit.devices.readout import MITIGATIONS, mitigated, nearest, readou
 from qnnw.circuit.devices.running import Runner
 from qnnw.circuit.execution import Vector
 
-__all__ = ["Sampler"]
-
 # Fewer would leave the readout errors less certain than what they are to correct.
 CALIBRATION_SHOTS = 10_000
 
