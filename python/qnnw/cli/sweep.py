@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from qnnw._common.checks import one_of
 from qnnw.cli.options import Data, Paper, dataset_of, protocol, with_settings
 from qnnw.cli.shared import Work, errors
 
@@ -105,12 +106,10 @@ def go_on(folder: SweepFolder, work: Work, retry_failed: bool = False) -> dict[s
 
 def make_engine(folder: SweepFolder, work: Work) -> Engine:
     """The engine by its name, sized to the machine."""
-    if work.engine == "ray":
+    if one_of("engine", work.engine, ("local", "ray")) == "ray":
         from qnnw.sweep.ray_engine import RayEngine
 
         return RayEngine(folder.path, work.address, work.workers, work.threads or 1)
-    if work.engine != "local":
-        raise ValueError(f"`engine` is {work.engine!r}; it must be 'local' or 'ray'")
     if work.address is not None:
         raise ValueError("`address` needs --engine ray")
     from qnnw.sweep.engines import LocalEngine

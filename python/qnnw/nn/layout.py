@@ -100,8 +100,9 @@ class Layout:
         for target in self.targets:
             key = (target.dtype, target.device)
             buffer = self._buffers.setdefault(key, _Buffer(*key))
-            number = list(self._buffers).index(key)
-            self._numbers.append((number, buffer.add(self.num_weights, target.numel)))
+            self._numbers.append(
+                (list(self._buffers).index(key), buffer.add(self.num_weights, target.numel))
+            )
             self.num_weights += target.numel
 
     def pack(self, weights: NDArray[Any]) -> tuple[Tensor, ...]:

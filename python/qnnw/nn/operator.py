@@ -53,16 +53,12 @@ class Call:
         record: bool, transformed: bool,
     ) -> None:  # fmt: skip
         self.source, self.layout, self.names = source, layout, names
+        self.count = len(names)
         self.draw, self.record, self.transformed = draw, record, transformed
         #: The numbers on the host, where somebody has brought them already.
         self.host: dict[str, NDArray[Any]] | None = None
         self.pullback: Pullback | None = None
         self._back_there: Callable[[Tensor], dict[str, Tensor]] | None = None
-
-    @property
-    def count(self) -> int:
-        """Number of groups."""
-        return len(self.names)
 
     def fresh(self) -> Call:
         """The same call for other numbers."""

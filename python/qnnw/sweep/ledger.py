@@ -103,6 +103,7 @@ class SweepFolder:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
+        self.spec_path = self.path / "sweep.json"
         self.reload()
 
     def reload(self) -> None:
@@ -169,11 +170,6 @@ class SweepFolder:
             Ledger(there).seal()
             there.rewrite([*wanted, *kept.values()], about)
         return cls(path)
-
-    @property
-    def spec_path(self) -> Path:
-        """``sweep.json``."""
-        return self.path / "sweep.json"
 
     @property
     def planned(self) -> int:
@@ -271,20 +267,17 @@ class Ledger:
     """What happened in a sweep, a line an event; the last line may be torn by a kill."""
 
     folder: SweepFolder
+    path: Path = field(init=False)
     states: dict[str, TrialState] = field(init=False)
     length: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
+        self.path = self.folder.path / "ledger.jsonl"
         self.states = {trial.name: TrialState() for trial in self.folder.trials}
         new = self.folder.format > 1
         for number, event in read_events(self.path, sealed_from_start=new):
             self.length = number
             self._apply(event)
-
-    @property
-    def path(self) -> Path:
-        """``ledger.jsonl``."""
-        return self.folder.path / "ledger.jsonl"
 
     def add(self, event: str, trial: Trial, **more: Any) -> TrialState:
         """Append an event, safe on the disk when this returns; gives the trial's new state."""

@@ -124,9 +124,7 @@ def _declared(kind: type) -> dict[str, Setting]:
             plain[0],
             types.NoneType in kinds,
             field.default,
-            field.metadata["help"],
-            field.metadata["choices"],
-            field.metadata["range"],
+            **field.metadata,
         )
     return found
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from qnnw._common.checks import flag, integer, real
+from qnnw._common.checks import flag, integer, one_of, real
 from qnnw._common.precision import is_single
 from qnnw._common.seeds import Seed, derived_seed, seed_to_int
 from qnnw.circuit.ansatz import Pairs as _Pairs
@@ -99,9 +99,8 @@ class CircuitsSource:
         self.offset = integer("offset", offset, 0)
         if self.offset and not self.shared:
             raise ValueError(f"`offset` is {offset}, but every circuit has its own angles already")
-        if gammas not in ("one", "each"):
-            raise ValueError(f"`gammas` is {gammas!r}; it must be 'one' or 'each'")
-        self.signs, self.mapping, self.gammas = signs, mapping, gammas
+        self.signs, self.mapping = signs, mapping
+        self.gammas = one_of("gammas", gammas, ("one", "each"))
         self.gamma = real("gamma", gamma, above=0)
         self.scale = per_weight(scale, self.num_weights)
         self.shots = None if shots is None else integer("shots", shots, 1, 2**40)
