@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -235,16 +235,9 @@ class TrainedSource:
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
-class _Way(Protocol):
-    """From z to theta, and the transpose."""
-
-    start: Vector
-
-    def spread(self, values: Vector, tangent: bool) -> Vector: ...
-    def back(self, gradient: Vector) -> Vector: ...
-
-
 class _Subset:
+    """From z to theta, and the transpose, as the other two."""
+
     def __init__(self, at_start: Vector, size: int, seed: int) -> None:
         self._at_start = at_start
         self._places = np.sort(_permutation(_words(seed, len(at_start)))[:size])
