@@ -5,9 +5,8 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Collection
-from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any
 
 import typer
 
@@ -77,14 +76,7 @@ def with_settings(
     return decorate
 
 
-_WORK = [
-    inspect.Parameter(
-        field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hint
-    )
-    for field, hint in zip(
-        fields(Work), get_type_hints(Work, include_extras=True).values(), strict=True
-    )
-]
+_WORK = [*inspect.signature(Work, eval_str=True).parameters.values()]
 
 
 def given_settings(values: dict[str, Any]) -> dict[str, Any]:

@@ -32,9 +32,10 @@ DataDir = Annotated[
     ),
 ]
 Device = Annotated[str | None, typer.Option(help="Where the network runs: cpu or cuda.")]
+EngineName = Annotated[str, typer.Option(help="local: processes here; ray: a Ray cluster.")]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Work:
     """How the runs of a sweep are done: options of every command that does such."""
 
@@ -44,9 +45,7 @@ class Work:
     threads: Annotated[
         int | None, typer.Option(help="Threads of a run; default: its share of the cores.")
     ] = None
-    engine: Annotated[str, typer.Option(help="local: processes here; ray: a Ray cluster.")] = (
-        "local"
-    )
+    engine: EngineName = "local"
     address: Annotated[
         str | None,
         typer.Option(help="The Ray cluster's; auto: this machine's; default: a new one."),
