@@ -18,7 +18,7 @@ from qnnw._common import signals
 from qnnw.training.presets import preset
 from qnnw.training.record import RunFolder
 from qnnw.training.runs import resume, start
-from qnnw.training.stopping import Stoppable
+from qnnw.training.trainer import Stoppable
 from running import same_but_for_time
 from tiers import slowly
 

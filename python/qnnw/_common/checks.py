@@ -15,8 +15,6 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["flag", "integer", "kind_of", "one_of", "real", "refuse_masked"]
-
 
 def integer(name: str, value: Any, least: int | None = None, most: int | None = None) -> int:
     """Python's integer: of anything with ``__index__`` but a bool.
@@ -114,6 +112,18 @@ def one_of(name: str, value: Any, known: Iterable[str]) -> str:
         words = " or ".join(filter(None, [", ".join(map(repr, known[:-1])), repr(known[-1])]))
         raise ValueError(f"`{name}` is {plain!r}; it must be {words}")
     return str(plain)
+
+
+def instance(name: str, value: Any, kinds: Any, need: str) -> None:
+    """Refuse what is an instance of none of these; ``need`` says in words what it must be.
+
+    Raises
+    ------
+    TypeError
+        It is of another type.
+    """
+    if not isinstance(value, kinds):
+        raise TypeError(f"`{name}` is of type {type(value).__name__}; it must be {need}")
 
 
 def flag(name: str, value: Any) -> bool:

@@ -10,8 +10,6 @@ from qnnw._common.extras import needs
 with needs("train", "qnnw.training.evaluation"):
     import torch
 
-__all__ = ["as_device", "one_torch_thread"]
-
 
 def as_device(name: str | torch.device) -> torch.device:
     """A device that torch can use; a ``ValueError`` names another."""

@@ -20,20 +20,6 @@ from typing import Any
 
 from qnnw._common.errors import FileError
 
-__all__ = [
-    "Schema",
-    "digest_of",
-    "hold",
-    "is_torn",
-    "parsed",
-    "parsed_together",
-    "plain_bytes",
-    "plain_file",
-    "read_document",
-    "sealed",
-    "strictly",
-]
-
 #: Field to its types; ``float`` is any finite number. ``"name?"`` may be missing; ``"*"`` are all
 #: that are not named: where it is missing, there are no others.
 Schema = Mapping[str, "type | tuple[type, ...]"]

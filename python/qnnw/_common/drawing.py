@@ -15,8 +15,6 @@ with needs("train", "qnnw.training.plots"):
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-__all__ = ["FORMATS", "STYLES", "canvas", "panels", "style", "write_pictures"]
-
 FORMATS = ("png", "svg")
 
 # Colour, line and marker differ together: printed in black and white the curves stay apart.

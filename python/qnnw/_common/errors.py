@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["FileError", "UserError"]
-
 
 class UserError(Exception):
     """Something outside the program is missing, damaged, in use or out of range."""

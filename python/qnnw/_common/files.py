@@ -13,9 +13,6 @@ from typing import BinaryIO
 
 from qnnw._common.errors import UserError
 
-__all__ = ["NotReplacedError", "append_line", "open_in_place", "sweep_up", "write_atomically"]
-
-
 NEW_SECONDS = 1.0
 
 

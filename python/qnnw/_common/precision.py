@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import DTypeLike
 
-__all__ = ["is_single"]
-
 
 def is_single(dtype: DTypeLike) -> bool:
     """Whether ``dtype`` is single precision; double otherwise."""

@@ -7,8 +7,6 @@ from typing import Any
 import qnnw._core as _core
 from qnnw._common.checks import integer
 
-__all__ = ["build_info", "get_num_threads", "set_num_threads"]
-
 
 def set_num_threads(num_threads: int) -> None:
     """Set how many threads the core uses. Results never depend on it.

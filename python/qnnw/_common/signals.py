@@ -12,18 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = [
-    "INTERRUPTED",
-    "ask_to_stop",
-    "finish_first",
-    "leave_at_once",
-    "leave_early",
-    "nothing_left",
-    "stop_asked",
-    "stop_if_asked",
-    "stoppable",
-]
-
 #: The exit status of a command that was interrupted.
 INTERRUPTED = 130
 SIGNALS = (signal.SIGINT, signal.SIGTERM)

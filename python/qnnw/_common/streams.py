@@ -12,8 +12,6 @@ import sys
 import unicodedata
 from typing import Any
 
-__all__ = ["lost_output", "settle_streams"]
-
 # What Unicode itself knows no plain letters for.
 PLAIN = {"±": "+/-", "→": "->", "·": "*"}
 

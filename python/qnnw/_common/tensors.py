@@ -17,8 +17,6 @@ from typing import Any
 from qnnw._common.documents import Schema, hold, plain_file, strictly
 from qnnw._common.errors import FileError
 
-__all__ = ["ModelFileError", "deflated", "read_whole", "tensors_digest"]
-
 # Of safetensors itself: a file that promises a longer header is not read.
 MOST_HEADER_BYTES = 100_000_000
 # Nor one whose description unpacks to more.

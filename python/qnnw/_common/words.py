@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["duration", "markdown"]
-
 
 def duration(seconds: float) -> str:
     """Seconds in words: ``41 s``, ``12 min``, ``3 h 20 min``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +14,10 @@ from qnnw._common.checks import flag, integer, kind_of, one_of
 from qnnw._common.precision import is_single
 from qnnw._common.seeds import Seed, seed_to_int
 from qnnw.circuit.derivatives import fisher, jacobian
-from qnnw.circuit.export import Instruction, openqasm3, qiskit_circuit
+from qnnw.circuit.interchange import Instruction, openqasm3, qiskit_circuit
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
-
-__all__ = ["EfficientSU2"]
 
 Pairs = tuple[tuple[int, int], ...]
 
@@ -293,8 +291,14 @@ class EfficientSU2:
         TypeError, ValueError
             ``angles`` are wrong.
         """
-        values = None if angles is None else self._checked_set(angles)
-        return qiskit_circuit(self.num_qubits, self._instructions(), values)
+        values = None if angles is None else self._checked_set(angles).tolist()
+
+        def gates(given: Any) -> Iterator[tuple[str, tuple[int, ...], list[Any]]]:
+            instructions = self._instructions()
+            return ((name, on, [] if k is None else [given[k]]) for name, on, k in instructions)
+
+        sizes = (self.num_qubits, self.num_parameters)
+        return qiskit_circuit(*sizes, gates, values, "EfficientSU2")
 
     def to_openqasm3(self, angles: ArrayLike, measure: bool = False) -> str:
         """Return the circuit as an OpenQASM 3 program.
@@ -312,7 +316,7 @@ class EfficientSU2:
             ``angles`` are wrong.
         """
         measured = flag("measure", measure)
-        values = self._checked_set(angles)
+        values = self._checked_set(angles).tolist()
         return openqasm3(self.num_qubits, self._instructions(), values, measured)
 
     def _instructions(self) -> list[Instruction]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -13,21 +14,20 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 import qnnw._core as _core
-from qnnw._common.checks import integer, real
+from qnnw._common.checks import integer, one_of, real
 from qnnw._common.precision import is_single
 from qnnw._common.seeds import Seed, seed_to_int
 from qnnw.circuit import interchange
-from qnnw.circuit.derivatives import reduced
+from qnnw.circuit.derivatives import shifted
 from qnnw.circuit.gates import Angle, Gate, checked_gate
 from qnnw.circuit.lowering import Lowered, lowered
-from qnnw.circuit.start import checked_start, start_angles
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
 
-__all__ = ["Circuit", "Rotations"]
-
 Real = NDArray[np.floating[Any]]
+#: Standard deviation of ``"near_identity"``, in radians.
+NEAR_IDENTITY = 0.01
 
 
 @dataclass(frozen=True, repr=False)
@@ -79,7 +79,7 @@ class Circuit:
         if count <= highest:
             raise ValueError(f"`num_parameters` is {count}; the gates have parameter {highest}")
         checked = {"num_qubits": qubits, "gates": gates, "num_parameters": count}
-        for name, value in (*checked.items(), ("initial", checked_start(self.initial))):
+        for name, value in (*checked.items(), ("initial", _checked_start(self.initial))):
             object.__setattr__(self, name, value)
 
     def __reduce__(self) -> tuple[type[Circuit], tuple[Any, ...]]:
@@ -122,7 +122,7 @@ class Circuit:
         ndarray of float64, shape (num_parameters,)
             The same for the same seed in every release.
         """
-        return start_angles(self.num_parameters, self.initial, seed_to_int(seed))
+        return _start_angles(self.num_parameters, self.initial, seed_to_int(seed))
 
     def probabilities(self, angles: ArrayLike, *, dtype: DTypeLike = np.float64) -> Real:
         """Measurement probabilities p_i, as :meth:`qnnw.EfficientSU2.probabilities`.
@@ -200,14 +200,11 @@ class Circuit:
         size = 8 * 2**self.num_qubits * self.num_parameters
         _core.require_memory(size, f"the Jacobian of {self.num_qubits} qubits")
         rotations = self.rotations
-        turned = reduced(rotations.angles(self._checked_set(angles)))
+        turned = rotations.angles(self._checked_set(angles))
         columns = np.zeros((self.num_parameters, 2**self.num_qubits))
-        for rotation, angle in enumerate(self._lowered.angles):
-            both = np.repeat(turned[None], 2, axis=0)
-            both[:, rotation] += [np.pi / 2, -np.pi / 2]
-            up, down = rotations.probabilities(both)
-            for place, factor in angle.terms:
-                columns[place] += factor / 2 * (up - down)
+        for rotation, change in shifted(rotations.probabilities, turned, rotations.live_angles):
+            for place, factor in self._lowered.angles[rotation].terms:
+                columns[place] += factor / 2 * change
         by_basis: NDArray[np.float64] = columns.T
         return by_basis
 
@@ -261,7 +258,11 @@ class Circuit:
             ``angles`` are wrong.
         """
         values = None if angles is None else self._checked_set(angles).tolist()
-        return interchange.qiskit_circuit(self.num_qubits, self.gates, self.num_parameters, values)
+
+        def gates(given: Any) -> Iterator[tuple[str, tuple[int, ...], list[Any]]]:
+            return ((name, on, [a.at(given) for a in angles]) for name, on, angles in self.gates)
+
+        return interchange.qiskit_circuit(self.num_qubits, self.num_parameters, gates, values)
 
     @classmethod
     def from_openqasm3(cls, program: str, *, initial: str | float = "uniform") -> Circuit:
@@ -343,3 +344,23 @@ class Rotations:
 def _angle_from(constant: Any, terms: Iterable[Any]) -> Angle:
     pairs = tuple((integer("gates", k, 0), real("gates", factor)) for k, factor in terms)
     return Angle(real("gates", constant), pairs)
+
+
+def _checked_start(initial: Any) -> str | float:
+    """``"uniform"``, ``"near_identity"``, or a standard deviation > 0."""
+    if isinstance(initial, str):
+        return one_of("initial", initial, ["uniform", "near_identity"])
+    return real("initial", initial, above=0)
+
+
+def _start_angles(count: int, initial: str | float, seed: int) -> NDArray[np.float64]:
+    """``count`` angles by the rule, from raw words of PCG64, which no version of NumPy changes."""
+    words = np.random.PCG64(seed).random_raw(2 * count).reshape(2, count)
+    uniform = (words >> np.uint64(11)) * 2.0**-53
+    if initial == "uniform":
+        turns: NDArray[np.float64] = 2 * math.pi * uniform[0]
+        return turns
+    sigma = NEAR_IDENTITY if initial == "near_identity" else float(initial)
+    radius: NDArray[np.float64] = np.sqrt(-2 * np.log1p(-uniform[0]))
+    drawn: NDArray[np.float64] = sigma * radius * np.cos(2 * math.pi * uniform[1])
+    return drawn

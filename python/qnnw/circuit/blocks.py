@@ -15,11 +15,6 @@ from qnnw.circuit.ansatz import EfficientSU2
 from qnnw.circuit.any_circuit import Circuit
 from qnnw.circuit.gates import GATES, Angle, Gate
 
-__all__ = [
-    "CIRCUITS", "DEFAULT", "ENTANGLEMENTS", "ansatz_of", "efficient_su2", "entangled_pairs",
-    "program_of", "real_amplitudes", "two_local", "u3_cu3",
-]  # fmt: skip
-
 #: Qiskit's names, then ours.
 ENTANGLEMENTS = (
     "linear", "reverse_linear", "circular", "full", "pairwise", "sca", "none", "brick_wall",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,9 @@ from numpy.typing import NDArray
 
 import qnnw._core as _core
 
-__all__ = ["fisher", "jacobian", "reduced"]
+Vector = NDArray[np.float64]
+# Shifted sets of angles that are evolved together.
+BATCH = 32
 
 
 def reduced(angles: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -33,19 +36,29 @@ def jacobian(
     size = count * 2**qubits * (4 if single else 8)
     _core.require_memory(size, f"the Jacobian of {qubits} qubits")
     columns = np.zeros((count, 2**qubits), np.float32 if single else np.float64)
-    angles = reduced(angles)
     # The last RZ layer moves nothing.
-    moving = count - qubits
-    # Batches keep the memory of the shifted sets small beside the result.
-    for start in range(0, moving, 64):
-        chunk = np.arange(start, min(start + 64, moving))
-        shifted = np.repeat(angles[None], 2 * len(chunk), axis=0)
-        shifted[2 * np.arange(len(chunk)), chunk] += np.pi / 2
-        shifted[2 * np.arange(len(chunk)) + 1, chunk] -= np.pi / 2
-        both = circuit.probabilities(shifted, single)
-        columns[chunk] = (both[0::2] - both[1::2]) / 2
+    moving = np.arange(count - qubits)
+    for place, change in shifted(lambda sets: circuit.probabilities(sets, single), angles, moving):
+        columns[place] = change / 2
     by_basis: NDArray[np.floating[Any]] = columns.T
     return by_basis
+
+
+def shifted(
+    function: Callable[[Vector], NDArray[Any]], angles: Vector, places: NDArray[np.intp]
+) -> Iterator[tuple[int, NDArray[Any]]]:
+    """Of each place f(+pi/2) - f(-pi/2), the angle there shifted; f takes several sets at a time.
+
+    Half of it is the derivative, exactly, where f has one frequency in that angle.
+    """
+    angles = reduced(angles)
+    # Batches keep the memory of the shifted sets small beside the result.
+    for start in range(0, len(places), BATCH):
+        part = places[start : start + BATCH]
+        shifts = np.zeros((len(part), len(angles)))
+        shifts[np.arange(len(part)), part] = np.pi / 2
+        differences = function(angles + shifts) - function(angles - shifts)
+        yield from zip(part.tolist(), differences, strict=True)
 
 
 def fisher(

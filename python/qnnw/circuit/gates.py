@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import pi
 from typing import Any, NamedTuple
 
 from qnnw._common.checks import integer, kind_of, real
-
-__all__ = ["GATES", "Angle", "Gate", "Step", "gate", "parameter"]
 
 
 @dataclass(frozen=True)
@@ -77,11 +75,6 @@ class Gate(NamedTuple):
     angles: tuple[Angle, ...] = ()
 
 
-def gate(name: str, *qubits: int, angles: Iterable[Any] = ()) -> Gate:
-    """A gate from its name, qubits, and angles or numbers."""
-    return Gate(name, qubits, tuple(Angle.of(angle) for angle in angles))
-
-
 class Step(NamedTuple):
     """A part of a gate: ``"cx"``, ``"swap"``, ``"h"``, or exp(-i angle P / 2) by P's letters."""
 
@@ -106,25 +99,15 @@ def _step(what: str, *qubits: int, angle: Any = 0.0) -> Step:
 
 
 def _by_pauli(letters: str) -> Made:
-    def steps(*qubits_and_angle: Any) -> Iterator[Step]:
-        *qubits, angle = qubits_and_angle
-        yield Step(letters, tuple(qubits), angle)
-
-    return steps
+    return lambda *on: iter([Step(letters, on[:-1], on[-1])])
 
 
 def _fixed(letters: str, angle: float) -> Made:
-    def steps(*qubits: int) -> Iterator[Step]:
-        yield _step(letters, *qubits, angle=angle)
-
-    return steps
+    return lambda *qubits: iter([_step(letters, *qubits, angle=angle)])
 
 
 def _plain(what: str) -> Made:
-    def steps(*qubits: int) -> Iterator[Step]:
-        yield Step(what, qubits)
-
-    return steps
+    return lambda *qubits: iter([Step(what, qubits)])
 
 
 def _controlled(letter: str) -> Made:
@@ -146,6 +129,12 @@ def _cp(control: int, target: int, angle: Any) -> Iterator[Step]:
 def _u(qubit: int, theta: Any, phi: Any, lam: Any) -> Iterator[Step]:
     yield _step("Z", qubit, angle=lam)
     yield _step("Y", qubit, angle=theta)
+    yield _step("Z", qubit, angle=phi)
+
+
+def _r(qubit: int, theta: Any, phi: Any) -> Iterator[Step]:
+    yield _step("Z", qubit, angle=-Angle.of(phi))
+    yield _step("X", qubit, angle=theta)
     yield _step("Z", qubit, angle=phi)
 
 
@@ -222,7 +211,7 @@ GATES: dict[str, Kind] = {
     "u1": Kind(1, 1, _by_pauli("Z")),
     "u2": Kind(1, 2, lambda q, phi, lam: _u(q, pi / 2, phi, lam)),
     "u3": Kind(1, 3, _u), "u": Kind(1, 3, _u),
-    "r": Kind(1, 2, lambda q, theta, phi: _r(q, theta, phi)),
+    "r": Kind(1, 2, _r),
     "cx": Kind(2, 0, _plain("cx")), "cy": Kind(2, 0, _cy), "ch": Kind(2, 0, _ch),
     "cz": Kind(2, 0, lambda c, t: _cp(c, t, pi)),
     "cs": Kind(2, 0, lambda c, t: _cp(c, t, pi / 2)),
@@ -236,12 +225,6 @@ GATES: dict[str, Kind] = {
     "cu3": Kind(2, 3, lambda c, t, a, b, d: _cu(c, t, a, b, d, 0.0)), "cu": Kind(2, 4, _cu),
     "ccx": Kind(3, 0, _ccx), "ccz": Kind(3, 0, _ccz), "cswap": Kind(3, 0, _cswap),
 }  # fmt: skip
-
-
-def _r(qubit: int, theta: Any, phi: Any) -> Iterator[Step]:
-    yield _step("Z", qubit, angle=-Angle.of(phi))
-    yield _step("X", qubit, angle=theta)
-    yield _step("Z", qubit, angle=phi)
 
 
 def checked_gate(given: Any, place: int, num_qubits: int) -> Gate:

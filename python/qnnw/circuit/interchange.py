@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from qnnw._common.checks import instance
 from qnnw._common.extras import needs
 from qnnw.circuit.gates import GATES, Angle, Gate
 from qnnw.circuit.lowering import Lowered
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 
     import qnnw._core as _core
 
-__all__ = ["gates_of", "parsed", "plan_in_words", "qiskit_circuit", "written"]
+#: A gate's name, its qubits, and the index of its angle, if it has one.
+Instruction = tuple[str, tuple[int, ...], int | None]
 
 # A definition that is nested deeper is none of a standard gate.
 DEEPEST = 20
@@ -30,9 +32,7 @@ def gates_of(
     """
     with needs("qiskit", "Circuit.from_qiskit"):
         from qiskit import QuantumCircuit
-    if not isinstance(circuit, QuantumCircuit):
-        kind = type(circuit).__name__
-        raise TypeError(f"`circuit` is of type {kind}; it must be a qiskit.QuantumCircuit")
+    instance("circuit", circuit, QuantumCircuit, "a qiskit.QuantumCircuit")
     listed = [parameter.name for parameter in circuit.parameters] if names is None else list(names)
     places = {parameter: listed.index(parameter.name) for parameter in circuit.parameters}
     gates: list[Gate] = []
@@ -102,22 +102,27 @@ def _number(value: Any) -> float:
 
 
 def qiskit_circuit(
-    num_qubits: int, gates: Sequence[Gate], count: int, values: Sequence[float] | None
+    num_qubits: int,
+    count: int,
+    gates: Callable[[Any], Iterable[tuple[str, tuple[int, ...], Sequence[Any]]]],
+    values: Sequence[float] | None,
+    name: str | None = None,
 ) -> QuantumCircuit:
-    """Qiskit's circuit; without values, of parameters ``θ[0]``, ``θ[1]`` …."""
-    with needs("qiskit", "Circuit.to_qiskit"):
+    """Qiskit's circuit; without values, of ``count`` parameters ``θ[0]``, ``θ[1]`` ….
+
+    ``gates`` takes these, or the values, to names, qubits and angles; ``name`` is the circuit's.
+    """
+    with needs("qiskit", f"{name or 'Circuit'}.to_qiskit"):
         from qiskit import QuantumCircuit
         from qiskit.circuit import ParameterVector, library
     rare = {"u1": library.U1Gate, "u2": library.U2Gate, "u3": library.U3Gate}
     rare |= {"cu1": library.CU1Gate, "cu3": library.CU3Gate}
-    parameters = ParameterVector("θ", count) if values is None else values
-    circuit = QuantumCircuit(num_qubits)
-    for name, qubits, angles in gates:
-        given = [angle.at(parameters) for angle in angles]
-        if name in rare:
-            circuit.append(rare[name](*given), qubits)
+    circuit = QuantumCircuit(num_qubits, name=name)
+    for gate, qubits, angles in gates(ParameterVector("θ", count) if values is None else values):
+        if gate in rare:
+            circuit.append(rare[gate](*angles), qubits)
         else:
-            getattr(circuit, name)(*given, *qubits)
+            getattr(circuit, gate)(*angles, *qubits)
     return circuit
 
 
@@ -126,8 +131,7 @@ def parsed(program: str) -> tuple[QuantumCircuit, list[str]]:
     with needs("qiskit", "Circuit.from_openqasm3"):
         import qiskit_qasm3_import  # noqa: F401
         from qiskit import qasm3
-    if not isinstance(program, str):
-        raise TypeError(f"`program` is of type {type(program).__name__}; it must be a string")
+    instance("program", program, str, "a string")
     names = re.findall(r"^\s*input\s+[^;]*?(\w+)\s*;", program, flags=re.MULTILINE)
     try:
         return qasm3.loads(program), names
@@ -140,6 +144,22 @@ def written(circuit: QuantumCircuit) -> str:
     from qiskit import qasm3
 
     return str(qasm3.dumps(circuit))
+
+
+def openqasm3(
+    num_qubits: int, instructions: Sequence[Instruction], angles: Sequence[float], measure: bool
+) -> str:
+    """The program, angles with all their digits; ``measure``: all qubits at the end, into ``c``."""
+    lines = ["OPENQASM 3.0;", 'include "stdgates.inc";', f"qubit[{num_qubits}] q;"]
+    if measure:
+        lines.insert(2, f"bit[{num_qubits}] c;")
+    for gate, qubits, index in instructions:
+        argument = "" if index is None else f"({angles[index]!r})"
+        operands = ", ".join(f"q[{qubit}]" for qubit in qubits)
+        lines.append(f"{gate}{argument} {operands};")
+    if measure:
+        lines.append("c = measure q;")
+    return "\n".join(lines) + "\n"
 
 
 def plan_in_words(lowered: Lowered, program: _core.Program) -> str:

@@ -17,8 +17,6 @@ from numpy.typing import NDArray
 import qnnw._core as _core
 from qnnw.circuit.gates import GATES, Angle, Gate
 
-__all__ = ["Lowered", "lowered"]
-
 Masks = NDArray[np.uint64]
 Places = NDArray[np.int64]
 Vector = NDArray[np.float64]

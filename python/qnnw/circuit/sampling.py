@@ -9,8 +9,6 @@ import qnnw._core as _core
 from qnnw._common.checks import integer
 from qnnw._common.seeds import Seed, seed_to_int
 
-__all__ = ["sample_counts"]
-
 
 def sample_counts(probabilities: ArrayLike, shots: int, seed: Seed) -> NDArray[np.int64]:
     """Draw measurement outcomes: an exact multinomial sample.

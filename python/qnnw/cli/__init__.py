@@ -6,18 +6,17 @@ A command imports what it needs when it is called: ``qnnw plot`` and ``--help`` 
 from __future__ import annotations
 
 from qnnw._common.extras import needs
-from qnnw.cli.models import eval_command, export_command, info_command
-from qnnw.cli.paper import paper_command
-from qnnw.cli.plot import plot_command
-from qnnw.cli.search import search_command
-from qnnw.cli.sweep import sweep_command
-from qnnw.cli.train import resume_command, train_command
 
 with needs("train", "The qnnw command"):
     import typer
 
     # The paper makes its settings, pictures and tables known to those below.
     import qnnw.paper  # noqa: F401
+    from qnnw.cli.models import eval_command, export_command, info_command, plot_command
+    from qnnw.cli.paper import paper_command
+    from qnnw.cli.search import search_command
+    from qnnw.cli.sweep import sweep_command
+    from qnnw.cli.train import resume_command, train_command
 
 __all__ = ["app"]
 

@@ -1,4 +1,4 @@
-"""``qnnw eval | export | info``: what a run has left, and where it runs."""
+"""``qnnw eval | export | plot | info``: what a run has left, and where it runs."""
 
 from __future__ import annotations
 
@@ -7,18 +7,14 @@ from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
-from qnnw._common.extras import needs
+import typer
+from rich.table import Table
+
 from qnnw._common.runtime import build_info
 from qnnw.cli.options import with_settings
 from qnnw.cli.shared import DataDir, Json, Run, errors
 from qnnw.training.config import EXECUTION
 from qnnw.training.tasks import TASKS, Measure
-
-with needs("train", "The qnnw command"):
-    import typer
-    from rich.table import Table
-
-__all__ = ["eval_command", "export_command", "info_command"]
 
 
 class _Split(str, Enum):
@@ -79,6 +75,39 @@ def export_command(
 
         path = export_run(run, to, out)
     print(f"{path}: {path.stat().st_size:,d} bytes")
+
+
+def plot_command(
+    folder: Annotated[
+        Path, typer.Argument(metavar="RUN|SWEEP", help="The folder of a run or of a sweep.")
+    ],
+) -> None:
+    """Draw a run's history and weights, or a sweep's accuracies, as PNG and SVG."""
+    with errors():
+        if (folder / "sweep.json").is_file():
+            from qnnw.sweep.ledger import SweepFolder
+            from qnnw.sweep.plots import plot_sweep
+            from qnnw.sweep.tables import TABLES, write_tables
+            from qnnw.training.record import RecordError
+
+            sweep = SweepFolder(folder)
+            states = sweep.states()
+            write_tables(sweep, states)
+            pictures = plot_sweep(folder)
+            table = TABLES.get(sweep.about.get("figure", ""))
+            finished = any(state.result is not None for state in states.values())
+            if not pictures and not (table is not None and finished):
+                raise RecordError(f"{str(folder)!r} has no finished run to draw")
+            pictures.append(folder / "table.md")
+            if table is not None and finished:
+                table(sweep)
+                pictures.append(folder / f"{sweep.about['figure']}.md")
+        else:
+            from qnnw.training.plots import plot_run
+
+            pictures = plot_run(folder)
+    for picture in pictures:
+        print(picture)
 
 
 def info_command(as_json: Json = False) -> None:

@@ -8,18 +8,15 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Annotated, Any
 
-from qnnw._common.extras import needs
+import typer
+
+from qnnw.cli.shared import Work
 from qnnw.data import registry
 from qnnw.paper.presets import in_protocol
 from qnnw.training.config import TrainConfig, all_settings
 from qnnw.training.optimizers import OPTIMIZERS
 from qnnw.training.presets import preset
 from qnnw.training.settings import Setting, settings_of
-
-with needs("train", "The qnnw command"):
-    import typer
-
-__all__ = ["Data", "Paper", "dataset_of", "given_settings", "protocol", "with_settings"]
 
 # An option that was given as `none`, beside one that was not given.
 _NONE = object()
@@ -43,7 +40,8 @@ def with_settings(
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command, which takes ``**settings``, an option for every setting.
 
-    What it gets is what was given, by the settings' names.
+    What it gets is what was given, by the settings' names. A parameter ``work`` of the type
+    :class:`qnnw.cli.shared.Work` stands for all options that are its fields.
 
     Parameters
     ----------
@@ -55,7 +53,8 @@ def with_settings(
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         signature = inspect.signature(command, eval_str=True)
-        own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        given = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        own = [one for p in given for one in (_WORK if p.annotation is Work else [p])]
         names = [name for name in all_settings() if name not in ("dataset", *without)]
         declared = [all_settings()[name] for name in names if only is None or name in only]
         options = [_parameter(setting) for setting in declared]
@@ -66,6 +65,8 @@ def with_settings(
         @functools.wraps(command)
         def called(**values: Any) -> None:
             settings = given_settings({name: values.pop(name) for name in names})
+            if own != given:
+                settings["work"] = Work(**{p.name: values.pop(p.name) for p in _WORK})
             command(**values, **settings)
 
         called.__signature__ = signature.replace(parameters=[*own, *options])  # type: ignore[attr-defined]
@@ -73,6 +74,9 @@ def with_settings(
         return called
 
     return decorate
+
+
+_WORK = [*inspect.signature(Work, eval_str=True).parameters.values()]
 
 
 def given_settings(values: dict[str, Any]) -> dict[str, Any]:

@@ -7,19 +7,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from qnnw._common.extras import needs
-from qnnw.cli.options import with_settings
-from qnnw.cli.shared import DataDir, Device, Json, Quiet, errors
-from qnnw.cli.sweep import Address, EngineName, Retries, ThreadsEach, Workers, go_on, shares
-from qnnw.paper.figures import BUDGETS, FIGURES
+import typer
 
-with needs("train", "The qnnw command"):
-    import typer
+from qnnw.cli.options import with_settings
+from qnnw.cli.shared import DataDir, Device, Work, errors
+from qnnw.cli.sweep import go_on, shares
+from qnnw.paper.figures import BUDGETS, FIGURES
 
 if TYPE_CHECKING:
     from qnnw.sweep.ledger import SweepFolder, Trial
-
-__all__ = ["paper_command"]
 
 # Below this nobody needs to be told.
 LONG_SECONDS = 60.0
@@ -72,15 +68,10 @@ def paper_command(
     out: Annotated[
         Path | None, typer.Option(help="The folder; default: one in paper/, named by these.")
     ] = None,
-    workers: Workers = None,
-    threads: ThreadsEach = None,
-    engine: EngineName = "local",
-    address: Address = None,
-    retries: Retries = 3,
+    *,
+    work: Work,
     data_dir: DataDir = None,
     device: Device = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
     **measured: Any,
 ) -> None:
     """Run what a figure of the paper shows, and draw it with the paper's points beside ours.
@@ -99,22 +90,22 @@ def paper_command(
         given = {key: value for key, value in {**place, "device": device}.items() if value}
 
         def run(folder: SweepFolder) -> dict[str, Any]:
-            return go_on(folder, workers, threads, engine, address, retries, False, quiet, as_json)
+            return go_on(folder, work)
 
         if what == RECORDS:
             _refuse(what, {"optimizer": optimizer, "periods": periods, **measured})
             from qnnw.cli.records import run_records, selected
 
-            announce = None if quiet else partial(_announce, workers=workers, threads=threads)
+            announce = None if work.quiet else partial(_announce, work)
             selection = selected(**chosen)
             states = run_records(path, selection, budget, seeds, search, run, announce, **given)
         else:
             _refuse(what, {**chosen, "search": search})
             folder = _folder(what, budget, seeds, method, periods, path, {**given, **measured})
-            if not quiet:
+            if not work.quiet:
                 from qnnw.paper.estimates import work_left
 
-                _announce(folder, work_left(folder), workers, threads)
+                _announce(work, folder, work_left(folder))
             states = run(folder)
     if any(state["status"] == "failed" for state in states.values()):
         raise typer.Exit(1)
@@ -156,18 +147,13 @@ def _refuse(what: str, given: dict[str, Any]) -> None:
             raise ValueError(f"`{name}` is {value!r}; it is for {others}, not for {what!r}")
 
 
-def _announce(
-    folder: SweepFolder,
-    work: list[tuple[Trial, float]],
-    workers: int | None,
-    threads: int | None,
-) -> None:
+def _announce(work: Work, folder: SweepFolder, left: list[tuple[Trial, float]]) -> None:
     """Say beforehand how long it will take, where that is long."""
     from qnnw._common.words import duration
     from qnnw.cli.records import ALIKE
     from qnnw.paper.estimates import seconds_of
 
-    side_by_side, each = shares(folder, workers, threads)
-    seconds = seconds_of(work, max(1, side_by_side), max(1, each), ALIKE)
+    side_by_side, each = shares(folder, work)
+    seconds = seconds_of(left, max(1, side_by_side), max(1, each), ALIKE)
     if seconds > LONG_SECONDS:
         print(f"estimated time on this machine: {duration(seconds)}", file=sys.stderr)

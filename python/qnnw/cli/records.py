@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     Work = list[tuple[Trial, float]]
 
-__all__ = ["ALIKE", "run_records", "selected"]
-
 States = dict[str, Any]
 
 #: Settings of a record that its time does not depend on: both data sets have as many images of one

@@ -5,28 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from qnnw._common.extras import needs
-from qnnw.cli.options import Data, Paper, dataset_of, protocol, with_settings
-from qnnw.cli.shared import Json, Quiet, errors
-from qnnw.cli.sweep import (
-    Address,
-    EngineName,
-    Name,
-    Retries,
-    RetryFailed,
-    ThreadsEach,
-    Workers,
-    go_on,
-    the_dataset,
-)
+import typer
 
-with needs("train", "The qnnw command"):
-    import typer
+from qnnw.cli.options import Data, Paper, dataset_of, protocol, with_settings
+from qnnw.cli.shared import Work, errors
+from qnnw.cli.sweep import Name, RetryFailed, go_on, the_dataset
 
 if TYPE_CHECKING:
     from qnnw.sweep.ledger import SweepFolder
-
-__all__ = ["search_command"]
 
 TRIALS = 50
 
@@ -52,14 +38,8 @@ def search_command(
     ] = True,
     paper: Paper = False,
     out: Annotated[Path, typer.Option(help="The search's folder.")] = Path("search"),
-    workers: Workers = None,
-    threads: ThreadsEach = None,
-    engine: EngineName = "local",
-    address: Address = None,
-    retries: Retries = 3,
+    work: Work,
     retry_failed: RetryFailed = False,
-    as_json: Json = False,
-    quiet: Quiet = False,
     **settings: Any,
 ) -> None:
     """Search settings for the least loss on held-out samples; called again, go on with it.
@@ -88,7 +68,7 @@ def search_command(
                 there = folder.about
                 base = TrainConfig.from_dict(there["base"])
                 folder = begin_search(out, base, there["space"], trials, prune=there["prune"])
-        go_on(folder, workers, threads, engine, address, retries, retry_failed, quiet, as_json)
+        go_on(folder, work, retry_failed)
 
 
 def _begun(

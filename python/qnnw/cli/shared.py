@@ -5,28 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import typer
+
 from qnnw._common.allocator import keep_freed_memory
 from qnnw._common.errors import UserError
-from qnnw._common.extras import needs
 from qnnw._common.runtime import set_num_threads
 from qnnw._common.signals import INTERRUPTED, stop_asked, stoppable
-
-with needs("train", "The qnnw command"):
-    import typer
-
-__all__ = [
-    "DataDir",
-    "Device",
-    "Json",
-    "Quiet",
-    "Run",
-    "Threads",
-    "errors",
-    "prepare_process",
-]
 
 FAILED = 1
 MISUSED = 2
@@ -44,6 +32,30 @@ DataDir = Annotated[
     ),
 ]
 Device = Annotated[str | None, typer.Option(help="Where the network runs: cpu or cuda.")]
+EngineName = Annotated[str, typer.Option(help="local: processes here; ray: a Ray cluster.")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """How the runs of a sweep are done: options of every command that does such."""
+
+    workers: Annotated[
+        int | None, typer.Option(help="Runs side by side; default: one a core, on Ray one a CPU.")
+    ] = None
+    threads: Annotated[
+        int | None, typer.Option(help="Threads of a run; default: its share of the cores.")
+    ] = None
+    engine: EngineName = "local"
+    address: Annotated[
+        str | None,
+        typer.Option(help="The Ray cluster's; auto: this machine's; default: a new one."),
+    ] = None
+    retries: Annotated[
+        int,
+        typer.Option(help="How often a run whose process died is tried again without progress."),
+    ] = 3
+    as_json: Json = False
+    quiet: Quiet = False
 
 
 def prepare_process(threads: int | None) -> None:
@@ -53,12 +65,8 @@ def prepare_process(threads: int | None) -> None:
         set_num_threads(threads)
 
 
-def _nothing() -> None:
-    return None
-
-
 @contextmanager
-def errors(remedy: Callable[[], str | None] = _nothing) -> Iterator[None]:
+def errors(remedy: Callable[[], str | None] = lambda: None) -> Iterator[None]:
     """Turn what a user can mend into one line and an exit status; nothing else is caught.
 
     ``remedy`` says how an interrupted command goes on.

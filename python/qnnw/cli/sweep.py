@@ -8,47 +8,19 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from qnnw._common.extras import needs
-from qnnw.cli.options import Data, Paper, dataset_of, protocol, with_settings
-from qnnw.cli.shared import Json, Quiet, errors
+import typer
 
-with needs("train", "The qnnw command"):
-    import typer
+from qnnw._common.checks import one_of
+from qnnw.cli.options import Data, Paper, dataset_of, protocol, with_settings
+from qnnw.cli.shared import Work, errors
 
 if TYPE_CHECKING:
     from qnnw.sweep.engines import Engine
     from qnnw.sweep.ledger import SweepFolder
 
-__all__ = [
-    "Address",
-    "EngineName",
-    "Name",
-    "Retries",
-    "RetryFailed",
-    "ThreadsEach",
-    "Workers",
-    "go_on",
-    "shares",
-    "sweep_command",
-    "the_dataset",
-]
-
 Name = Annotated[
     str | None,
     typer.Argument(metavar="[NAME]", help="The data set, as --data; none to go on with --out."),
-]
-Workers = Annotated[
-    int | None, typer.Option(help="Runs side by side; default: one a core, on Ray one a CPU.")
-]
-ThreadsEach = Annotated[
-    int | None, typer.Option("--threads", help="Threads of a run; default: its share of the cores.")
-]
-EngineName = Annotated[str, typer.Option(help="local: processes here; ray: a Ray cluster.")]
-Address = Annotated[
-    str | None, typer.Option(help="The Ray cluster's; auto: this machine's; default: a new one.")
-]
-Retries = Annotated[
-    int, typer.Option(help="How often a run whose process died is tried again without progress.")
 ]
 RetryFailed = Annotated[bool, typer.Option(help="Try failed runs again.")]
 
@@ -70,14 +42,8 @@ def sweep_command(
     extend: Annotated[
         bool, typer.Option("--extend", help="Add the grid's runs to the sweep that is there.")
     ] = False,
-    workers: Workers = None,
-    threads: ThreadsEach = None,
-    engine: EngineName = "local",
-    address: Address = None,
-    retries: Retries = 3,
+    work: Work,
     retry_failed: RetryFailed = False,
-    as_json: Json = False,
-    quiet: Quiet = False,
     **settings: Any,
 ) -> None:
     """Run a grid of settings, side by side; called again on the same folder, go on with it.
@@ -98,24 +64,12 @@ def sweep_command(
             folder = SweepFolder(out)
         else:
             folder = _begun(dataset, grid, out, extend, paper, settings)
-        states = go_on(
-            folder, workers, threads, engine, address, retries, retry_failed, quiet, as_json
-        )
+        states = go_on(folder, work, retry_failed)
     if any(state["status"] == "failed" for state in states.values()):
         raise typer.Exit(1)
 
 
-def go_on(
-    folder: SweepFolder,
-    workers: int | None,
-    threads: int | None,
-    engine: str,
-    address: str | None,
-    retries: int,
-    retry_failed: bool,
-    quiet: bool,
-    as_json: bool,
-) -> dict[str, Any]:
+def go_on(folder: SweepFolder, work: Work, retry_failed: bool = False) -> dict[str, Any]:
     """Run what is left of a sweep, and print its table."""
     from qnnw.cli.sweep_progress import sweep_listener
     from qnnw.sweep.coordinator import run_sweep
@@ -123,16 +77,16 @@ def go_on(
 
     states = run_sweep(
         folder,
-        make_engine(folder, engine, address, workers, threads),
-        retries=retries,
+        make_engine(folder, work),
+        retries=work.retries,
         retry_failed=retry_failed,
-        listener=sweep_listener(quiet),
+        listener=sweep_listener(work.quiet),
     )
     table = TABLES.get(folder.about.get("figure", ""))
     more = "" if table is None else table(folder)
     summary = {name: {"status": s.status, "error": s.error} for name, s in states.items()}
     best = best_of(folder, states) if folder.is_search else None
-    if as_json:
+    if work.as_json:
         found = {} if best is None else {"best": {"trial": best.name, **best.axes}}
         print(json.dumps({"sweep": str(folder.path), "trials": summary, **found}))
         return summary
@@ -150,29 +104,26 @@ def go_on(
     return summary
 
 
-def make_engine(
-    folder: SweepFolder, name: str, address: str | None, workers: int | None, threads: int | None
-) -> Engine:
+def make_engine(folder: SweepFolder, work: Work) -> Engine:
     """The engine by its name, sized to the machine."""
-    if name == "ray":
+    if one_of("engine", work.engine, ("local", "ray")) == "ray":
         from qnnw.sweep.ray_engine import RayEngine
 
-        return RayEngine(folder.path, address, workers, threads or 1)
-    if name != "local":
-        raise ValueError(f"`engine` is {name!r}; it must be 'local' or 'ray'")
-    if address is not None:
+        return RayEngine(folder.path, work.address, work.workers, work.threads or 1)
+    if work.address is not None:
         raise ValueError("`address` needs --engine ray")
     from qnnw.sweep.engines import LocalEngine
 
-    return LocalEngine(*shares(folder, workers, threads), folder.path / "workers.log")
+    return LocalEngine(*shares(folder, work), folder.path / "workers.log")
 
 
-def shares(folder: SweepFolder, workers: int | None, threads: int | None) -> tuple[int, int]:
+def shares(folder: SweepFolder, work: Work) -> tuple[int, int]:
     """Runs side by side on this machine, and the threads of each."""
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity is not None else os.cpu_count() or 1
-    workers = min(cores, max(1, folder.planned)) if workers is None else workers
-    return workers, max(1, cores // max(workers, 1)) if threads is None else threads
+    workers = min(cores, max(1, folder.planned)) if work.workers is None else work.workers
+    threads = max(1, cores // max(workers, 1)) if work.threads is None else work.threads
+    return workers, threads
 
 
 def the_dataset(given: str | None, named: str | None) -> str:

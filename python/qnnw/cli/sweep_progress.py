@@ -5,17 +5,13 @@ from __future__ import annotations
 import sys
 import time
 
-from qnnw._common.extras import needs
+from rich.text import Text
+
 from qnnw._common.words import duration
 from qnnw.sweep.coordinator import SweepListener
 from qnnw.sweep.ledger import SweepFolder, Trial, TrialState
 from qnnw.training.progress import plain_console
 from qnnw.training.tasks import task_of
-
-with needs("train", "qnnw.cli.sweep_progress"):
-    from rich.text import Text
-
-__all__ = ["sweep_listener"]
 
 QUIET_SECONDS = 60.0
 

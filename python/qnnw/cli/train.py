@@ -8,23 +8,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from qnnw._common.extras import needs
+import typer
+from rich.table import Table
+
 from qnnw.cli.options import Data, Paper, dataset_of, protocol, with_settings
 from qnnw.cli.shared import DataDir, Device, Json, Quiet, Run, Threads, errors, prepare_process
 from qnnw.paper.presets import PRESETS
 from qnnw.training.config import TrainConfig
 from qnnw.training.legacy import num_trained
 from qnnw.training.optimizers import EigenAdam
+from qnnw.training.record import PARTS
 from qnnw.training.tasks import SPLITS, task_of
-
-with needs("train", "The qnnw command"):
-    import typer
-    from rich.table import Table
 
 if TYPE_CHECKING:
     from qnnw.training.trainer import Reporter
-
-__all__ = ["resume_command", "train_command"]
 
 
 @with_settings()
@@ -117,10 +114,7 @@ def _listened(work: Callable[[Reporter], dict[str, Any]], quiet: bool) -> dict[s
 def _work(result: dict[str, Any]) -> str:
     if "steps" not in result:
         return f"{result['evaluations']} evaluations in {result['seconds']:.1f} s"
-    parts = ", ".join(
-        f"{part} {1e3 * result[f'{part}_seconds_per_step']:.1f}"
-        for part in ("circuit", "network", "rest")
-    )
+    parts = ", ".join(f"{part} {1e3 * result[f'{part}_seconds_per_step']:.1f}" for part in PARTS)
     return f"{result['steps']} steps in {result['seconds']:.1f} s (ms a step: {parts})"
 
 

@@ -20,8 +20,6 @@ from qnnw.data.splits import sklearn_state, test_split
 with needs("train", "qnnw.data.arrays"):
     import torch
 
-__all__ = ["from_arrays", "load_function", "load_npz", "standardised_split"]
-
 # Names of training and test arrays, of inputs and of targets: ours, Keras', scikit-learn's.
 TRAIN = (("x_train", "y_train"), ("X_train", "y_train"), ("train_inputs", "train_targets"))
 TEST = (("x_test", "y_test"), ("X_test", "y_test"), ("test_inputs", "test_targets"))
@@ -104,7 +102,9 @@ def from_arrays(
     _check_lengths(where, inputs, labels)
     task, note = decided(where, labels, task)
     if test is None:
-        places = test_split(where, _classed(labels, task), seed, task == "classification")
+        classes = task == "classification"
+        flat = labels.reshape(-1) if classes else labels
+        places = test_split(where, flat, seed, classes)
         parts = [(inputs[place], labels[place]) for place in places]
         notes = (*notes, f"{where}: no test set; a quarter of the samples is split off by the seed")
     else:
@@ -257,10 +257,6 @@ def _check_lengths(name: str, inputs: NDArray[Any], labels: NDArray[Any]) -> Non
             f"{name}: inputs have shape {inputs.shape}, labels {labels.shape}; as many of both are "
             "needed, and at least one"
         )
-
-
-def _classed(labels: NDArray[Any], task: str) -> NDArray[Any]:
-    return labels.reshape(-1) if task == "classification" else labels
 
 
 def _inputs(

@@ -9,13 +9,12 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from qnnw._common.checks import one_of
 from qnnw._common.errors import UserError
 from qnnw._common.extras import needs
 
 with needs("train", "qnnw.data.datasets"):
     import torch
-
-__all__ = ["About", "Dataset", "DatasetError", "data_root", "plain_file"]
 
 TENSORS = ("train_inputs", "train_labels", "test_inputs", "test_labels")
 
@@ -108,10 +107,7 @@ class Dataset:
     files: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.task not in ("classification", "regression"):
-            raise ValueError(
-                f"`task` is {self.task!r}; it must be 'classification' or 'regression'"
-            )
+        one_of("task", self.task, ("classification", "regression"))
         for split in ("train", "test"):
             _check_split(self, split)
         for part in ("inputs", "labels"):

@@ -13,8 +13,6 @@ from typing import Any
 
 from qnnw.data.datasets import About, Dataset, DatasetError
 
-__all__ = ["arguments_of", "call_network", "function_of", "made_by"]
-
 
 def function_of(spec: str) -> Callable[..., Any]:
     """The function that a specification names; its file is run, as ``python my_file.py`` would.

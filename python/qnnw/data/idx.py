@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 
 from qnnw.data.datasets import DatasetError
 
-__all__ = ["PUBLISHED", "read_split"]
-
 #: SHA-256 of the unpacked files by torchvision's class, in the order of FILES.
 PUBLISHED = {
     "MNIST": (

@@ -15,8 +15,6 @@ from qnnw.data.arrays import from_arrays
 from qnnw.data.datasets import Dataset, DatasetError, data_root, plain_file
 from qnnw.data.idx import PUBLISHED, read_split
 
-__all__ = ["load_folder", "load_torchvision", "torchvision_split"]
-
 ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}
 TRAIN, TEST = ("train", "training"), ("test", "val", "valid", "validation")
 

@@ -38,12 +38,10 @@ def iris(activation: str = "relu") -> nn.Sequential:
 
 def mlp(num_features: int, num_outputs: int, activation: str = "relu") -> nn.Sequential:
     """linear(features→16), activation, linear(16→outputs)."""
-    return nn.Sequential(
-        OrderedDict(
-            fc1=nn.Linear(num_features, 16),
-            act1=_activation(activation),
-            fc2=nn.Linear(16, num_outputs),
-        )
+    return _layers(
+        fc1=nn.Linear(num_features, 16),
+        act1=_activation(activation),
+        fc2=nn.Linear(16, num_outputs),
     )
 
 
@@ -57,19 +55,17 @@ def mnist(activation: str = "relu") -> nn.Sequential:
         paper does not say which.
     """
     # Monotone activations commute with max-pooling: after the pool they see a quarter of the data.
-    return nn.Sequential(
-        OrderedDict(
-            conv1=nn.Conv2d(1, 8, 5),
-            pool1=nn.MaxPool2d(2),
-            act1=_activation(activation),
-            conv2=nn.Conv2d(8, 12, 5),
-            pool2=nn.MaxPool2d(2),
-            act2=_activation(activation),
-            flatten=nn.Flatten(),
-            fc1=nn.Linear(192, 20),
-            act3=_activation(activation),
-            fc2=nn.Linear(20, 10),
-        )
+    return _layers(
+        conv1=nn.Conv2d(1, 8, 5),
+        pool1=nn.MaxPool2d(2),
+        act1=_activation(activation),
+        conv2=nn.Conv2d(8, 12, 5),
+        pool2=nn.MaxPool2d(2),
+        act2=_activation(activation),
+        flatten=nn.Flatten(),
+        fc1=nn.Linear(192, 20),
+        act3=_activation(activation),
+        fc2=nn.Linear(20, 10),
     )
 
 
@@ -81,13 +77,11 @@ def digits(activation: str = "relu") -> nn.Sequential:
     activation
         ``"relu"``, ``"tanh"`` or ``"identity"``.
     """
-    return nn.Sequential(
-        OrderedDict(
-            flatten=nn.Flatten(),
-            fc1=nn.Linear(64, 20),
-            act1=_activation(activation),
-            fc2=nn.Linear(20, 10),
-        )
+    return _layers(
+        flatten=nn.Flatten(),
+        fc1=nn.Linear(64, 20),
+        act1=_activation(activation),
+        fc2=nn.Linear(20, 10),
     )
 
 
@@ -101,20 +95,18 @@ def default(dataset: Dataset | About, activation: str = "relu") -> nn.Sequential
     if len(shape) == 1:
         return mlp(shape[0], outputs, activation)
     if len(shape) == 3 and min(shape[1:]) >= LEAST_IMAGE:
-        return nn.Sequential(
-            OrderedDict(
-                conv1=nn.Conv2d(shape[0], 8, 3, padding=1),
-                pool1=nn.MaxPool2d(2),
-                act1=_activation(activation),
-                conv2=nn.Conv2d(8, 12, 3, padding=1),
-                act2=_activation(activation),
-                pool2=_places(shape[1] // 2, shape[2] // 2),
-                flatten=nn.Flatten(),
-                fc=nn.Linear(12 * 16, outputs),
-            )
+        return _layers(
+            conv1=nn.Conv2d(shape[0], 8, 3, padding=1),
+            pool1=nn.MaxPool2d(2),
+            act1=_activation(activation),
+            conv2=nn.Conv2d(8, 12, 3, padding=1),
+            act2=_activation(activation),
+            pool2=_places(shape[1] // 2, shape[2] // 2),
+            flatten=nn.Flatten(),
+            fc=nn.Linear(12 * 16, outputs),
         )
     flattened = mlp(math.prod(shape), outputs, activation)
-    return nn.Sequential(OrderedDict(flatten=nn.Flatten(), **dict(flattened.named_children())))
+    return _layers(flatten=nn.Flatten(), **dict(flattened.named_children()))
 
 
 def seeded(make: Callable[[], Any], dataset: Dataset | About, seed: int) -> nn.Module:
@@ -146,6 +138,11 @@ def seeded(make: Callable[[], Any], dataset: Dataset | About, seed: int) -> nn.M
 def num_weights(network: nn.Module) -> int:
     """Number of entries of all parameters, M."""
     return sum(parameter.numel() for parameter in network.parameters())
+
+
+def _layers(**named: nn.Module) -> nn.Sequential:
+    """These, one after another, by their names."""
+    return nn.Sequential(OrderedDict(named))
 
 
 def _places(height: int, width: int) -> nn.Module:

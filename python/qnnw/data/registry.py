@@ -20,18 +20,6 @@ if TYPE_CHECKING:
 
     from qnnw.data.datasets import About, Dataset
 
-__all__ = [
-    "Entry",
-    "entry",
-    "given",
-    "kind_of",
-    "load",
-    "names",
-    "network",
-    "register",
-    "resolved",
-]
-
 ENDINGS = {".npz": "npz", ".csv": "csv"}
 TASKS = ("auto", "classification", "regression")
 

@@ -14,8 +14,6 @@ from qnnw.data.datasets import Dataset, DatasetError
 with needs("train", "qnnw.data.splits"):
     import torch
 
-__all__ = ["TEST_SHARE", "sklearn_state", "subset", "test_split", "validation"]
-
 #: The share of a user's data that is measured on where they come without a test set.
 TEST_SHARE = 0.25
 

@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from qnnw.data.arrays import from_arrays
 from qnnw.data.datasets import Dataset, DatasetError, plain_file
 
-__all__ = ["load_csv"]
-
 MISSING = {"", "na", "n/a", "null", "none", "?"}
 # A column of words becomes one feature a word: more of them than this is a name or a text.
 MOST_CATEGORIES = 50

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from qnnw._common.extras import needs
 from qnnw._common.lazy import lazily
-from qnnw.nn.quantum_train import QuantumTrain
-from qnnw.nn.sources import Circuits, LargeCircuitWarning
+
+with needs("train", "qnnw.nn"):
+    from qnnw.nn.quantum_train import QuantumTrain
+    from qnnw.nn.sources import Circuits, LargeCircuitWarning
 
 if TYPE_CHECKING:
     from qnnw.nn import peft as peft

@@ -8,18 +8,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from qnnw._common.extras import needs
+import torch
+from torch import Tensor, nn
+
+from qnnw._common.checks import instance
+from qnnw.nn import stored, wrapping
+from qnnw.nn.counts import Counts
+from qnnw.nn.sources import source_for
 from qnnw.weights.source import WeightSource
-
-with needs("train", "qnnw.nn"):
-    import torch
-    from torch import Tensor, nn
-
-    from qnnw.nn import stored, wrapping
-    from qnnw.nn.counts import Counts
-    from qnnw.nn.sources import source_for
-
-__all__ = ["Adapter", "Adapters"]
 
 FIRST = "default"
 
@@ -183,8 +179,7 @@ class Adapters(Counts):
             )
 
     def _check_new(self, name: str) -> None:
-        if not isinstance(name, str):
-            raise TypeError(f"`name` is of type {type(name).__name__}; it must be a string")
+        instance("name", name, str, "a string")
         if name in self.__dict__["_adapters"]:
             raise ValueError(f"`name` is {name!r}, which is an adapter already; take another")
         self._check_kept()

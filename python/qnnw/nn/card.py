@@ -6,8 +6,6 @@ from typing import Any
 
 import qnnw._core as _core
 
-__all__ = ["card"]
-
 _CARD = """---
 library_name: qnnw
 tags:

@@ -12,16 +12,11 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from qnnw._common.extras import needs
 from qnnw.weights.source import Description, WeightSource, from_description
-
-with needs("train", "qnnw.nn"):
-    import torch
-    from torch import Tensor
-
-__all__ = ["described", "make_weights"]
 
 
 def described(source: WeightSource) -> str:

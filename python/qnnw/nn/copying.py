@@ -5,13 +5,8 @@ from __future__ import annotations
 import copy
 from typing import Any, TypeVar
 
-from qnnw._common.extras import needs
-
-with needs("train", "qnnw.nn"):
-    import torch
-    from torch.overrides import TorchFunctionMode
-
-__all__ = ["copied"]
+import torch
+from torch.overrides import TorchFunctionMode
 
 Thing = TypeVar("Thing")
 

@@ -6,17 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from torch import nn
 
-from qnnw._common.extras import needs
+from qnnw.nn.maker import Maker
 from qnnw.weights.source import WeightSource
-
-with needs("train", "qnnw.nn"):
-    from torch import nn
-
-    from qnnw.nn.maker import Maker
-    from qnnw.weights.targets import Target
-
-__all__ = ["Counts"]
+from qnnw.weights.targets import Target
 
 Row = tuple[str, str, str, str, str]
 HEAD: Row = ("made, or trained besides", "weights", "circuits", "qubits", "trained")
@@ -75,7 +69,8 @@ class Counts(nn.Module):
         ends = np.cumsum([target.numel for target in self.targets])
         numbers = sum(len(group.start) for group in self.source.groups.values())
         inner = _inner(self.source)
-        told = inner.told() if hasattr(inner, "told") else [(int(ends[-1]), 1, _qubits(inner), 0)]
+        qubits = inner.ansatz.num_qubits if hasattr(inner, "ansatz") else ""
+        told = inner.told() if hasattr(inner, "told") else [(int(ends[-1]), 1, qubits, 0)]
         all_train = numbers == sum(len(group.start) for group in inner.groups.values())
         place = 0
         for size, circuits, qubits, own in told:
@@ -98,10 +93,6 @@ def _inner(source: Any) -> Any:
     while hasattr(source, "source"):
         source = source.source
     return source
-
-
-def _qubits(source: Any) -> int | str:
-    return source.ansatz.num_qubits if hasattr(source, "ansatz") else ""
 
 
 def _aligned(rows: list[Row]) -> str:

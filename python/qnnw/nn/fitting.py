@@ -5,18 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+from torch import Tensor, nn
+
 from qnnw._common.documents import Schema, hold
-from qnnw._common.extras import needs
+from qnnw.nn.maker import digest
 from qnnw.weights.source import Description, WeightSource, from_description, sizes_of
-
-with needs("train", "qnnw.nn"):
-    import torch
-    from torch import Tensor, nn
-
-    from qnnw.nn.maker import digest
-    from qnnw.weights.targets import Target, find_targets
-
-__all__ = ["base_of", "check_rest", "checked_state", "matching_targets", "named", "source_of"]
+from qnnw.weights.targets import Target, find_targets
 
 SOURCE, BASE = "source.", "base."
 _TARGET: Schema = {"names": list, "shape": list, "dtype": str, "padding?": int}

@@ -6,17 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from qnnw._common.extras import needs
-
-with needs("train", "qnnw.nn"):
-    import torch
-    from torch import Tensor
-
-    from qnnw.weights.targets import Target
-
-__all__ = ["Layout", "to_device", "to_host"]
+from qnnw.weights.targets import Target
 
 # Parameters of torch lie on lines of 64 bytes, and some kernels round by where their input lies:
 # made weights that lie so too give the bits of a plain network.
@@ -106,8 +100,9 @@ class Layout:
         for target in self.targets:
             key = (target.dtype, target.device)
             buffer = self._buffers.setdefault(key, _Buffer(*key))
-            number = list(self._buffers).index(key)
-            self._numbers.append((number, buffer.add(self.num_weights, target.numel)))
+            self._numbers.append(
+                (list(self._buffers).index(key), buffer.add(self.num_weights, target.numel))
+            )
             self.num_weights += target.numel
 
     def pack(self, weights: NDArray[Any]) -> tuple[Tensor, ...]:

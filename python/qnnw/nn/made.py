@@ -12,13 +12,8 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, Protocol
 
-from qnnw._common.extras import needs
-
-with needs("train", "qnnw.nn"):
-    import torch
-    from torch import Tensor, nn
-
-__all__ = ["Densify", "KeepRow", "install", "is_made", "places_of", "uninstall"]
+import torch
+from torch import Tensor, nn
 
 # Where a made layer keeps its maker, and the numbers of its targets.
 _PLACE = "_qnnw_made"

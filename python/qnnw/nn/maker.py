@@ -8,21 +8,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from qnnw._common.extras import needs
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+from qnnw.nn import compiled
+from qnnw.nn.layout import Layout
+from qnnw.nn.made import Densify, KeepRow, places_of
+from qnnw.nn.operator import Call, device_of, make
 from qnnw.weights.source import WeightSource
-
-with needs("train", "qnnw.nn"):
-    import torch
-    from torch import Tensor
-    from torch.autograd import forward_ad
-
-    from qnnw.nn import compiled
-    from qnnw.nn.layout import Layout
-    from qnnw.nn.made import Densify, KeepRow, places_of
-    from qnnw.nn.operator import Call, device_of, make
-    from qnnw.weights.targets import Target
-
-__all__ = ["Made", "Maker", "digest"]
+from qnnw.weights.targets import Target
 
 
 class Made:

@@ -19,19 +19,13 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from qnnw._common.extras import needs
+from qnnw.nn.layout import Layout, to_device, to_host
+from qnnw.weights.device_sources import forward_on, goes_on
 from qnnw.weights.source import Pullback, WeightSource
-
-with needs("train", "qnnw.nn"):
-    import torch
-    from torch import Tensor
-
-    from qnnw.nn.layout import Layout, to_device, to_host
-    from qnnw.weights.device_sources import forward_on, goes_on
-
-__all__ = ["Call", "device_of", "make"]
 
 #: Devices that have double precision, which angles need.
 ACCELERATORS = {"cuda", "xpu"}
@@ -59,16 +53,12 @@ class Call:
         record: bool, transformed: bool,
     ) -> None:  # fmt: skip
         self.source, self.layout, self.names = source, layout, names
+        self.count = len(names)
         self.draw, self.record, self.transformed = draw, record, transformed
         #: The numbers on the host, where somebody has brought them already.
         self.host: dict[str, NDArray[Any]] | None = None
         self.pullback: Pullback | None = None
         self._back_there: Callable[[Tensor], dict[str, Tensor]] | None = None
-
-    @property
-    def count(self) -> int:
-        """Number of groups."""
-        return len(self.names)
 
     def fresh(self) -> Call:
         """The same call for other numbers."""

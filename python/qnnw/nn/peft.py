@@ -16,6 +16,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from qnnw._common.checks import instance
 from qnnw._common.documents import plain_bytes, strictly
 from qnnw._common.extras import needs
 from qnnw._common.files import write_atomically
@@ -33,8 +34,6 @@ with needs("ecosystem", "qnnw.peft"):
     import peft
     import torch
     from torch import nn
-
-__all__ = ["QuantumLoraConfig", "QuantumPeftConfig", "QuantumPeftModel", "get_peft_model"]
 
 CONFIG = "adapter_config.json"
 # Of PEFT's config what says nothing of the adapter.
@@ -77,9 +76,7 @@ class QuantumPeftConfig:
 
     def peft_config(self) -> Any:
         """PEFT's config."""
-        if not isinstance(self.adapter, peft.PeftConfig):
-            kind = type(self.adapter).__name__
-            raise TypeError(f"`adapter` is of type {kind}; it must be a config of PEFT")
+        instance("adapter", self.adapter, peft.PeftConfig, "a config of PEFT")
         return self.adapter
 
 
@@ -171,11 +168,8 @@ def get_peft_model(model: nn.Module, config: QuantumPeftConfig) -> QuantumPeftMo
     TypeError, ValueError
         The config is none, or PEFT or :class:`qnnw.nn.QuantumTrain` refuse it.
     """
-    if not isinstance(config, QuantumPeftConfig):
-        raise TypeError(
-            f"`config` is of type {type(config).__name__}; it must be a QuantumLoraConfig, or a "
-            "QuantumPeftConfig around a config of PEFT"
-        )
+    need = "a QuantumLoraConfig, or a QuantumPeftConfig around a config of PEFT"
+    instance("config", config, QuantumPeftConfig, need)
     seed = int(seed_to_int(config.seed))
     injected = _injected(model, config.peft_config(), seed)
     names = [name for name, p in injected.named_parameters() if p.requires_grad]

@@ -6,16 +6,11 @@ import os
 import warnings
 from pathlib import Path
 
-from qnnw._common.extras import needs
+from torch import nn
 
-with needs("train", "qnnw.nn.pretrained"):
-    from torch import nn
-
-    from qnnw.nn import stored, tensorfile
-    from qnnw.nn.quantum_train import QuantumTrain
-    from qnnw.nn.tensorfile import ModelFileError
-
-__all__ = ["RecipeWarning", "load_recipe", "save_recipe"]
+from qnnw.nn import stored, tensorfile
+from qnnw.nn.quantum_train import QuantumTrain
+from qnnw.nn.tensorfile import ModelFileError
 
 
 class RecipeWarning(UserWarning):

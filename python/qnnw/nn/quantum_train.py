@@ -7,27 +7,22 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import torch
+from torch import Tensor, nn
+
 from qnnw._common.checks import flag, one_of
-from qnnw._common.extras import needs
 from qnnw._common.seeds import Seed
 from qnnw.circuit import Circuit
 from qnnw.circuit.ansatz import Pairs as _Pairs
+from qnnw.nn import stored, wrapping
+from qnnw.nn.adapters import Adapters
+from qnnw.nn.copying import copied
+from qnnw.nn.maker import Maker
+from qnnw.nn.signed import signed
+from qnnw.nn.sources import Circuits, Scale, source_for
 from qnnw.weights.settings import PAPER
 from qnnw.weights.source import WeightSource
-
-with needs("train", "qnnw.nn"):
-    import torch
-    from torch import Tensor, nn
-
-    from qnnw.nn import stored, wrapping
-    from qnnw.nn.adapters import Adapters
-    from qnnw.nn.copying import copied
-    from qnnw.nn.maker import Maker
-    from qnnw.nn.signed import signed
-    from qnnw.nn.sources import Circuits, Scale, source_for
-    from qnnw.weights.targets import Target, find_targets
-
-__all__ = ["QuantumTrain"]
+from qnnw.weights.targets import Target, find_targets
 
 MakeSource = Callable[[int], WeightSource]
 

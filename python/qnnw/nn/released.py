@@ -5,13 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-
-from qnnw._common.extras import needs
-
-with needs("train", "qnnw.nn"):
-    from torch import Tensor
-
-__all__ = ["FORMAT", "upgraded"]
+from torch import Tensor
 
 #: Of 0.1: a circuit and its map, angles and a gamma without an axis.
 FORMAT = 1

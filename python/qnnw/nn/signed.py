@@ -11,8 +11,6 @@ from functools import lru_cache
 from types import FunctionType
 from typing import Any
 
-__all__ = ["signed"]
-
 
 def signed(plain: type, module: Any) -> type:
     """A subclass that passes for ``plain``, its ``forward`` signed as that of a module.

@@ -9,9 +9,10 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from qnnw._common.checks import kind_of, one_of, real
-from qnnw._common.extras import needs
 from qnnw._common.seeds import seed_to_int
 from qnnw._core import require_memory
 from qnnw.circuit.blocks import ansatz_of
@@ -22,15 +23,8 @@ from qnnw.weights.mapping import WeightMap
 from qnnw.weights.settings import BEST, PER_TENSOR
 from qnnw.weights.source import WeightSource
 from qnnw.weights.stacks import chunk_sizes
+from qnnw.weights.targets import Target, matching, per_weight, scale_of
 from qnnw.weights.trained import HOW, TrainedSource
-
-with needs("train", "qnnw.nn"):
-    import torch
-    from torch import Tensor
-
-    from qnnw.weights.targets import Target, matching, per_weight, scale_of
-
-__all__ = ["Circuits", "LargeCircuitWarning", "source_for"]
 
 Scale = str | float | Mapping[str, str | float]
 # What a circuit is where its arguments say nothing.

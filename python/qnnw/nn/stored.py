@@ -10,36 +10,29 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor, nn
 
 from qnnw._common.checks import integer
 from qnnw._common.documents import Schema, hold, plain_bytes, strictly
-from qnnw._common.extras import needs
 from qnnw._common.files import write_atomically
-from qnnw.nn import released
+from qnnw.nn import released, tensorfile
+from qnnw.nn.card import card
+from qnnw.nn.fitting import (
+    BASE,
+    SOURCE,
+    base_of,
+    check_rest,
+    checked_state,
+    matching_targets,
+    named,
+    source_of,
+)
+from qnnw.nn.maker import digest
+from qnnw.nn.tensorfile import ModelFileError
+from qnnw.nn.wrapping import prepared, values_of
 from qnnw.weights.source import WeightSource
-
-with needs("train", "qnnw.nn"):
-    import torch
-    from torch import Tensor, nn
-
-    from qnnw.nn import tensorfile
-    from qnnw.nn.card import card
-    from qnnw.nn.fitting import (
-        BASE,
-        SOURCE,
-        base_of,
-        check_rest,
-        checked_state,
-        matching_targets,
-        named,
-        source_of,
-    )
-    from qnnw.nn.maker import digest
-    from qnnw.nn.tensorfile import ModelFileError
-    from qnnw.nn.wrapping import prepared, values_of
-    from qnnw.weights.targets import Target
-
-__all__ = ["describe", "load", "load_adapter", "rebuild", "rounded_alike", "save", "weights_digest"]
+from qnnw.weights.targets import Target
 
 Build = Callable[[nn.Module, tuple[Target, ...], WeightSource, list[Tensor] | None], Any]
 

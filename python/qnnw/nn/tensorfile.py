@@ -7,16 +7,13 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from qnnw._common.extras import needs
+import safetensors
+import safetensors.torch
+import torch
+
 from qnnw._common.files import write_atomically
-from qnnw._common.tensors import ModelFileError, deflated, read_whole, tensors_digest
-
-with needs("train", "qnnw.nn.tensorfile"):
-    import safetensors
-    import safetensors.torch
-    import torch
-
-__all__ = ["ModelFileError", "pack", "read", "write"]
+from qnnw._common.tensors import ModelFileError as ModelFileError
+from qnnw._common.tensors import deflated, read_whole, tensors_digest
 
 
 def pack(

@@ -8,41 +8,21 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor, nn
 
-from qnnw._common.extras import needs
+from qnnw._common.checks import instance
+from qnnw.nn.copying import copied
+from qnnw.nn.made import install, is_made, places_of, uninstall
+from qnnw.nn.maker import Made, Maker
 from qnnw.weights.circuit import CircuitSource
 from qnnw.weights.source import WeightSource
-
-with needs("train", "qnnw.nn"):
-    import torch
-    from torch import Tensor, nn
-
-    from qnnw.nn.copying import copied
-    from qnnw.nn.made import install, is_made, places_of, uninstall
-    from qnnw.nn.maker import Made, Maker
-    from qnnw.weights.targets import Target, matching
-
-__all__ = [
-    "check_module",
-    "check_source",
-    "check_state",
-    "check_untouched",
-    "fingerprint",
-    "install_targets",
-    "merged",
-    "numbers_of",
-    "parameter_names",
-    "prepared",
-    "values_of",
-]
+from qnnw.weights.targets import Target, matching
 
 
 def check_module(module: Any) -> None:
     """Raise a ``TypeError`` or ``ValueError`` unless it can be wrapped."""
-    if not isinstance(module, nn.Module):
-        raise TypeError(
-            f"`module` is of type {type(module).__name__}; it must be a torch.nn.Module"
-        )
+    instance("module", module, nn.Module, "a torch.nn.Module")
     if isinstance(module, torch.jit.ScriptModule):
         raise TypeError(
             "`module` is a ScriptModule, whose weights are fixed; pass it before scripting"
@@ -61,11 +41,8 @@ def check_module(module: Any) -> None:
 
 def check_source(source: Any, targets: Sequence[Target]) -> None:
     """Raise unless it is a source of as many weights."""
-    if not isinstance(source, WeightSource):
-        raise TypeError(
-            f"`source` is of type {type(source).__name__}; it must be a WeightSource, or a "
-            "function of the number of weights that gives one"
-        )
+    need = "a WeightSource, or a function of the number of weights that gives one"
+    instance("source", source, WeightSource, need)
     size = sum(target.numel for target in targets)
     if source.num_weights != size:
         raise ValueError(f"`source` makes {source.num_weights} weights; the targets have {size}")

@@ -11,8 +11,6 @@ from scipy.optimize import OptimizeResult
 from qnnw._common.checks import real
 from qnnw.optim.objective import BudgetSpentError, Objective, Vector, Watched, as_start
 
-__all__ = ["minimize_cobyla"]
-
 # A vertex is well placed if it is at most FAR radii from the best one and at least NEAR radii from
 # the face of the others (Powell 1994).
 NEAR, FAR = 0.25, 2.1

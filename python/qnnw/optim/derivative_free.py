@@ -20,24 +20,12 @@ from qnnw._common.seeds import seed_to_int
 from qnnw.optim.cobyla import minimize_cobyla
 from qnnw.optim.objective import (
     BudgetSpentError,
-    NonFiniteLossError,
     Objective,
     Vector,
     Watched,
     as_start,
 )
-
-__all__ = [
-    "Cobyla",
-    "FastCobyla",
-    "NelderMead",
-    "NonFiniteLossError",
-    "Optimizer",
-    "Outcome",
-    "Spsa",
-    "minimize_cobyla",
-]
-
+from qnnw.optim.objective import NonFiniteLossError as NonFiniteLossError
 
 # Up to SciPy 1.15 COBYLA is Fortran, which complains on stderr when an exception goes through it.
 _FORTRAN = tuple(map(int, scipy.__version__.split(".")[:2])) < (1, 16)

@@ -14,8 +14,6 @@ with needs("train", "qnnw.optim.eigen_adam"):
     import torch
     from torch import Tensor
 
-__all__ = ["EigenAdam"]
-
 # Steps after which the basis is first found and early refreshed, and those between refreshes.
 FIRST, EARLY, EVERY = 10, (10, 20, 30, 40), 50
 

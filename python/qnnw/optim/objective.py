@@ -14,15 +14,6 @@ from numpy.typing import ArrayLike, NDArray
 from qnnw._common.checks import integer, kind_of
 from qnnw._common.errors import UserError
 
-__all__ = [
-    "BudgetSpentError",
-    "NonFiniteLossError",
-    "Objective",
-    "Vector",
-    "Watched",
-    "as_start",
-]
-
 Vector = NDArray[np.float64]
 #: Takes float64 of shape (n,); gives a real number, or an array or a tensor that holds one.
 Objective = Callable[[Vector], Any]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["one_cycle"]
-
 
 def one_cycle(share: float, warmup: float) -> float:
     """The learning rate at ``share`` of the run, relative to its peak.

@@ -20,14 +20,6 @@ from qnnw.training.record import RunFolder
 from qnnw.weights.derivatives import map_argument, push_argument
 from qnnw.weights.mapping import WeightMap
 
-__all__ = [
-    "CONTROLS",
-    "about_controls",
-    "control_trials",
-    "num_directions",
-    "write_control_table",
-]
-
 #: The compared sources of weights: the settings that make each, and its name in words.
 CONTROLS: dict[str, tuple[str, dict[str, Any]]] = {
     "circuit": ("the circuit", {}),

@@ -8,8 +8,6 @@ from qnnw.sweep.ledger import SweepFolder, Trial
 from qnnw.training.config import TrainConfig
 from qnnw.training.runs import make_trainer
 
-__all__ = ["seconds_of", "work_left"]
-
 # What two runs may differ in and still take the same time.
 ANY_PACE = ("seed", "lr")
 

@@ -12,12 +12,11 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from qnnw._common.checks import one_of
 from qnnw.paper.presets import compared
 from qnnw.sweep.ledger import Trial
-from qnnw.training.config import TrainConfig, one_of
+from qnnw.training.config import TrainConfig
 from qnnw.training.optimizers import Cobyla, CobylaFast, EigenAdam
-
-__all__ = ["BUDGETS", "FIGURES", "Figure", "about", "budgeted", "figure_trials", "seed_count"]
 
 BUDGETS = ("quick", "half", "full")
 
@@ -142,7 +141,8 @@ def figure_trials(
             continue
         for seed in range(count):
             config = base.changed(**axes, seed=seed, **place)
-            spot = "" if figure.along is None else f"{figure.along}{_word(value)}-"
+            word = "exact" if value is None else value
+            spot = "" if figure.along is None else f"{figure.along}{word}-"
             trial = Trial(f"{spot}seed{seed}", {**axes, "seed": seed}, config.to_dict())
             trials.append(trial)
     return trials
@@ -230,7 +230,3 @@ def _left_out(figure: Figure, budget: str, optimizer: str, periods: int | None) 
     if type(base.optimizer) is not type(whole.optimizer):
         parts.append(f"{base.optimizer.name} for {whole.optimizer.name}")
     return ", ".join(parts)
-
-
-def _word(value: Any) -> str:
-    return "exact" if value is None else str(value)

@@ -20,8 +20,6 @@ with needs("train", "qnnw.paper.plots"):
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["draw_figure"]
-
 _OPEN: dict[str, Any] = {
     "markerfacecolor": "none",
     "color": "black",

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from qnnw.training.config import TrainConfig, one_of
+from qnnw._common.checks import one_of
+from qnnw.training.config import TrainConfig
 from qnnw.training.optimizers import OPTIMIZERS, Cobyla, EigenAdam, optimizer_of
 from qnnw.training.presets import paper_preset, preset, register_paper
 from qnnw.training.settings import settings_of
 from qnnw.weights.settings import PAPER
-
-__all__ = ["PRESETS", "compared", "in_protocol"]
 
 PRESETS: dict[str, TrainConfig] = {
     # Figure 2b: one layer, 32 angles, 21 periods of at most 100 + 10 evaluations.

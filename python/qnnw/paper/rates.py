@@ -9,8 +9,6 @@ from qnnw.paper.records import SEARCH, Cell, Selection, cell_of
 from qnnw.sweep.ledger import SweepFolder, Trial
 from qnnw.training.record import RecordError
 
-__all__ = ["Choice", "choices_at", "rates_of"]
-
 
 @dataclass(frozen=True)
 class Choice:

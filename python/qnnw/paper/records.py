@@ -22,23 +22,6 @@ from qnnw.training.presets import preset
 from qnnw.training.settings import settings_of
 from qnnw.weights.settings import PAPER, PER_TENSOR
 
-__all__ = [
-    "CONTENDERS",
-    "COUNTS",
-    "DATASETS",
-    "PUBLISHED",
-    "SEARCH",
-    "Cell",
-    "Contender",
-    "Published",
-    "Selection",
-    "about_records",
-    "cell_of",
-    "config_of",
-    "record_trials",
-    "search_trials",
-]
-
 #: By name, and what a table calls them.
 DATASETS = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST"}
 COUNTS = (52, 130, 364, 702, 1500)

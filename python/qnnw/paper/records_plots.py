@@ -16,8 +16,6 @@ with needs("train", "qnnw.paper.records_plots"):
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter
 
-__all__ = ["draw_records"]
-
 MEASURE = "test_accuracy"
 # Open marks, another for each source.
 MARKS = ("*", "D", "s", "o", "^", "v")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from qnnw._common.words import markdown
 from qnnw.paper.rates import Choice, choices_at
@@ -19,8 +19,6 @@ from qnnw.paper.records import (
 from qnnw.sweep.ledger import SweepFolder
 from qnnw.sweep.tables import Group, grouped
 from qnnw.training.legacy import num_trained
-
-__all__ = ["verdict", "write_records_table", "write_search_table"]
 
 MEASURE = "test_accuracy"
 NOTHING = "\N{EN DASH}"
@@ -120,25 +118,16 @@ def _section(
     counts: list[int | None] = [*sorted(count for count in found if count is not None)]
     columns = [*counts, *([None] if None in found else [])]
     heads = ["weights from", *("all" if count is None else str(count) for count in columns)]
-    best = {count: _best(own, count) for count in counts}
-    rows = [
-        [
-            CONTENDERS[name].title,
-            *(_cell(own.get((dataset, name, count)), name == best.get(count)) for count in columns),
-        ]
-        for name in names
-    ]
-    rates = [
-        [
-            CONTENDERS[name].title,
-            *(_used(folder, (dataset, name, count), own, choices) for count in columns),
-        ]
-        for name in names
-    ]
+    best: dict[int | None, str | None] = {count: _best(own, count) for count in counts}
+
+    def table(fill: Callable[[Cell], str]) -> str:
+        cells = {name: [fill((dataset, name, count)) for count in columns] for name in names}
+        return markdown(heads, [[CONTENDERS[name].title, *row] for name, row in cells.items()])
+
     verdicts = [[str(count), _verdict_at(dataset, count, own)] for count in counts]
     parts = [
         f"## {DATASETS[dataset]}\n",
-        markdown(heads, rows),
+        table(lambda cell: _cell(own.get(cell), cell[1] == best.get(cell[2]))),
         _absent(own, names, counts),
         "Does the circuit beat every rival by more than one standard deviation of the "
         "difference (in points)?\n",
@@ -146,7 +135,7 @@ def _section(
         _published(dataset),
         "Learning rates, each chosen by accuracy on held-out images: `<` or `>` is the "
         "smallest or largest that was tried, `*` the contender's default, without a search.\n",
-        markdown(heads, rates),
+        table(lambda cell: _used(folder, cell, own, choices)),
     ]
     return "\n".join(part for part in parts if part)
 

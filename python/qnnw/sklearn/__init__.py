@@ -1,6 +1,9 @@
 """For scikit-learn: classifier and regressor whose network's weights a quantum circuit makes."""
 
-from qnnw.sklearn.classifier import QuantumTrainClassifier
-from qnnw.sklearn.regressor import QuantumTrainRegressor
+from qnnw._common.extras import needs
+
+with needs("train", "qnnw.sklearn"):
+    from qnnw.sklearn.classifier import QuantumTrainClassifier
+    from qnnw.sklearn.regressor import QuantumTrainRegressor
 
 __all__ = ["QuantumTrainClassifier", "QuantumTrainRegressor"]

@@ -2,41 +2,35 @@
 
 from __future__ import annotations
 
-import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from torch import Tensor, nn
 
 from qnnw._common.checks import flag, integer, one_of, real, refuse_masked
 from qnnw._common.devices import as_device
-from qnnw._common.extras import needs
 from qnnw._common.seeds import derived_seed
 from qnnw.circuit import Circuit
+from qnnw.nn import QuantumTrain
+from qnnw.nn.copying import copied
 from qnnw.optim.derivative_free import Cobyla, FastCobyla, Optimizer, Spsa
+from qnnw.optim.eigen_adam import EigenAdam
 from qnnw.optim.schedules import one_cycle
+from qnnw.sklearn.samples import merged
+from qnnw.sklearn.watch import Watch
+from qnnw.training.behaviour import seeded
+from qnnw.training.gradient import batches
 from qnnw.weights.settings import BEST, PAPER
 from qnnw.weights.source import WeightSource
-
-with needs("train", "qnnw.sklearn"):
-    import torch
-    from sklearn.base import BaseEstimator
-    from sklearn.utils import check_random_state
-    from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
-    from torch import Tensor, nn
-
-    from qnnw.nn import QuantumTrain
-    from qnnw.nn.copying import copied
-    from qnnw.optim.eigen_adam import EigenAdam
-    from qnnw.sklearn.samples import merged
-    from qnnw.sklearn.watch import Watch
-    from qnnw.training.behaviour import seeded
-    from qnnw.training.gradient import batches
-
-__all__ = ["QuantumTrainEstimator", "has_steps", "with_arguments"]
 
 Network = Callable[[int, int], nn.Module]
 MakeSource = Callable[[int], WeightSource]
@@ -52,71 +46,32 @@ def has_steps(estimator: Any) -> bool:
     return True
 
 
-def with_arguments(base: Callable[..., None]) -> Callable[[Callable[..., None]], Any]:
-    """Show ``**settings`` of a constructor as the base's arguments, which scikit-learn reads."""
-
-    def shown(init: Callable[..., None]) -> Callable[..., None]:
-        own, more = inspect.signature(init), inspect.signature(base)
-        named = {**own.parameters, **more.parameters}
-        named.pop("settings")
-        parameters = sorted(named.values(), key=lambda parameter: parameter.kind)
-        init.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
-        return init
-
-    return shown
-
-
+@dataclass(kw_only=True, eq=False, repr=False)
 class QuantumTrainEstimator(BaseEstimator, ABC):  # type: ignore[misc]
     """What both estimators are; their own parts are targets, loss and prediction."""
 
-    def __init__(
-        self,
-        network: Network | nn.Module | None = None,
-        *,
-        source: WeightSource | MakeSource | None = None,
-        circuit: str | Circuit | Callable[[int], Circuit] | None = None,
-        reps: int = 10,
-        entanglement: str = "linear",
-        gamma: float = BEST["gamma"],
-        signs: str = "parity",
-        mapping: str = BEST["mapping"],
-        scale: str = BEST["scale"],
-        shots: int | None = None,
-        optimizer: str = "eigen-adam",
-        learning_rate: float = 0.05,
-        epochs: int = 100,
-        batch_size: int = 32,
-        max_evaluations: int = 1000,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        n_iter_no_change: int = 10,
-        tol: float = 1e-4,
-        warm_start: bool = False,
-        device: str = "cpu",
-        random_state: int | np.random.RandomState | None = None,
-    ) -> None:
-        self.network = network
-        self.source = source
-        self.circuit = circuit
-        self.reps = reps
-        self.entanglement = entanglement
-        self.gamma = gamma
-        self.signs = signs
-        self.mapping = mapping
-        self.scale = scale
-        self.shots = shots
-        self.optimizer = optimizer
-        self.learning_rate = learning_rate
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.max_evaluations = max_evaluations
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.tol = tol
-        self.warm_start = warm_start
-        self.device = device
-        self.random_state = random_state
+    network: Network | nn.Module | None = field(default=None, kw_only=False)
+    source: WeightSource | MakeSource | None = None
+    circuit: str | Circuit | Callable[[int], Circuit] | None = None
+    reps: int = 10
+    entanglement: str = "linear"
+    gamma: float = BEST["gamma"]
+    signs: str = "parity"
+    mapping: str = BEST["mapping"]
+    scale: str = BEST["scale"]
+    shots: int | None = None
+    optimizer: str = "eigen-adam"
+    learning_rate: float = 0.05
+    epochs: int = 100
+    batch_size: int = 32
+    max_evaluations: int = 1000
+    early_stopping: bool = False
+    validation_fraction: float = 0.1
+    n_iter_no_change: int = 10
+    tol: float = 1e-4
+    warm_start: bool = False
+    device: str = "cpu"
+    random_state: int | np.random.RandomState | None = None
 
     @classmethod
     def paper(cls, network: Network | nn.Module | None = None, **changed: Any) -> Any:
@@ -151,43 +106,44 @@ class QuantumTrainEstimator(BaseEstimator, ABC):  # type: ignore[misc]
         TypeError, ValueError
             The data or a setting cannot be used.
         """
-        self._check_settings()
-        again = bool(self.warm_start) and hasattr(self, "model_")
-        features, targets, weights = self._samples(X, y, sample_weight, reset=not again)
-        encoded = self._encode(targets, weights, reset=not again)
-        if not again:
-            self._begin()
-        # A network's own random choices (dropout, its discarded weights) come from the seed too,
-        # and the global generator is left as it was.
-        with self._seeded() as rng:
-            if not again:
-                self._build(features.shape[1])
-            train = self._by_gradients if self.optimizer in BY_GRADIENTS else self._by_values
-            all_of = self._tensors(features, encoded, self._weights_for(encoded, weights))
-            self.n_iter_ = train(*all_of, rng)
-        self._finish(features, encoded, weights)
+        first = not (self.warm_start and hasattr(self, "model_"))
+        train = self._by_gradients if self.optimizer in BY_GRADIENTS else self._by_values
+        self.n_iter_ = self._trained(X, y, sample_weight, first, first, train)
         return self
 
     def _fit_more(
         self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, first: bool
     ) -> None:
         """One epoch from where the model stands."""
+        reset = first and not hasattr(self, "classes_")
+        steps = self._trained(x, y, sample_weight, first, reset, self._epoch)
+        self.n_iter_ = steps if first else self.n_iter_ + steps
+
+    def _trained(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None,
+        first: bool,
+        reset: bool,
+        train: Callable[..., int],
+    ) -> int:
+        """Train a new model, or the one that is there; gives the steps or evaluations."""
         self._check_settings()
         features, targets, weights = self._samples(x, y, sample_weight, reset=first)
-        encoded = self._encode(targets, weights, reset=first and not hasattr(self, "classes_"))
+        encoded = self._encode(targets, weights, reset=reset)
         if first:
-            self._begin()
+            self._seed = int(check_random_state(self.random_state).randint(2**31))
+            self._fits = 0
+        # A network's own random choices (dropout, its discarded weights) come from the seed too,
+        # and the global generator is left as it was.
         with self._seeded() as rng:
             if first:
                 self._build(features.shape[1])
             all_of = self._tensors(features, encoded, self._weights_for(encoded, weights))
-            steps = self._epoch(*all_of, rng)
-        self.n_iter_ = steps if first else self.n_iter_ + steps
-        self._finish(features, encoded, weights)
-
-    def _begin(self) -> None:
-        self._seed = int(check_random_state(self.random_state).randint(2**31))
-        self._fits = 0
+            done = train(*all_of, rng)
+        self._finish(*all_of)
+        return done
 
     @abstractmethod
     def _validated(self, x: Any, y: Any, reset: bool) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -378,15 +334,11 @@ class QuantumTrainEstimator(BaseEstimator, ABC):  # type: ignore[misc]
         set_point(outcome.point)
         return outcome.evaluations
 
-    def _finish(
-        self, features: NDArray[Any], encoded: NDArray[Any], weights: NDArray[Any] | None
-    ) -> None:
+    def _finish(self, inputs: Tensor, targets: Tensor, weights: Tensor | None) -> None:
         self.model_.eval()
         self.network_ = self.model_.merge_and_unload()
-        all_of = self._tensors(features, encoded, self._weights_for(encoded, weights))
-        inputs, targets, heavy = all_of
         with torch.no_grad():
-            self.loss_ = float(self._loss(self.network_(inputs), targets, heavy))
+            self.loss_ = float(self._loss(self.network_(inputs), targets, weights))
 
     def _outputs(self, x: ArrayLike) -> Tensor:
         check_is_fitted(self)

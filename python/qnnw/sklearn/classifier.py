@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
+from sklearn.base import ClassifierMixin
+from sklearn.utils import compute_class_weight
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import validate_data
+from torch import Tensor
+from torch.nn import functional
 
-from qnnw._common.extras import needs
-from qnnw.sklearn.base import QuantumTrainEstimator, has_steps, with_arguments
-
-with needs("train", "qnnw.sklearn"):
-    import torch
-    from sklearn.base import ClassifierMixin
-    from sklearn.utils import compute_class_weight
-    from sklearn.utils.metaestimators import available_if
-    from sklearn.utils.multiclass import check_classification_targets
-    from sklearn.utils.validation import validate_data
-    from torch import Tensor
-    from torch.nn import functional
-
-__all__ = ["QuantumTrainClassifier"]
+from qnnw.sklearn.base import QuantumTrainEstimator, has_steps
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class QuantumTrainClassifier(ClassifierMixin, QuantumTrainEstimator):  # type: ignore[misc]
     """Classifier that trains a torch network through :class:`qnnw.nn.QuantumTrain`.
 
@@ -78,16 +75,7 @@ class QuantumTrainClassifier(ClassifierMixin, QuantumTrainEstimator):  # type: i
         Accuracies, with early stopping.
     """
 
-    @with_arguments(QuantumTrainEstimator.__init__)
-    def __init__(
-        self,
-        network: Any = None,
-        *,
-        class_weight: dict[Any, float] | str | None = None,
-        **settings: Any,
-    ) -> None:
-        super().__init__(network, **settings)
-        self.class_weight = class_weight
+    class_weight: dict[Any, float] | str | None = None
 
     @available_if(has_steps)  # type: ignore[untyped-decorator]
     def partial_fit(

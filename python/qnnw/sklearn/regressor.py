@@ -6,17 +6,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.base import RegressorMixin
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import validate_data
+from torch import Tensor
 
-from qnnw._common.extras import needs
 from qnnw.sklearn.base import QuantumTrainEstimator, has_steps
-
-with needs("train", "qnnw.sklearn"):
-    from sklearn.base import RegressorMixin
-    from sklearn.utils.metaestimators import available_if
-    from sklearn.utils.validation import validate_data
-    from torch import Tensor
-
-__all__ = ["QuantumTrainRegressor"]
 
 
 class QuantumTrainRegressor(RegressorMixin, QuantumTrainEstimator):  # type: ignore[misc]

@@ -5,15 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-
-from qnnw._common.extras import needs
-
-with needs("train", "qnnw.sklearn"):
-    import torch
-    from sklearn.model_selection import train_test_split
-    from torch import Tensor
-
-__all__ = ["Watch"]
+import torch
+from sklearn.model_selection import train_test_split
+from torch import Tensor
 
 
 class Watch:

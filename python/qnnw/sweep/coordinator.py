@@ -22,8 +22,6 @@ from qnnw.training.record import RecordError, RunFolder, decisive
 if TYPE_CHECKING:
     from qnnw.sweep.search import Search
 
-__all__ = ["SweepListener", "run_sweep"]
-
 # How long the coordinator waits for news before it looks around.
 PATIENCE_SECONDS = 0.5
 

@@ -19,8 +19,6 @@ from qnnw._common.signals import stop_asked
 from qnnw.sweep.ledger import Trial
 from qnnw.sweep.worker import THREAD_LIMITS, Message
 
-__all__ = ["Engine", "LocalEngine", "Report"]
-
 # Not with -m, and not by multiprocessing, which put the current folder before everything: what lies
 # there may be called as a module that Python or a library has.
 WORKER = """

@@ -16,8 +16,6 @@ from qnnw._common.documents import (
 )
 from qnnw.training.record import RecordError, check_result
 
-__all__ = ["read_events"]
-
 _START = b'{"event": "'
 _EVENTS: dict[str, Schema] = {
     "died": {"event": str, "trial": str, "rounds": int, "reason": str},

@@ -19,8 +19,6 @@ from qnnw.training.optimizers import OPTIMIZERS, optimizer_of
 from qnnw.training.presets import preset
 from qnnw.training.settings import Setting, parsed
 
-__all__ = ["Axes", "parse_grid", "read_grid", "read_space", "resolved", "trials_of"]
-
 Axes = dict[str, list[Any]]
 
 # A grid is over one data set.

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,6 @@ from qnnw.sweep.events import read_events
 from qnnw.training.legacy import upgraded
 from qnnw.training.optimizers import OPTIMIZERS
 from qnnw.training.record import RecordError, RunFolder, decisive, locked
-
-__all__ = ["Ledger", "SweepFolder", "Trial", "TrialState", "without_place"]
 
 # 1: release 0.1, whose trials have its settings, see qnnw.training.legacy, and nothing a checksum.
 FORMAT = 2
@@ -105,6 +103,7 @@ class SweepFolder:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
+        self.spec_path = self.path / "sweep.json"
         self.reload()
 
     def reload(self) -> None:
@@ -173,11 +172,6 @@ class SweepFolder:
         return cls(path)
 
     @property
-    def spec_path(self) -> Path:
-        """``sweep.json``."""
-        return self.path / "sweep.json"
-
-    @property
     def planned(self) -> int:
         """How many trials there will be: a search asks for one after another."""
         return max(len(self.trials), self.about["trials"] if self.is_search else 0)
@@ -225,11 +219,9 @@ class SweepFolder:
         """What has become of every trial, by name."""
         return Ledger(self).states
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> AbstractContextManager[None]:
         """Keep other coordinators away; raises :class:`qnnw.training.record.InUseError`."""
-        with locked(self.path):
-            yield
+        return locked(self.path)
 
     def write(self, name: str, content: bytes) -> Path:
         """Write one of the folder's files."""
@@ -275,20 +267,17 @@ class Ledger:
     """What happened in a sweep, a line an event; the last line may be torn by a kill."""
 
     folder: SweepFolder
+    path: Path = field(init=False)
     states: dict[str, TrialState] = field(init=False)
     length: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
+        self.path = self.folder.path / "ledger.jsonl"
         self.states = {trial.name: TrialState() for trial in self.folder.trials}
         new = self.folder.format > 1
         for number, event in read_events(self.path, sealed_from_start=new):
             self.length = number
             self._apply(event)
-
-    @property
-    def path(self) -> Path:
-        """``ledger.jsonl``."""
-        return self.folder.path / "ledger.jsonl"
 
     def add(self, event: str, trial: Trial, **more: Any) -> TrialState:
         """Append an event, safe on the disk when this returns; gives the trial's new state."""

@@ -19,8 +19,6 @@ with needs("train", "qnnw.sweep.plots"):
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["errorbar", "plot_sweep"]
-
 # What a horizontal axis is best made of, in this order.
 PREFERRED = ("reps", "shots")
 

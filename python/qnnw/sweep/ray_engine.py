@@ -22,8 +22,6 @@ with needs("ray", "A sweep with --engine ray"):
     import ray
     import ray.exceptions
 
-__all__ = ["RayEngine"]
-
 
 class RayEngine:
     """Tasks of a Ray cluster.

@@ -27,8 +27,6 @@ with needs("search", "qnnw search"):
     import optuna
     from optuna import distributions
 
-__all__ = ["Search", "begin_search"]
-
 # So often a draw that is no run is drawn anew.
 MOST_DRAWS = 1000
 # Finished trials before one is given up, and the share of the rounds that none is judged by.

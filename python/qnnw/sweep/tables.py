@@ -19,19 +19,6 @@ from qnnw.training.tasks import SPLITS, Task, task_of
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = [
-    "DRAWERS",
-    "HELD_OUT",
-    "TABLES",
-    "Group",
-    "best_of",
-    "grouped",
-    "heads_of",
-    "measured",
-    "task_among",
-    "write_tables",
-]
-
 #: What a search makes small: the loss on held-out samples, in histories and results.
 HELD_OUT = "test_loss"
 # How often the best of a search is tested, and what is another's there.

@@ -21,8 +21,6 @@ from qnnw._common.streams import settle_streams
 from qnnw.sweep.ledger import without_place
 from qnnw.training.record import InUseError
 
-__all__ = ["THREAD_LIMITS", "Message", "Request", "main", "run_trial", "settle_process"]
-
 Message: TypeAlias = dict[str, Any]
 #: A run folder, and settings as :meth:`qnnw.training.config.TrainConfig.to_dict` gives them.
 Request: TypeAlias = "tuple[Path, dict[str, Any]]"
@@ -90,7 +88,7 @@ def run_trial(path: Path, settings: dict[str, Any]) -> Message:
     """
     from qnnw.training.config import TrainConfig
     from qnnw.training.runs import train_at
-    from qnnw.training.stopping import Stoppable
+    from qnnw.training.trainer import Stoppable
 
     until = time.monotonic() + LONGEST_WAIT_SECONDS
     while True:

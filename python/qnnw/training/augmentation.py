@@ -10,8 +10,6 @@ from qnnw._common.seeds import derived_seed
 with needs("train", "qnnw.training.augmentation"):
     import torch
 
-__all__ = ["check_images", "mirrored", "shifted"]
-
 # Derived seeds from here on move the images of an epoch, and mirror them.
 SHIFTS, MIRRORS = 1 << 44, 1 << 45
 

@@ -21,8 +21,6 @@ with needs("train", "qnnw.training.behaviour"):
     from torch.nn.modules.dropout import _DropoutNd
     from torch.nn.modules.instancenorm import _InstanceNorm
 
-__all__ = ["Behaviour", "Buffers", "buffers_of", "named_parameters", "seeded", "set_buffers"]
-
 #: Buffers of a network by name.
 Buffers = Mapping[str, torch.Tensor]
 
@@ -52,28 +50,18 @@ class Behaviour:
     def of(cls, network: nn.Module) -> Behaviour:
         """Told by the network's modules."""
         modules = list(network.modules())
-        own = [type(module).__name__ for module in modules if _is_own(module)]
+        found = {
+            reason: [type(module).__name__ for module in modules if has(module)]
+            for has, reason in (
+                (_mixes, "looks at the whole batch"),
+                (_keeps_statistics, "keeps statistics"),
+                (_is_random, "draws random numbers"),
+                (_is_own, "is not one of torch's own layers"),
+            )
+        }
+        whole = next((f"{names[0]} {reason}" for reason, names in found.items() if names), None)
+        mixing, *_, own = found.values()
         norms = [module for module in modules if isinstance(module, _BatchNorm)]
-        mixing = [type(module).__name__ for module in modules if _mixes(module)]
-        stateful = [
-            type(module).__name__
-            for module in modules
-            if isinstance(module, _InstanceNorm) and module.track_running_stats
-        ]
-        random = [type(module).__name__ for module in modules if _is_random(module)]
-        whole = next(
-            (
-                f"{names[0]} {reason}"
-                for names, reason in (
-                    (mixing, "looks at the whole batch"),
-                    (stateful, "keeps statistics"),
-                    (random, "draws random numbers"),
-                    (own, "is not one of torch's own layers"),
-                )
-                if names
-            ),
-            None,
-        )
         untracked = any(module.running_mean is None for module in norms)
         return cls(whole, bool(own), bool(norms), untracked or len(mixing) > len(norms))
 
@@ -151,6 +139,10 @@ def _mixes(module: nn.Module) -> bool:
     if isinstance(module, nn.Softmax | nn.LogSoftmax | nn.Softmin):
         return module.dim == 0
     return isinstance(module, _BatchNorm) or getattr(module, "batch_first", True) is False
+
+
+def _keeps_statistics(module: nn.Module) -> bool:
+    return isinstance(module, _InstanceNorm) and module.track_running_stats
 
 
 def _is_random(module: nn.Module) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from qnnw._common.checks import one_of
+from qnnw._common.checks import instance, one_of
 from qnnw.circuit.blocks import CIRCUITS, DEFAULT, program_of
 from qnnw.circuit.devices import Noise
 from qnnw.circuit.devices.backends import check_name
@@ -17,8 +17,6 @@ from qnnw.training.settings import Setting, checked, setting, settings_of
 from qnnw.weights.mapping import MAPPINGS
 from qnnw.weights.settings import BEST, LEARNED, PER_TENSOR
 from qnnw.weights.trained import HOW
-
-__all__ = ["EXECUTION", "FORMAT", "SOURCES", "WHOLE", "TrainConfig", "all_settings", "one_of"]
 
 #: Of the settings in a record. 1: release 0.1, see :mod:`qnnw.training.legacy`.
 FORMAT = 2
@@ -129,11 +127,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if isinstance(self.optimizer, str):
             object.__setattr__(self, "optimizer", optimizer_named(self.optimizer))
-        if not isinstance(self.optimizer, OptimizerConfig):
-            raise TypeError(
-                f"`optimizer` is of type {type(self.optimizer).__name__}; it must be one of "
-                f"{', '.join(map(repr, OPTIMIZERS))}, or such an object"
-            )
+        need = f"one of {', '.join(map(repr, OPTIMIZERS))}, or such an object"
+        instance("optimizer", self.optimizer, OptimizerConfig, need)
         checked(self)
         if self.circuit not in (DEFAULT, *CIRCUITS):
             # Its text, so that a record has all that a run is made of.
@@ -163,31 +158,24 @@ class TrainConfig:
                 raise ValueError(f"`shots` is none; {self.backend!r} measures: say how often")
         if self.noise is not None:
             Noise.parsed(self.noise)
+        evolved = self.source == "circuit" and self.backend is None
+        has_circuit = self.source in ("circuit", "frozen", *LEARNED)
+        plain = (self.circuit, self.backend, self.noise) == (DEFAULT, None, None)
+        read = self.backend is not None or None not in (self.noise, self.shots)
         of = {
-            "circuit": self.source in ("circuit", "frozen", *LEARNED)
-            and self.map_inputs == "circuit",
-            "circuits": (self.circuit, self.backend, self.noise) == (DEFAULT, None, None),
-            "backend": self.source == "circuit",
-            "noise": self.source == "circuit" and self.backend is None,
-            "gradient": self.backend is not None,
-            "fraction": self.gradient == "random_half",
-            "mitigate": self.backend is not None or None not in (self.noise, self.shots),
-            "trajectories": self.noise is not None,
+            "circuit": (has_circuit and self.map_inputs == "circuit", "a source with a circuit"),
+            "circuits": (plain, "the usual circuit, and neither backend nor noise"),
+            "backend": (self.source == "circuit", "the source 'circuit'"),
+            "noise": (evolved, "the source 'circuit' without a backend, which has its own"),
+            "gradient": (self.backend is not None, "a backend"),
+            "fraction": (self.gradient == "random_half", "the gradient 'random_half'"),
+            "mitigate": (read, "a backend, or noise with shots"),
+            "trajectories": (self.noise is not None, "noise"),
         }
-        needs = {
-            "circuit": "a source with a circuit",
-            "circuits": "the usual circuit, and neither backend nor noise",
-            "backend": "the source 'circuit'",
-            "noise": "the source 'circuit' without a backend, which has its own",
-            "gradient": "a backend",
-            "fraction": "the gradient 'random_half'",
-            "mitigate": "a backend, or noise with shots",
-            "trajectories": "noise",
-        }
-        for name, fits in of.items():
+        for name, (fits, need) in of.items():
             value = getattr(self, name)
             if value != declared[name].default and not fits:
-                raise ValueError(f"`{name}` is {value!r}; it needs {needs[name]}")
+                raise ValueError(f"`{name}` is {value!r}; it needs {need}")
 
     def _check_learned(self) -> None:
         """A learned map stands in the place of the paper's; and has settings of its own."""

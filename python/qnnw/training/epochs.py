@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -16,9 +15,10 @@ from qnnw.optim.derivative_free import NonFiniteLossError
 from qnnw.optim.schedules import one_cycle
 from qnnw.training.augmentation import check_images, mirrored, shifted
 from qnnw.training.config import TrainConfig
-from qnnw.training.evaluation import Evaluation
 from qnnw.training.gradient import BatchGradient
+from qnnw.training.losses import Evaluation
 from qnnw.training.optimizers import EigenAdam
+from qnnw.training.record import PARTS
 from qnnw.training.tasks import CLASSIFICATION
 from qnnw.training.trainer import (
     Point,
@@ -34,25 +34,11 @@ from qnnw.weights.source import Group
 with needs("train", "qnnw.training.epochs"):
     import torch
 
-__all__ = ["EpochTrainer"]
-
 # Derived seeds from here on order the samples of an epoch; those below draw shots.
 ORDERS = 1 << 41
 # A run that fell back to chance after it had been better goes on from its best epoch, with a
 # learning rate that is multiplied by this.
 AFTER_COLLAPSE = 0.5
-
-
-@dataclass
-class _Seconds:
-    """Where the time of an epoch's steps goes."""
-
-    circuit: float = 0.0
-    network: float = 0.0
-    rest: float = 0.0
-
-    def as_dict(self) -> dict[str, float]:
-        return {f"{field.name}_seconds": getattr(self, field.name) for field in fields(self)}
 
 
 class EpochTrainer(Trainer):
@@ -152,7 +138,7 @@ class EpochTrainer(Trainer):
         before = self.steps
         epoch = len(self.history) + 1
         order = self._order(epoch)
-        seconds = _Seconds()
+        seconds = dict.fromkeys(PARTS, 0.0)
         self._inputs = self._augmented(epoch)
         for batch in self._gradient.batches(order, self.budget.batch_size):
             loss = self._step(batch, seconds)
@@ -168,7 +154,7 @@ class EpochTrainer(Trainer):
             "lr": self._lr(),
             "steps": self.steps - before,
             "seconds": time.perf_counter() - start,
-            **seconds.as_dict(),
+            **{f"{part}_seconds": spent for part, spent in seconds.items()},
         }
         return {**line, "collapsed": True} if collapsed else line
 
@@ -186,7 +172,7 @@ class EpochTrainer(Trainer):
         share = self.steps / (self.rounds * self.units_per_round)
         return self.peak_lr * self.lr_factor * one_cycle(share, self.budget.warmup)
 
-    def _step(self, batch: torch.Tensor, seconds: _Seconds) -> float:
+    def _step(self, batch: torch.Tensor, seconds: dict[str, float]) -> float:
         times = [time.perf_counter()]
         inputs, labels = self._inputs[batch], self._labels[batch]
         times.append(time.perf_counter())
@@ -208,9 +194,9 @@ class EpochTrainer(Trainer):
         self.steps += 1
         times.append(time.perf_counter())
         gather, forward, network, backward, update = np.diff(times)
-        seconds.circuit += float(forward + backward)
-        seconds.network += float(network)
-        seconds.rest += float(gather + update)
+        parts = (forward + backward, network, gather + update)
+        for part, spent in zip(PARTS, parts, strict=True):
+            seconds[part] += float(spent)
         return loss
 
     def _measure_now(self) -> tuple[Evaluation, Evaluation]:
@@ -271,7 +257,7 @@ class EpochTrainer(Trainer):
         per_step = {
             f"{part}_seconds_per_step": sum(line[f"{part}_seconds"] for line in self.history)
             / max(self.steps, 1)
-            for part in ("circuit", "network", "rest")
+            for part in PARTS
         }
         return {
             **result,

@@ -20,7 +20,6 @@ from qnnw.training.behaviour import (
     set_buffers,
 )
 from qnnw.training.losses import (
-    LOSSES,
     Evaluation,
     check_labels,
     check_outputs,
@@ -33,8 +32,6 @@ with needs("train", "qnnw.training.evaluation"):
     from torch.nn import functional
 
     from qnnw.nn.copying import copied
-
-__all__ = ["LOSSES", "Evaluation", "Evaluator"]
 
 # Input and largest activation of a chunk: what stays in a core's second- and third-level cache.
 CHUNK_BYTES = 5 << 20
@@ -101,6 +98,8 @@ class Evaluator:
         self._plain = copied(network)
         self._network = copied(network).eval().to(self._device)
         self._parameters = named_parameters(self._network, names)
+        #: Number of weights that a call takes, M.
+        self.num_weights = sum(parameter.numel() for parameter in self._parameters)
         self._plain_parameters = named_parameters(self._plain, names)
         self._buffers = buffers_of(self._network)
         self._given_buffers = False
@@ -121,11 +120,6 @@ class Evaluator:
             for start in range(0, self._samples, chunk)
         ]
         self._pool = ThreadPoolExecutor(self._threads) if self._threads > 1 else None
-
-    @property
-    def num_weights(self) -> int:
-        """Number of weights that a call takes, M."""
-        return sum(parameter.numel() for parameter in self._parameters)
 
     def own_weights(self) -> NDArray[np.float64]:
         """The weights that the network was given with, shape (M,)."""

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from qnnw._common.checks import one_of
 from qnnw._common.errors import UserError
 from qnnw._common.extras import MissingExtraError, needs
 from qnnw._common.files import write_atomically
-from qnnw.training.config import one_of
 from qnnw.training.given import Network, about_of
 from qnnw.training.legacy import upgraded_checkpoint
 from qnnw.training.record import RecordError, RunFolder
@@ -29,8 +29,6 @@ with needs("train", "qnnw.training.export"):
     from torch import nn
 
     from qnnw.nn import QuantumTrain, pretrained
-
-__all__ = ["FORMATS", "ExportError", "export_run", "model_of"]
 
 
 class ExportError(UserError, RuntimeError):

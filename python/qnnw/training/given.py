@@ -24,8 +24,6 @@ with needs("train", "qnnw.training.given"):
     from qnnw.nn.copying import copied
     from qnnw.weights.targets import find_targets
 
-__all__ = ["Given", "about_of", "data_of", "fingerprint", "loss_of", "network_of"]
-
 Network = nn.Module | Callable[..., nn.Module]
 
 

@@ -29,8 +29,6 @@ with needs("train", "qnnw.training.gradient"):
 
     from qnnw.nn.copying import copied
 
-__all__ = ["BatchGradient", "batches"]
-
 # Samples of a chunk; fixed, so that sums do not depend on the number of threads.
 CHUNK = 64
 # Derived seeds from here on are of the network's own random numbers, such as dropout's.

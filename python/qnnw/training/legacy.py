@@ -11,8 +11,6 @@ from qnnw.training.config import FORMAT, LATER, TrainConfig
 from qnnw.training.optimizers import OPTIMIZERS
 from qnnw.training.settings import settings_of
 
-__all__ = ["num_trained", "upgraded", "upgraded_checkpoint"]
-
 # What release 0.1 took where a record lacks a setting.
 _THEN: dict[str, Any] = {
     "network": None, "label": None, "task": "auto", "entanglement": "linear", "signs": "parity",

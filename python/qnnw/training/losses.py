@@ -16,11 +16,6 @@ with needs("train", "qnnw.training.losses"):
     import torch
     from torch.nn import functional
 
-__all__ = [
-    "LOSSES", "Evaluation", "Loss", "Meter", "check_labels", "check_outputs", "meter_of",
-    "step_loss",
-]  # fmt: skip
-
 HALVES = (torch.float16, torch.bfloat16)
 
 
@@ -53,8 +48,7 @@ class Evaluation:
         return self.measures["cross_entropy"]
 
 
-def _cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    return functional.cross_entropy(logits, labels, reduction="sum")
+_cross_entropy = partial(functional.cross_entropy, reduction="sum")
 
 
 def _binary(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -74,10 +68,6 @@ def _mse(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 def _mae(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     return functional.l1_loss(outputs, targets, reduction="sum") / outputs[0].numel()
-
-
-def _smoothed(share: float) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
-    return partial(functional.cross_entropy, reduction="sum", label_smoothing=share)
 
 
 @dataclass(frozen=True)
@@ -119,7 +109,7 @@ def step_loss(name: str, label_smoothing: float = 0.0) -> Loss:
             f"`label_smoothing` is {label_smoothing}; the loss {name!r} takes none, only "
             "'cross-entropy' does"
         )
-    return Loss(CLASSIFICATION, _smoothed(label_smoothing))
+    return Loss(CLASSIFICATION, partial(_cross_entropy, label_smoothing=label_smoothing))
 
 
 def matched(outputs: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qnnw._common.checks import integer
+from qnnw._common.checks import integer, one_of
 from qnnw._common.extras import needs
 from qnnw._common.runtime import get_num_threads
-from qnnw.training.config import EXECUTION, TrainConfig, one_of
+from qnnw.training.config import EXECUTION, TrainConfig
 from qnnw.training.evaluation import Evaluator
 from qnnw.training.given import Network, data_of, loss_of
 from qnnw.training.legacy import upgraded_checkpoint
@@ -22,8 +22,6 @@ from qnnw.training.stored import config_of, given_again, load_model
 
 with needs("train", "qnnw.training.measuring"):
     from torch import nn
-
-__all__ = ["evaluate_run"]
 
 
 def evaluate_run(

@@ -15,21 +15,7 @@ from qnnw.optim import derivative_free
 from qnnw.training.settings import checked, setting, settings_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     import torch
-
-__all__ = [
-    "OPTIMIZERS",
-    "Adam",
-    "Cobyla",
-    "CobylaFast",
-    "EigenAdam",
-    "OptimizerConfig",
-    "Spsa",
-    "optimizer_named",
-    "optimizer_of",
-]
 
 # The default peak learning rate: a step moves every number by about that much, and the fewer there
 # are, the less it moves the weights. Measured on MNIST (docs/results.md).

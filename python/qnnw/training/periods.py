@@ -9,17 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qnnw._common.extras import needs
 from qnnw._common.seeds import derived_seed
 from qnnw.optim.derivative_free import Cobyla as CobylaMethod
 from qnnw.optim.derivative_free import NelderMead, Optimizer
 from qnnw.training.optimizers import Cobyla, Spsa
 from qnnw.training.trainer import Point, Reporter, Trainer, jsonable
-
-with needs("train", "qnnw.training.periods"):
-    pass
-
-__all__ = ["PeriodTrainer"]
 
 # Derived seeds from here on turn COBYLA's coordinates, or draw SPSA's directions; those below draw
 # shots.

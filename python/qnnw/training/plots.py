@@ -17,11 +17,8 @@ from qnnw.training.tasks import task_of
 
 with needs("train", "qnnw.training.plots"):
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
     from safetensors.numpy import load as load_tensors
-
-__all__ = ["draw_history", "plot_history", "plot_run", "plot_weights"]
 
 
 def plot_run(path: str | os.PathLike[str]) -> list[Path]:
@@ -77,7 +74,10 @@ def plot_weights(path: str | os.PathLike[str]) -> list[Path]:
         The model is missing or damaged.
     """
     folder = RunFolder(path)
-    weights = _weights(folder)
+    content, about = read_whole(folder.model_path)
+    folder.check_belongs(folder.model_path, about)
+    tensors = load_tensors(content).values()
+    weights = np.concatenate([tensor.reshape(-1).astype(np.float64) for tensor in tensors])
     title = _title(folder.read_config())
     figure, axis = canvas()
     axis.hist(weights, bins=101, color="0.75", edgecolor="black", linewidth=0.4)
@@ -93,22 +93,10 @@ def _history_pictures(path: str | os.PathLike[str], formats: tuple[str, ...]) ->
     history = folder.read_history()
     if not history:
         raise RecordError(f"{str(folder.path)!r} has no finished period or epoch to draw")
-    figure = _history_figure(history, _title(folder.read_config()))
-    return write_pictures(figure, folder.picture_path, formats)
-
-
-def _weights(folder: RunFolder) -> NDArray[np.float64]:
-    content, about = read_whole(folder.model_path)
-    folder.check_belongs(folder.model_path, about)
-    tensors = load_tensors(content)
-    return np.concatenate([tensor.reshape(-1).astype(np.float64) for tensor in tensors.values()])
-
-
-def _history_figure(history: list[dict[str, Any]], title: str) -> Figure:
     figure, axis = canvas()
     draw_history(axis, history, {})
-    axis.set_title(title, fontsize="medium")
-    return figure
+    axis.set_title(_title(folder.read_config()), fontsize="medium")
+    return write_pictures(figure, folder.picture_path, formats)
 
 
 def draw_history(

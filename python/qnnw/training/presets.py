@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from qnnw._common.checks import one_of
 from qnnw.circuit.blocks import DEFAULT
 from qnnw.data import registry
-from qnnw.training.config import WHOLE, TrainConfig, one_of
+from qnnw.training.config import WHOLE, TrainConfig
 from qnnw.training.optimizers import OPTIMIZERS, EigenAdam, OptimizerConfig, optimizer_of
 from qnnw.training.settings import Setting, settings_of
 from qnnw.weights.settings import LEARNED, PER_TENSOR
-
-__all__ = ["paper_preset", "preset", "register_paper", "settings_table"]
 
 # Map, scale and learning rate were chosen by validation accuracy on MNIST (docs/results.md); they
 # are TrainConfig's own defaults.

@@ -5,21 +5,15 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any
 
 from qnnw._common.extras import needs
 from qnnw._common.words import duration
-from qnnw.training.stopping import Stoppable
-from qnnw.training.trainer import Trainer, num_qubits
-
-if TYPE_CHECKING:
-    from qnnw.training.trainer import Reporter
+from qnnw.training.trainer import Reporter, Stoppable, Trainer, num_qubits
 
 with needs("train", "qnnw.training.progress"):
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-__all__ = ["Display", "Lines", "plain_console", "reporter"]
 
 LONG_SECONDS = 60.0
 REFRESH_SECONDS = 0.1
@@ -40,12 +34,9 @@ def plain_console(stderr: bool = False) -> Console:
 class Lines(Stoppable):
     """Plain lines on standard error."""
 
-    def __init__(self, stream: TextIO | None = None) -> None:
-        self._stream = stream
-
     def say(self, line: str) -> None:
         """Print one line."""
-        print(line, file=self._stream or sys.stderr, flush=True)
+        print(line, file=sys.stderr, flush=True)
 
     def started(self, trainer: Trainer, run_dir: Path) -> None:
         """Describe the run."""
@@ -69,7 +60,6 @@ class Display(Lines):
     """A live display with rich: progress, loss, measures, speed and time left."""
 
     def __init__(self) -> None:
-        super().__init__()
         self._progress = Progress(
             TextColumn("{task.fields[name]} {task.fields[number]}/{task.fields[rounds]}"),
             BarColumn(),

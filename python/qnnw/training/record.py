@@ -17,7 +17,7 @@ import json
 import os
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -40,10 +40,10 @@ from qnnw._common.errors import FileError
 from qnnw._common.files import open_in_place, sweep_up, write_atomically
 from qnnw.training.tasks import task_of
 
-__all__ = ["PLACE", "InUseError", "RecordError", "RunFolder", "decisive", "locked"]
-
 #: Settings that decide where a run works, and none of its numbers.
 PLACE = ("threads", "device", "data_dir")
+#: Where the time of a step goes: what a history and a result say of it, by epoch and by step.
+PARTS = ("circuit", "network", "rest")
 # 1: release 0.1, without checksums.
 FORMAT = 2
 _CONFIG: Schema = {
@@ -91,6 +91,12 @@ class RunFolder:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
+        self.config_path = self.path / "config.json"
+        self.checkpoint_path = self.path / "checkpoint.npz"
+        self.history_path = self.path / "history.jsonl"
+        self.model_path = self.path / "model.safetensors"
+        self.result_path = self.path / "result.json"
+        self.picture_path = self.path / "history.png"
         if not self.config_path.is_file():
             raise RecordError(f"{str(self.path)!r} is no run: it has no config.json")
 
@@ -122,36 +128,6 @@ class RunFolder:
         if not (path / "config.json").is_file():
             write_atomically(path / "config.json", sealed({"format": FORMAT, **config}, indent=2))
         return cls(path)
-
-    @property
-    def config_path(self) -> Path:
-        """``config.json``."""
-        return self.path / "config.json"
-
-    @property
-    def checkpoint_path(self) -> Path:
-        """``checkpoint.npz``."""
-        return self.path / "checkpoint.npz"
-
-    @property
-    def history_path(self) -> Path:
-        """``history.jsonl``."""
-        return self.path / "history.jsonl"
-
-    @property
-    def model_path(self) -> Path:
-        """``model.safetensors``."""
-        return self.path / "model.safetensors"
-
-    @property
-    def result_path(self) -> Path:
-        """``result.json``."""
-        return self.path / "result.json"
-
-    @property
-    def picture_path(self) -> Path:
-        """``history.png``."""
-        return self.path / "history.png"
 
     def read_config(self) -> dict[str, Any]:
         """Everything needed to run it again."""
@@ -242,17 +218,9 @@ class RunFolder:
         self.check_belongs(self.result_path, found)
         return {name: value for name, value in found.items() if name not in _OF_THE_FILE}
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep other processes from working on this run; a killed process leaves no lock behind.
-
-        Raises
-        ------
-        InUseError
-            Another process works on it.
-        """
-        with locked(self.path):
-            yield
+    def locked(self) -> AbstractContextManager[None]:
+        """Keep other processes from working on this run: see :func:`locked`."""
+        return locked(self.path)
 
 
 @contextmanager
@@ -284,7 +252,7 @@ def locked(folder: Path) -> Iterator[None]:
             warnings.warn(
                 f"{str(folder)!r} is on a file system without locks ({error.strerror}): keep other "
                 "processes off it",
-                stacklevel=4,
+                stacklevel=3,
             )
         with suppress(OSError):
             sweep_up(folder)
@@ -300,8 +268,7 @@ def decisive(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def check_result(found: Mapping[str, Any]) -> None:
     """Raise ValueError where a run's result lacks what its tables show."""
-    parts = ("circuit", "network", "rest")
-    work = [f"{part}_seconds_per_step" for part in parts] if "steps" in found else ["evaluations"]
+    work = [f"{part}_seconds_per_step" for part in PARTS] if "steps" in found else ["evaluations"]
     trained = "num_trained" if "num_trained" in found else "num_angles"  # of release 0.1
     needed = (*task_of(found).keys(), *work, trained)
     hold(found, {"*": object, **dict.fromkeys(needed, float)})

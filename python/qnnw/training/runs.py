@@ -28,7 +28,7 @@ from qnnw.training.given import (
     fingerprint,
     network_of,
 )
-from qnnw.training.measuring import evaluate_run
+from qnnw.training.measuring import evaluate_run as evaluate_run
 from qnnw.training.periods import PeriodTrainer
 from qnnw.training.presets import preset
 from qnnw.training.record import RecordError, RunFolder
@@ -41,16 +41,6 @@ with needs("train", "qnnw.training.runs"):
 
 
 TRAINERS: dict[str, Callable[..., Trainer]] = {"epoch": EpochTrainer, "period": PeriodTrainer}
-
-__all__ = [
-    "evaluate_run",
-    "make_trainer",
-    "resume",
-    "start",
-    "train",
-    "train_at",
-    "versions",
-]
 
 
 def train(
@@ -98,19 +88,15 @@ def train(
     qnnw.optim.derivative_free.NonFiniteLossError
         The loss became NaN or infinite; finished rounds are kept.
     """
-    named = {
-        "dataset": str(data) if isinstance(data, str | Path) else None,
-        "network": network if isinstance(network, str) else None,
-    }
     given = Given(
-        None if named["dataset"] is not None else data,
+        None if isinstance(data, str | Path) else data,
         None if isinstance(network, str) else network,
     )
-    if given.data is not None:
-        named["dataset"] = given.data_name
-    if given.network is not None:
-        named["network"] = given.network_name
-    changed = {**settings, **{key: spec for key, spec in named.items() if spec is not None}}
+    named = {
+        "dataset": data if given.data is None else given.data_name,
+        "network": network if given.network is None else given.network_name,
+    }
+    changed = {**settings, **{key: str(spec) for key, spec in named.items() if spec is not None}}
     if config is None:
         if "dataset" not in changed:
             raise ValueError("`data` is None; data, or a `config` that names them, are needed")

@@ -13,9 +13,7 @@ import types
 from collections.abc import Iterable
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from qnnw._common.checks import flag, integer, one_of, real
-
-__all__ = ["Setting", "checked", "parsed", "setting", "settings_of"]
+from qnnw._common.checks import flag, instance, integer, one_of, real
 
 
 def setting(
@@ -102,8 +100,7 @@ class Setting:
             return integer(self.name, value, **ends)  # type: ignore[arg-type]
         if self.kind is float:
             return real(self.name, value, **ends)
-        if not isinstance(value, str):
-            raise TypeError(f"`{self.name}` is of type {type(value).__name__}; it must be a string")
+        instance(self.name, value, str, "a string")
         return str(value)
 
 
@@ -127,9 +124,7 @@ def _declared(kind: type) -> dict[str, Setting]:
             plain[0],
             types.NoneType in kinds,
             field.default,
-            field.metadata["help"],
-            field.metadata["choices"],
-            field.metadata["range"],
+            **field.metadata,
         )
     return found
 

@@ -37,8 +37,6 @@ with needs("train", "qnnw.training.sources"):
     )
     from qnnw.weights.targets import Target, find_targets, per_weight, scale_of
 
-__all__ = ["REST", "execution_of", "journals_in", "source_of"]
-
 #: The part of a source that trains what is no target.
 REST = "rest"
 SUBSPACES = {
@@ -85,20 +83,16 @@ def _whole(config: TrainConfig, targets: Sequence[Target]) -> WeightSource:
     if config.source in LEARNED:
         return _learned(config, targets, size)
     each = config.gammas == PER_TENSOR
+    scale = per_weight(targets, scale_of(targets, config.scale))
     if config.circuits is not None:
+        same = ("reps", "signs", "mapping", "gamma", "shots", "seed", "dtype")
         return CircuitsSource(
             chunk_sizes(size, config.circuits),
             size,
-            reps=config.reps,
             entanglement=config.pairs,
-            signs=config.signs,
-            mapping=config.mapping,
-            gamma=config.gamma,
             gammas="each" if each else "one",
-            scale=per_weight(targets, scale_of(targets, config.scale)),
-            shots=config.shots,
-            seed=config.seed,
-            dtype=config.dtype,
+            scale=scale,
+            **{name: getattr(config, name) for name in same},
         )
     weight_map = WeightMap(size, config.seed, config.signs, config.mapping)
     ansatz = _ansatz(config, weight_map.num_qubits)
@@ -107,13 +101,11 @@ def _whole(config: TrainConfig, targets: Sequence[Target]) -> WeightSource:
         return SUBSPACES[config.source](layout, numbers, config.seed)
     if config.source == "mcnc":
         return McncSource.of_size(layout, numbers, config.seed)
-    scale = per_weight(targets, scale_of(targets, config.scale))
+    start = {"gamma": config.gamma, "scale": scale}
     if config.source == "frozen":
-        return FrozenSource.from_circuit(
-            ansatz, weight_map, config.seed, gamma=config.gamma, scale=scale
-        )
+        return FrozenSource.from_circuit(ansatz, weight_map, config.seed, **start)
     if config.source == "haar":
-        return FrozenSource.haar(weight_map, config.seed, gamma=config.gamma, scale=scale)
+        return FrozenSource.haar(weight_map, config.seed, **start)
     execution = execution_of(config)
     return CircuitSource(
         ansatz,
@@ -130,21 +122,12 @@ def _whole(config: TrainConfig, targets: Sequence[Target]) -> WeightSource:
 
 def execution_of(config: TrainConfig) -> Execution | None:
     """What measures a run's circuit; ``None``: it is evolved without noise."""
+    of_both: dict[str, Any] = {"shots": config.shots, "mitigate": config.mitigate}
     if config.backend is not None:
-        return named(
-            config.backend,
-            shots=config.shots,
-            gradient=config.gradient,
-            fraction=config.fraction,
-            mitigate=config.mitigate,
-        )
+        own = {"gradient": config.gradient, "fraction": config.fraction}
+        return named(config.backend, **own, **of_both)
     if config.noise is not None:
-        return Noisy(
-            config.noise,
-            shots=config.shots,
-            trajectories=config.trajectories,
-            mitigate=config.mitigate,
-        )
+        return Noisy(config.noise, trajectories=config.trajectories, **of_both)
     return None
 
 

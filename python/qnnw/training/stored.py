@@ -16,8 +16,6 @@ with needs("train", "qnnw.training.stored"):
     from qnnw.data.datasets import Dataset
     from qnnw.nn import tensorfile
 
-__all__ = ["config_of", "given_again", "load_model", "read_model"]
-
 
 def config_of(folder: RunFolder, **changed: Any) -> TrainConfig:
     """The run's settings, some of them changed where that is not ``None``.

@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 from qnnw._common.extras import needs
 from qnnw._common.files import write_atomically
 from qnnw._common.runtime import get_num_threads
+from qnnw._common.signals import finish_first, stop_if_asked
 from qnnw.data.datasets import Dataset
 from qnnw.training.behaviour import Buffers
 from qnnw.training.config import TrainConfig
-from qnnw.training.evaluation import Evaluation, Evaluator
+from qnnw.training.evaluation import Evaluator
 from qnnw.training.given import data_of, loss_of, network_of
 from qnnw.training.legacy import upgraded_checkpoint
+from qnnw.training.losses import Evaluation
 from qnnw.training.record import RecordError, RunFolder
 from qnnw.training.sources import source_of
 from qnnw.training.tasks import TASKS
@@ -31,7 +33,9 @@ with needs("train", "qnnw.training.trainer"):
 
     from qnnw.nn import tensorfile
 
-__all__ = ["Point", "Reporter", "Trainer"]
+
+# What a result says of how the weights were made.
+_OF_THE_MAP = ("seed", "shots", "signs", "mapping", "scale", "activation")
 
 
 class Reporter:
@@ -62,6 +66,31 @@ class Reporter:
         """Nothing more comes, whether the run is finished or not."""
 
 
+class Stoppable(Reporter):
+    """Says nothing; within a command, the first signal waits for the round that is under way."""
+
+    def started(self, trainer: Trainer, run_dir: Path) -> None:
+        """The run begins."""
+        super().started(trainer, run_dir)
+        self._trainer = trainer
+
+    def estimated(self, seconds: float) -> None:
+        """The rounds begin."""
+        super().estimated(seconds)
+        finish_first(f"this {self._trainer.round_name}")
+
+    def round_finished(self, line: dict[str, Any]) -> None:
+        """The round's record is on the disk; what is left of a finished run is not cut off."""
+        super().round_finished(line)
+        if len(self._trainer.history) < self._trainer.rounds:
+            stop_if_asked()
+
+    def stopped(self) -> None:
+        """The run is over."""
+        finish_first(None)
+        super().stopped()
+
+
 @dataclass(frozen=True)
 class Point:
     """Where the run stands: a set of weights that was evaluated, and what it gave.
@@ -90,6 +119,17 @@ class Trainer(ABC):
     data, network
         What they are for; ``None``: made from the settings.
 
+    Attributes
+    ----------
+    round_name, unit_name
+        What a round is called, the key of its number in the history; and what is counted within it.
+    rounds
+        Of the whole run.
+    sizes, many
+        Trained numbers by group; the groups of more than one, the others being scales.
+    num_trained
+        Of all groups.
+
     Raises
     ------
     ValueError
@@ -112,6 +152,12 @@ class Trainer(ABC):
         self.network = network_of(config, self.data) if network is None else network
         self.source, self.made_names = source_of(config, self.network)
         self.groups = dict(self.source.groups)
+        self.sizes = {name: len(group.start) for name, group in self.groups.items()}
+        self.many = [name for name, size in self.sizes.items() if size > 1]
+        self.num_trained = sum(self.sizes.values())
+        optimizer = config.optimizer
+        self.round_name, self.unit_name = optimizer.round_name, optimizer.unit_name
+        self.rounds = optimizer.rounds
         self._train = self._evaluator(self.data.train_inputs, self.data.train_labels)
         self._test = self._evaluator(self.data.test_inputs, self.data.test_labels)
         start = {name: group.start for name, group in self.groups.items()}
@@ -135,31 +181,6 @@ class Trainer(ABC):
             num_outputs=self.data.num_outputs,
             target_scale=self.data.target_scale,
         )
-
-    @property
-    def round_name(self) -> str:
-        """What a round is called; the key of its number in the history."""
-        return self.config.optimizer.round_name
-
-    @property
-    def unit_name(self) -> str:
-        """What is counted within a round; a key in the history."""
-        return self.config.optimizer.unit_name
-
-    @property
-    def rounds(self) -> int:
-        """Rounds of the whole run."""
-        return self.config.optimizer.rounds
-
-    @property
-    def num_trained(self) -> int:
-        """Trained numbers of all groups."""
-        return sum(len(group.start) for group in self.groups.values())
-
-    @property
-    def many(self) -> list[str]:
-        """The groups of more than one number; the others are scales."""
-        return [name for name, group in self.groups.items() if len(group.start) > 1]
 
     @property
     @abstractmethod
@@ -231,10 +252,9 @@ class Trainer(ABC):
         if checkpoint is None:
             return
         arrays, state, history = checkpoint
-        sizes = {name: len(group.start) for name, group in self.groups.items()}
         try:
-            arrays, state = upgraded_checkpoint(arrays, state, sizes)
-            parameters = {name: arrays[f"best.{name}"].astype(np.float64) for name in sizes}
+            arrays, state = upgraded_checkpoint(arrays, state, self.sizes)
+            parameters = {name: arrays[f"best.{name}"].astype(np.float64) for name in self.sizes}
             buffers = unpacked_buffers("best", arrays)
             self.best = Point(parameters, int(state["draw"]), float(state["loss"]), buffers)
             self._check_sizes(parameters, folder)
@@ -264,17 +284,10 @@ class Trainer(ABC):
             "optimizer": config.optimizer.name,
             "num_weights": num_weights,
             "num_qubits": num_qubits(num_weights),
-            "reps": config.reps,
-            "source": config.source,
-            "entanglement": config.entanglement,
+            **{name: getattr(config, name) for name in ("reps", "source", "entanglement")},
             "num_trained": num_trained,
             "parameter_ratio": num_trained / num_weights,
-            "seed": config.seed,
-            "shots": config.shots,
-            "signs": config.signs,
-            "mapping": config.mapping,
-            "scale": config.scale,
-            "activation": config.activation,
+            **{name: getattr(config, name) for name in _OF_THE_MAP},
             "loss_function": self.loss,
             "task": self.task.name,
             "train_samples": len(self.data.train_labels),

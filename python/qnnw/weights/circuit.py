@@ -15,7 +15,7 @@ from qnnw._common.seeds import Seed, derived_seed, seed_to_int
 from qnnw.circuit import Ansatz, EfficientSU2
 from qnnw.circuit.devices import execution_from
 from qnnw.circuit.execution import Execution
-from qnnw.weights.derivatives import map_argument, push_weights, turn_gradient
+from qnnw.weights.derivatives import push_weights, turn_gradient
 from qnnw.weights.functional import generate_weights, generate_weights_with_vjp, through_map
 from qnnw.weights.mapping import WeightMap, probs_to_weights
 from qnnw.weights.settings import (
@@ -33,8 +33,6 @@ from qnnw.weights.source import SMALLEST, Array, Description, Group, Parameters,
 
 # One gamma, or every weight's.
 Scale = float | NDArray[np.float64]
-
-__all__ = ["CircuitSource", "map_argument", "usable_gamma"]
 
 
 def usable_gamma(values: ArrayLike) -> float:
@@ -116,7 +114,7 @@ class CircuitSource:
         if ansatz.num_parameters == 0:
             raise ValueError(f"`ansatz` is {ansatz!r}, which has no parameters to train")
         self.ansatz = ansatz
-        self.weight_map = weight_map
+        self.weight_map, self.num_weights = weight_map, weight_map.num_weights
         self.gamma = real("gamma", gamma, above=0)
         self.scale = per_weight(scale, weight_map.num_weights)
         self.tensors = None if tensors is None else _checked(tensors, weight_map.num_weights)
@@ -127,11 +125,6 @@ class CircuitSource:
         self.execution = execution
         self.shots = shots if execution is None else execution.draws
         self._made = True
-
-    @property
-    def num_weights(self) -> int:
-        """Number of weights, M."""
-        return self.weight_map.num_weights
 
     @property
     def groups(self) -> Mapping[str, Group]:

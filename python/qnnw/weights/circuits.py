@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from qnnw._common.checks import flag, integer, real
+from qnnw._common.checks import flag, integer, one_of, real
 from qnnw._common.precision import is_single
 from qnnw._common.seeds import Seed, derived_seed, seed_to_int
 from qnnw.circuit.ansatz import Pairs as _Pairs
@@ -19,8 +19,6 @@ from qnnw.weights.functional import generate_weights, generate_weights_with_vjp
 from qnnw.weights.settings import BEST, packed_scale, per_weight, scale_from
 from qnnw.weights.source import Array, Description, Group, Parameters, Pullback
 from qnnw.weights.stacks import Stack, drawn_angles, stacked
-
-__all__ = ["CircuitsSource"]
 
 Vector = NDArray[np.float64]
 
@@ -69,6 +67,8 @@ class CircuitsSource:
         An argument is of the wrong kind, shape or value.
     """
 
+    version = 0
+
     def __init__(
         self,
         sizes: Sequence[int],
@@ -99,9 +99,8 @@ class CircuitsSource:
         self.offset = integer("offset", offset, 0)
         if self.offset and not self.shared:
             raise ValueError(f"`offset` is {offset}, but every circuit has its own angles already")
-        if gammas not in ("one", "each"):
-            raise ValueError(f"`gammas` is {gammas!r}; it must be 'one' or 'each'")
-        self.signs, self.mapping, self.gammas = signs, mapping, gammas
+        self.signs, self.mapping = signs, mapping
+        self.gammas = one_of("gammas", gammas, ("one", "each"))
         self.gamma = real("gamma", gamma, above=0)
         self.scale = per_weight(scale, self.num_weights)
         self.shots = None if shots is None else integer("shots", shots, 1, 2**40)
@@ -112,7 +111,7 @@ class CircuitsSource:
             self.sizes, self.reps, entanglement, signs, mapping, self.shared, self.offset, self.seed
         )
         self.entanglement = self.stacks[0].ansatz.entanglement
-        self._groups = self._started()
+        self.groups: Mapping[str, Group] = self._started()
 
     def _started(self) -> dict[str, Group]:
         start = np.zeros(1 + max(int(stack.angles.max()) for stack in self.stacks))
@@ -126,16 +125,6 @@ class CircuitsSource:
             found["offsets"] = Group(np.zeros(self.offset * len(self.sizes)))
         many = len(self.sizes) if self.gammas == "each" else 1
         return {**found, "gamma": Group(np.full(many, self.gamma), even=True)}
-
-    @property
-    def groups(self) -> Mapping[str, Group]:
-        """Angles, offsets where there are such, and gamma."""
-        return self._groups
-
-    @property
-    def version(self) -> int:
-        """Nothing of it changes."""
-        return 0
 
     def weights(self, parameters: Parameters, draw: int = 0) -> Array:
         """The weights, of ``dtype``, shape (num_weights,)."""
@@ -158,7 +147,7 @@ class CircuitsSource:
                 by_weights = self._scaled(np.asarray(cotangent, dtype=self.dtype))
             if not np.isfinite(by_weights).all():
                 # A step that overflowed is seen by who scales the loss, and left out.
-                return {name: np.full(len(g.start), np.nan) for name, g in self._groups.items()}
+                return {name: np.full(len(g.start), np.nan) for name, g in self.groups.items()}
             pairs = zip(made, self._cut(by_weights), strict=True)
             return self._gathered([back(rows) for (_, back), rows in pairs], signs)
 
@@ -283,7 +272,7 @@ class CircuitsSource:
 
     def _gathered(self, found: Sequence[tuple[Any, Any]], signs: Vector) -> dict[str, Vector]:
         """The groups' gradients, from those by every stack's angles and gammas."""
-        by = {name: np.zeros(len(group.start)) for name, group in self._groups.items()}
+        by = {name: np.zeros(len(group.start)) for name, group in self.groups.items()}
         for stack, (by_angles, by_gamma) in zip(self.stacks, found, strict=True):
             rows = np.asarray(by_angles, dtype=np.float64)
             if self.shared:
@@ -363,7 +352,7 @@ class CircuitsSource:
     def __repr__(self) -> str:
         qubits = sorted({stack.ansatz.num_qubits for stack in self.stacks})
         span = str(qubits[0]) if len(qubits) == 1 else f"{qubits[0]} to {qubits[-1]}"
-        many = sum(len(group.start) for group in self._groups.values())
+        many = sum(len(group.start) for group in self.groups.values())
         return (
             f"{self.num_weights} weights from {many} numbers: {len(self.sizes)} circuits of {span} "
             f"qubits, reps={self.reps}, shared={self.shared}, mapping={self.mapping!r}"

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from qnnw._common.checks import instance
 from qnnw.weights.source import (
     Array,
     Description,
@@ -18,8 +19,6 @@ from qnnw.weights.source import (
     from_description,
     sizes_of,
 )
-
-__all__ = ["DeltaSource"]
 
 
 class DeltaSource:
@@ -41,14 +40,14 @@ class DeltaSource:
         ``source`` is none, or is measured: then no weights are the same twice.
     """
 
+    shots: int | None = None
+
     def __init__(self, source: WeightSource) -> None:
-        if not isinstance(source, WeightSource):
-            raise TypeError(
-                f"`source` is of type {type(source).__name__}; it must be a WeightSource"
-            )
-        self.source = source
+        instance("source", source, WeightSource, "a WeightSource")
+        self.source, self.num_weights = source, source.num_weights
         self._check()
-        self._groups = {
+        # The source's, their start rounded to float32.
+        self.groups: Mapping[str, Group] = {
             name: replace(group, start=group.start.astype(np.float32).astype(np.float64))
             for name, group in source.groups.items()
         }
@@ -62,21 +61,6 @@ class DeltaSource:
             )
 
     @property
-    def num_weights(self) -> int:
-        """Number of weights, M."""
-        return self.source.num_weights
-
-    @property
-    def groups(self) -> Mapping[str, Group]:
-        """The source's, their start rounded to float32."""
-        return self._groups
-
-    @property
-    def shots(self) -> None:
-        """None: exact."""
-        return
-
-    @property
     def version(self) -> int:
         """The source's."""
         return self.source.version
@@ -87,7 +71,7 @@ class DeltaSource:
         self._check()
         found, version = self._origin, self.source.version
         if found is None or found[0] != version:
-            start = {name: group.start for name, group in self._groups.items()}
+            start = {name: group.start for name, group in self.groups.items()}
             found = self._origin = (version, self.source.weights(start))
         return found[1]
 

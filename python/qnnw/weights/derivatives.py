@@ -24,21 +24,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from qnnw._core import walsh_hadamard
 from qnnw.circuit import Ansatz, Circuit
-from qnnw.circuit.derivatives import reduced
+from qnnw.circuit.derivatives import shifted
 from qnnw.weights.mapping import WeightMap
 
-__all__ = [
-    "map_argument",
-    "push_argument",
-    "push_probabilities",
-    "push_weights",
-    "turn_gradient",
-    "turn_probabilities",
-]
-
 Vector = NDArray[np.float64]
-# Shifted sets of angles that are evolved together.
-BATCH = 32
 # Mean and standard deviation of the root of an exponential variable of mean 1.
 ROOT_MEAN, ROOT_SPREAD = math.sqrt(math.pi) / 2, math.sqrt(1 - math.pi / 4)
 # Probabilities below it are those of amplitudes that are rounding alone.
@@ -190,23 +179,12 @@ def _transformed(values: Vector) -> Vector:
 
 
 def _shifted(
-    ansatz: Any,
-    function: Callable[[Vector], Any],
-    angles: Vector,
-    along: ArrayLike,
-    size: int,
+    ansatz: Any, function: Callable[[Vector], Any], angles: Vector, along: ArrayLike, size: int
 ) -> Vector:
     """Sum over the angles of along_k (f(+pi/2 at k) - f(-pi/2 at k)) / 2, shape (size,)."""
-    weights, angles = np.asarray(along, dtype=np.float64), reduced(angles)
+    weights, live = np.asarray(along, dtype=np.float64), ansatz.live_angles
     total = np.zeros(size)
-    live = ansatz.live_angles
-    moving = live[weights[live] != 0]
-    for start in range(0, len(moving), BATCH):
-        part = moving[start : start + BATCH]
-        shifts = np.zeros((len(part), len(weights)))
-        shifts[np.arange(len(part)), part] = np.pi / 2
-        differences = function(angles + shifts) - function(angles - shifts)
-        # One after another: a product of matrices would depend on BLAS's threads.
-        for number, difference in zip(part, differences, strict=True):
-            total += weights[number] / 2 * difference
+    # One after another: a product of matrices would depend on BLAS's threads.
+    for place, change in shifted(function, angles, live[weights[live] != 0]):
+        total += weights[place] / 2 * change
     return total

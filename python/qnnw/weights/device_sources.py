@@ -22,8 +22,6 @@ with needs("train", "qnnw.weights.device_sources"):
 
     from qnnw.weights.on_device import DeviceCircuits
 
-__all__ = ["forward_on", "goes_on"]
-
 Numbers = Mapping[str, Tensor]
 Pullback = Callable[[Tensor], dict[str, Tensor]]
 # What a source needs on a device: made once, and gone with the source.

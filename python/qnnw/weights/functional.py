@@ -9,12 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 import qnnw._core as _core
+from qnnw._common.checks import instance
 from qnnw._common.precision import is_single
 from qnnw._common.seeds import Seed, seed_to_int
 from qnnw.circuit import Ansatz, Circuit, EfficientSU2, sample_counts
 from qnnw.weights.mapping import WeightMap, _core_of
-
-__all__ = ["generate_weights", "generate_weights_vjp", "generate_weights_with_vjp", "through_map"]
 
 
 def generate_weights(
@@ -244,7 +243,5 @@ def _mapped_back(
 
 
 def _core_ansatz(ansatz: EfficientSU2) -> _core.EfficientSU2:
-    if not isinstance(ansatz, EfficientSU2):
-        kind = type(ansatz).__name__
-        raise TypeError(f"`ansatz` is of type {kind}; it must be a qnnw.EfficientSU2 or Circuit")
+    instance("ansatz", ansatz, EfficientSU2, "a qnnw.EfficientSU2 or Circuit")
     return ansatz._core

@@ -19,8 +19,6 @@ from qnnw.weights.source import (
     sizes_of,
 )
 
-__all__ = ["JoinedSource"]
-
 
 class JoinedSource:
     """The weights of its parts, concatenated; a part's groups go by ``"part.group"``.
@@ -38,6 +36,7 @@ class JoinedSource:
 
     def __init__(self, parts: Mapping[str, WeightSource]) -> None:
         self.parts = dict(parts)
+        self.num_weights = sum(part.num_weights for part in self.parts.values())
         self._places = {
             (f"{name}.{group}" if name else group): (name, group)
             for name, part in self.parts.items()
@@ -47,11 +46,6 @@ class JoinedSource:
             raise ValueError("`parts` have two groups of one name")
         if not self.parts:
             raise ValueError("`parts` is empty; at least one source is needed")
-
-    @property
-    def num_weights(self) -> int:
-        """Number of weights of all parts, M."""
-        return sum(part.num_weights for part in self.parts.values())
 
     @property
     def groups(self) -> Mapping[str, Group]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from qnnw._common.checks import integer
+from qnnw._common.checks import instance, integer
 from qnnw._common.extras import needs
 from qnnw._common.seeds import Seed, seed_to_int
 from qnnw.circuit import Ansatz
@@ -28,9 +29,7 @@ with needs("train", "qnnw.weights.learned"):
 
     from qnnw._common.devices import one_torch_thread
     from qnnw.weights.learned_maps import LearnedMap, learned_map_from
-    from qnnw.weights.twice import dotted, pushed
-
-__all__ = ["LearnedSource", "qubits_needed"]
+    from qnnw.weights.twice import curved, pushed, recorded
 
 Vector = NDArray[np.float64]
 
@@ -111,14 +110,8 @@ class LearnedSource:
         seed: Seed = 0,
     ) -> None:
         self.num_weights = integer("num_weights", num_weights, 1, 2**32)
-        if not isinstance(learned_map, LearnedMap):
-            kind = type(learned_map).__name__
-            raise TypeError(f"`learned_map` is of type {kind}; it must be a LearnedMap")
-        if ansatz is not None and not isinstance(ansatz, Ansatz):
-            kind = type(ansatz).__name__
-            raise TypeError(
-                f"`ansatz` is of type {kind}; it must be a qnnw.EfficientSU2 or Circuit, or None"
-            )
+        instance("learned_map", learned_map, LearnedMap, "a LearnedMap")
+        instance("ansatz", ansatz, Ansatz | None, "a qnnw.EfficientSU2 or Circuit, or None")
         self.learned_map, self.ansatz = learned_map, ansatz
         self.num_qubits = _checked_qubits(self.num_weights, learned_map, ansatz)
         self.scale = per_weight(scale, self.num_weights)
@@ -132,7 +125,8 @@ class LearnedSource:
             self._fixed = torch.from_numpy(_porter_thomas(self.num_qubits, rng))
         self._factors: Tensor | None = None
         if self.scale is not None:
-            spread = float(self.weights(_starts(self.groups)).std())
+            start = {name: group.start for name, group in self.groups.items()}
+            spread = float(self.weights(start).std())
             # A map whose units are all off starts at 0, whatever it is divided by.
             self._factors = torch.from_numpy(self.scale / (spread if spread > 0 else 1.0))
 
@@ -148,73 +142,60 @@ class LearnedSource:
     def weights(self, parameters: Parameters, draw: int = 0) -> Array:  # noqa: ARG002
         """The weights, float64, shape (M,)."""
         with torch.no_grad(), one_torch_thread():
-            made = self._made(self._probabilities(parameters), self._numbers(parameters))
+            made = self._made(*self._leaves(parameters))
         values: Vector = made.numpy()
         return values
 
     def forward(self, parameters: Parameters, draw: int = 0) -> tuple[Array, Pullback]:  # noqa: ARG002
         """See :class:`qnnw.weights.source.WeightSource`."""
-        numbers = self._numbers(parameters).requires_grad_()
+        numbers = self._numbers(parameters)
         if self.ansatz is None:
-            return self._from_fixed(numbers)
-        read, back = self.ansatz.probabilities_with_vjp(_angles(parameters))
-        probabilities = torch.tensor(read).requires_grad_()
-        with torch.enable_grad(), one_torch_thread():
-            made = self._made(probabilities, numbers)
+            made, back = recorded(partial(self._made, self._fixed), [numbers])
+            return made, lambda cotangent: {"map": back(cotangent)[0]}
+        read, through_circuit = self.ansatz.probabilities_with_vjp(_angles(parameters))
+        made, back = recorded(self._made, [torch.tensor(read), numbers])
         count = self.ansatz.num_parameters
 
         def pullback(cotangent: ArrayLike) -> dict[str, Vector]:
-            by_probabilities, by_map = _brought_back(made, [probabilities, numbers], cotangent)
+            by_read, by_map = back(cotangent)
             # A step that overflowed is seen by who scales the loss, and left out.
-            finite = np.isfinite(by_probabilities).all()
-            by_angles = np.asarray(back(by_probabilities)) if finite else np.full(count, np.nan)
+            finite = np.isfinite(by_read).all()
+            by_angles = np.asarray(through_circuit(by_read)) if finite else np.full(count, np.nan)
             return {"angles": by_angles, "map": by_map}
 
-        return made.detach().numpy(), pullback
-
-    def _from_fixed(self, numbers: Tensor) -> tuple[Array, Pullback]:
-        """:meth:`forward` where the map alone trains."""
-        with torch.enable_grad(), one_torch_thread():
-            made = self._made(self._fixed, numbers)
-        return made.detach().numpy(), lambda cotangent: {
-            "map": _brought_back(made, [numbers], cotangent)[0]
-        }
+        return made, pullback
 
     def jvp(self, parameters: Parameters, tangents: Parameters) -> Array:
         """Derivative of the weights along ``tangents``, shape (M,); two evolutions an angle."""
-        return pushed(lambda along: self._turned(parameters, along, tangents)[2], self.num_weights)
+        leaves, ways = self._leaves(parameters), self._ways(parameters, tangents)
+        return pushed(self._made, leaves, ways, self.num_weights)
 
     def hvp(
         self, parameters: Parameters, cotangent: ArrayLike, tangents: Parameters
     ) -> dict[str, Vector]:
         """Derivative of ``pullback(cotangent)`` along ``tangents``; two gradients an angle."""
-        along = torch.from_numpy(np.array(cotangent, dtype=np.float64))
-        with torch.enable_grad(), one_torch_thread():
-            leaves, found, product = self._turned(parameters, along, tangents)
-            # 0 of each, so that a map that is linear in one of them has a derivative by it.
-            product = product + sum(0.0 * leaf.sum() for leaf in leaves)
-            turned = torch.autograd.grad(product, leaves)
+        leaves, ways = self._leaves(parameters), self._ways(parameters, tangents)
+        found, (by_read, by_map) = curved(self._made, leaves, ways, cotangent)
         if self.ansatz is None:
-            return {"map": turned[-1].numpy()}
-        angles, way = _angles(parameters), _angles(tangents)
-        by_angles = np.asarray(self.ansatz.probabilities_vjp(angles, turned[0].numpy()))
-        by_angles = by_angles + turn_probabilities(
-            self.ansatz, angles, found[0].detach().numpy(), way
-        )
-        return {"angles": by_angles, "map": turned[-1].numpy()}
+            return {"map": by_map}
+        angles = _angles(parameters)
+        by_angles = np.asarray(self.ansatz.probabilities_vjp(angles, by_read))
+        turned = turn_probabilities(self.ansatz, angles, found[0], _angles(tangents))
+        return {"angles": by_angles + turned, "map": by_map}
 
-    def _turned(
-        self, parameters: Parameters, cotangent: Tensor, tangents: Parameters
-    ) -> tuple[list[Tensor], tuple[Tensor, ...], Tensor]:
-        """Probabilities and numbers, J^T u by both, and (J^T u) . t as a function of them and u."""
-        leaves = [self._probabilities(parameters), self._numbers(parameters)]
-        leaves = [leaf.requires_grad_() for leaf in leaves]
-        ways = [torch.zeros_like(leaves[0]), self._numbers(tangents)]
-        if self.ansatz is not None:
-            moved = push_probabilities(self.ansatz, _angles(parameters), _angles(tangents))
-            ways[0] = torch.from_numpy(moved)
-        found = torch.autograd.grad(self._made(*leaves), leaves, cotangent, create_graph=True)
-        return leaves, found, dotted(found, ways)
+    def _leaves(self, parameters: Parameters) -> list[Tensor]:
+        """All 2^N probabilities, or what stands in their place, and the map's numbers."""
+        numbers = self._numbers(parameters)
+        if self.ansatz is None:
+            return [self._fixed.clone(), numbers]
+        return [torch.tensor(self.ansatz.probabilities(_angles(parameters))), numbers]
+
+    def _ways(self, parameters: Parameters, tangents: Parameters) -> list[Tensor]:
+        """How these move with the trained numbers."""
+        if self.ansatz is None:
+            return [torch.zeros_like(self._fixed), self._numbers(tangents)]
+        moved = push_probabilities(self.ansatz, _angles(parameters), _angles(tangents))
+        return [torch.from_numpy(moved), self._numbers(tangents)]
 
     def _made(self, probabilities: Tensor, numbers: Tensor) -> Tensor:
         """The weights of all 2^N probabilities and the map's numbers."""
@@ -232,12 +213,6 @@ class LearnedSource:
         if not np.isfinite(values).all():
             raise ValueError("`map` has NaN or infinity; every entry must be finite")
         return torch.from_numpy(values)
-
-    def _probabilities(self, parameters: Parameters) -> Tensor:
-        """All 2^N, or what stands in their place, in a tensor of its own."""
-        if self.ansatz is None:
-            return self._fixed.clone()
-        return torch.tensor(self.ansatz.probabilities(_angles(parameters)))
 
     def describe(self) -> Description:
         """Sizes, map, circuit and seed; the scale as an array only where it is no stretches."""
@@ -310,17 +285,6 @@ def _porter_thomas(num_qubits: int, rng: np.random.Generator) -> Vector:
     drawn = rng.exponential(size=2**num_qubits)
     probabilities: Vector = drawn / drawn.sum()
     return probabilities
-
-
-def _brought_back(made: Tensor, leaves: list[Tensor], cotangent: ArrayLike) -> list[Vector]:
-    along = torch.from_numpy(np.array(cotangent, dtype=np.float64))
-    with one_torch_thread():
-        found = torch.autograd.grad(made, leaves, along, retain_graph=True)
-    return [by.numpy() for by in found]
-
-
-def _starts(groups: Mapping[str, Group]) -> dict[str, Vector]:
-    return {name: group.start for name, group in groups.items()}
 
 
 def _angles(parameters: Parameters) -> Vector:

@@ -29,8 +29,6 @@ with needs("train", "qnnw.weights.learned_maps"):
     import torch
     from torch import Tensor
 
-__all__ = ["Layers", "LearnedMap", "MatrixProduct", "learned_map_from", "named_map"]
-
 Vector = NDArray[np.float64]
 #: Beta, gamma and alpha of the published network's input, and of QPA's.
 QUANTUM_TRAIN, QPA = (0.8, 0.1, 0.3), (0.6, 0.1, 0.15)

@@ -9,11 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 import qnnw._core as _core
-from qnnw._common.checks import integer
+from qnnw._common.checks import instance, integer
 from qnnw._common.precision import is_single
 from qnnw._common.seeds import Seed, seed_to_int
-
-__all__ = ["MAPPINGS", "WeightMap", "probs_to_weights"]
 
 #: The maps' names.
 MAPPINGS = ("paper", "centered", "sqrt", "hadamard")
@@ -251,7 +249,5 @@ def probs_to_weights(
 
 
 def _core_of(weight_map: WeightMap) -> _core.WeightMap:
-    if not isinstance(weight_map, WeightMap):
-        kind = type(weight_map).__name__
-        raise TypeError(f"`weight_map` is of type {kind}; it must be a qnnw.WeightMap")
+    instance("weight_map", weight_map, WeightMap, "a qnnw.WeightMap")
     return weight_map._core

@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike
 
 from qnnw._common.checks import integer, real
 from qnnw._common.extras import needs
-from qnnw._common.seeds import Seed, seed_to_int
-from qnnw.weights.rivals import ExactSource, Layout, Vector, as_layout, draws_of, usual_weights
+from qnnw._common.seeds import Seed
+from qnnw.weights.rivals import LaidOutSource, Layout, Vector, draws_of, usual_weights
 from qnnw.weights.source import Array, Description, Group, Parameters, Pullback
 
 with needs("train", "qnnw.weights.mcnc"):
@@ -18,12 +18,12 @@ with needs("train", "qnnw.weights.mcnc"):
     from torch import Tensor
 
     from qnnw._common.devices import one_torch_thread
-    from qnnw.weights.twice import dotted, pushed
+    from qnnw.weights.twice import curved, pushed, recorded
 
-__all__ = ["McncSource"]
+GROUPS = ("alpha", "beta")
 
 
-class McncSource(ExactSource):
+class McncSource(LaidOutSource):
     """Points on a random manifold: w = w0 + sigma beta_c phi(alpha_c) in every chunk c (MCNC).
 
     The weights are cut into chunks of d, the last one perhaps shorter. phi is a frozen network
@@ -55,6 +55,8 @@ class McncSource(ExactSource):
     where alpha starts.
     """
 
+    kind, told = "mcnc", ("chunks", "inputs", "hidden", "frequency", "seed")
+
     def __init__(
         self,
         layout: Layout,
@@ -65,11 +67,10 @@ class McncSource(ExactSource):
         frequency: float = 4.5,
         seed: Seed = 0,
     ) -> None:
-        self.layout = as_layout(layout)
+        super().__init__(layout, seed)
         self.chunks = integer("chunks", chunks, 1, self.num_weights)
         self.inputs, self.hidden = integer("inputs", inputs, 1), integer("hidden", hidden, 1)
         self.frequency = real("frequency", frequency, above=0)
-        self.seed = int(seed_to_int(seed))
         rng = draws_of(self.seed)
         origin = usual_weights(self.layout, rng)
         width = -(-self.num_weights // self.chunks)
@@ -91,11 +92,6 @@ class McncSource(ExactSource):
         return cls(layout, size // (inputs + 1), inputs=inputs, seed=seed)
 
     @property
-    def num_weights(self) -> int:
-        """Number of weights, M."""
-        return sum(numel for numel, _ in self.layout)
-
-    @property
     def groups(self) -> Mapping[str, Group]:
         """Places on the manifold, and how far to go there."""
         return {"alpha": Group(self._alpha.copy()), "beta": Group(np.zeros(self.chunks))}
@@ -110,70 +106,31 @@ class McncSource(ExactSource):
 
     def forward(self, parameters: Parameters, draw: int = 0) -> tuple[Array, Pullback]:  # noqa: ARG002
         """See :class:`qnnw.weights.source.WeightSource`."""
-        numbers = [number.requires_grad_() for number in _tensors(parameters)]
-        with torch.enable_grad(), one_torch_thread():
-            made = self._made(*numbers)
-
-        def pullback(cotangent: ArrayLike) -> dict[str, Vector]:
-            with one_torch_thread():
-                along = torch.from_numpy(np.array(cotangent, dtype=np.float64))
-                found = torch.autograd.grad(made, numbers, along, retain_graph=True)
-            return _named(found)
-
-        return made.detach().numpy(), pullback
+        made, back = recorded(self._made, _tensors(parameters))
+        return made, lambda cotangent: dict(zip(GROUPS, back(cotangent), strict=True))
 
     def jvp(self, parameters: Parameters, tangents: Parameters) -> Array:
         """Derivative of the weights along ``tangents``, shape (M,)."""
-        return pushed(lambda along: self._turned(parameters, along, tangents)[1], self.num_weights)
+        leaves, ways = _tensors(parameters), _tensors(tangents)
+        return pushed(self._made, leaves, ways, self.num_weights)
 
     def hvp(
         self, parameters: Parameters, cotangent: ArrayLike, tangents: Parameters
     ) -> dict[str, Vector]:
         """Derivative of ``pullback(cotangent)`` along ``tangents``."""
-        along = torch.from_numpy(np.array(cotangent, dtype=np.float64))
-        with torch.enable_grad(), one_torch_thread():
-            numbers, product = self._turned(parameters, along, tangents)
-            return _named(torch.autograd.grad(product, numbers))
-
-    def _turned(
-        self, parameters: Parameters, cotangent: Tensor, tangents: Parameters
-    ) -> tuple[list[Tensor], Tensor]:
-        """The numbers, and (J^T u) . t as a function of them and of u."""
-        numbers = [number.requires_grad_() for number in _tensors(parameters)]
-        made = self._made(*numbers)
-        found = torch.autograd.grad(made, numbers, cotangent, create_graph=True)
-        return numbers, dotted(found, _tensors(tangents))
-
-    def describe(self) -> Description:
-        """Sizes and seed."""
-        return Description(
-            {
-                "kind": "mcnc",
-                "layout": [list(pair) for pair in self.layout],
-                "chunks": self.chunks,
-                "inputs": self.inputs,
-                "hidden": self.hidden,
-                "frequency": self.frequency,
-                "seed": self.seed,
-            }
-        )
+        leaves, ways = _tensors(parameters), _tensors(tangents)
+        _, turned = curved(self._made, leaves, ways, cotangent)
+        return dict(zip(GROUPS, turned, strict=True))
 
     @classmethod
     def sizes_of(cls, description: Description) -> tuple[int, dict[str, int]]:
         """See :func:`qnnw.weights.source.sizes_of`."""
         settings = description.settings
-        size = sum(numel for numel, _ in as_layout(settings["layout"]))
+        size = cls._size_of(description)
         chunks = integer("chunks", settings["chunks"], 1, size)
         # A network that makes them is no larger than what it makes.
         integer("hidden", settings["hidden"], 1, max(1024, size))
         return size, {"alpha": chunks * integer("inputs", settings["inputs"], 1), "beta": chunks}
-
-    @classmethod
-    def from_description(cls, description: Description) -> McncSource:
-        """Rebuild what :meth:`describe` gave; raises KeyError, TypeError or ValueError."""
-        settings = dict(description.settings)
-        settings.pop("kind")
-        return cls(settings.pop("layout"), settings.pop("chunks"), **settings)
 
     def __repr__(self) -> str:
         return (
@@ -183,9 +140,5 @@ class McncSource(ExactSource):
 
 
 def _tensors(parameters: Parameters) -> tuple[Tensor, Tensor]:
-    alpha, beta = (np.array(parameters[name], dtype=np.float64) for name in ("alpha", "beta"))
+    alpha, beta = (np.array(parameters[name], dtype=np.float64) for name in GROUPS)
     return torch.from_numpy(alpha), torch.from_numpy(beta)
-
-
-def _named(found: tuple[Tensor, ...]) -> dict[str, Vector]:
-    return {name: by.numpy() for name, by in zip(("alpha", "beta"), found, strict=True)}

@@ -22,8 +22,6 @@ with needs("train", "qnnw.weights.on_device"):
     import torch
     from torch import Tensor
 
-__all__ = ["DeviceCircuits"]
-
 Pullback = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -35,15 +35,8 @@ from qnnw.weights.settings import (
 )
 from qnnw.weights.source import Array, Description, Group, Parameters, Pullback
 
-__all__ = [
-    "DirectSource",
-    "ExactSource",
-    "FrozenSource",
-    "LinearSource",
-    "as_layout",
-    "draws_of",
-    "usual_weights",
-]
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 # The derived seed of a rival's own draws; those below are the shots', those above the orders'.
 DRAWS = 1 << 42
@@ -75,6 +68,7 @@ def as_layout(layout: Layout) -> tuple[tuple[int, int], ...]:
 class ExactSource(ABC):
     """A source without a circuit: nothing is measured, no draw and no setting changes it."""
 
+    num_weights: int
     shots: int | None = None
     version = 0
 
@@ -85,6 +79,45 @@ class ExactSource(ABC):
     @abstractmethod
     def forward(self, parameters: Parameters, draw: int = 0) -> tuple[Array, Pullback]:
         """See :class:`qnnw.weights.source.WeightSource`."""
+
+
+class LaidOutSource(ExactSource):
+    """One that draws where its weights start by their layout.
+
+    Parameters
+    ----------
+    layout
+        Number of weights and fan-in of every tensor.
+    seed
+        Draws all that it draws.
+    """
+
+    #: In descriptions.
+    kind: ClassVar[str]
+    #: Its other arguments, which it has under their names.
+    told: ClassVar[tuple[str, ...]]
+
+    def __init__(self, layout: Layout, seed: Seed) -> None:
+        self.layout = as_layout(layout)
+        self.num_weights = sum(numel for numel, _ in self.layout)
+        self.seed = int(seed_to_int(seed))
+
+    def describe(self) -> Description:
+        """Layout, sizes and seed."""
+        layout = [list(pair) for pair in self.layout]
+        told = {name: getattr(self, name) for name in self.told}
+        return Description({"kind": self.kind, "layout": layout, **told})
+
+    @classmethod
+    def from_description(cls, description: Description) -> Self:
+        """Rebuild what :meth:`describe` gave; raises KeyError, TypeError or ValueError."""
+        settings = description.settings
+        return cls(settings["layout"], **{name: settings[name] for name in cls.told})
+
+    @staticmethod
+    def _size_of(description: Description) -> int:
+        """Number of weights, before they are drawn."""
+        return sum(numel for numel, _ in as_layout(description.settings["layout"]))
 
 
 class FrozenSource(ExactSource):
@@ -115,7 +148,8 @@ class FrozenSource(ExactSource):
         scale: ArrayLike | None = None,
     ) -> None:
         self.probabilities: Vector = np.asarray(probabilities, dtype=np.float64)
-        self.weight_map, self.gamma = weight_map, real("gamma", gamma, above=0)
+        self.weight_map, self.num_weights = weight_map, weight_map.num_weights
+        self.gamma = real("gamma", gamma, above=0)
         self.scale = per_weight(scale, weight_map.num_weights)
         self._factors = np.ones(weight_map.num_weights) if self.scale is None else self.scale
         self._argument = weight_map.signs * map_argument(self.probabilities, weight_map)
@@ -141,11 +175,6 @@ class FrozenSource(ExactSource):
         source = cls(squares / squares.sum(), weight_map, **settings)
         source._made_by = {"haar": True, "seed": number}
         return source
-
-    @property
-    def num_weights(self) -> int:
-        """Number of weights, M."""
-        return self.weight_map.num_weights
 
     @property
     def groups(self) -> Mapping[str, Group]:
@@ -258,7 +287,7 @@ class LinearSource(ExactSource):
         return {name: np.zeros(len(numbers)) for name, numbers in parameters.items()}
 
 
-class DirectSource(LinearSource):
+class DirectSource(LaidOutSource, LinearSource):
     """The weights themselves: the one group is ``"values"``, shape (M,).
 
     Parameters
@@ -272,22 +301,19 @@ class DirectSource(LinearSource):
         Where it starts instead, shape (M,).
     """
 
+    kind, told = "direct", ("seed",)
+
     def __init__(self, layout: Layout, seed: Seed = 0, *, start: ArrayLike | None = None) -> None:
-        self.layout, self.seed = as_layout(layout), int(seed_to_int(seed))
+        super().__init__(layout, seed)
         self._given = start is not None
         self._start: Vector = (
             usual_weights(self.layout, draws_of(self.seed))
             if start is None
             else np.array(start, dtype=np.float64)
         )
-        size = sum(numel for numel, _ in self.layout)
-        if self._start.shape != (size,):
-            raise ValueError(f"`start` has shape {self._start.shape}; the layout has ({size},)")
-
-    @property
-    def num_weights(self) -> int:
-        """Number of weights, M."""
-        return len(self._start)
+        if self._start.shape != (self.num_weights,):
+            need = f"the layout has ({self.num_weights},)"
+            raise ValueError(f"`start` has shape {self._start.shape}; {need}")
 
     @property
     def groups(self) -> Mapping[str, Group]:
@@ -303,17 +329,13 @@ class DirectSource(LinearSource):
 
     def describe(self) -> Description:
         """Layout and seed; the start only where it was given."""
-        settings = {
-            "kind": "direct",
-            "layout": [list(pair) for pair in self.layout],
-            "seed": self.seed,
-        }
+        settings = super().describe().settings
         return Description(settings, {"start": self._start} if self._given else {})
 
     @classmethod
     def sizes_of(cls, description: Description) -> tuple[int, dict[str, int]]:
         """See :func:`qnnw.weights.source.sizes_of`."""
-        size = sum(numel for numel, _ in as_layout(description.settings["layout"]))
+        size = cls._size_of(description)
         return size, {"values": size}
 
     @classmethod

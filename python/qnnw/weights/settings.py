@@ -12,21 +12,6 @@ from qnnw._common.checks import integer
 from qnnw.circuit import Ansatz, Circuit, EfficientSU2
 from qnnw.weights.mapping import WeightMap
 
-__all__ = [
-    "BEST",
-    "LEARNED",
-    "PAPER",
-    "PER_TENSOR",
-    "ansatz_from",
-    "ansatz_settings",
-    "described_map",
-    "map_from",
-    "packed_scale",
-    "per_weight",
-    "scale_from",
-    "size_of_map",
-]
-
 #: The map that trains best (docs/results.md): everybody's default.
 BEST: dict[str, Any] = {"mapping": "centered", "scale": "fan_in", "gamma": 1.2}
 #: The word for a gamma of every tensor's own.

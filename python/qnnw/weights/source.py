@@ -15,18 +15,6 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = [
-    "Array",
-    "Description",
-    "Group",
-    "Parameters",
-    "Pullback",
-    "WeightSource",
-    "from_description",
-    "register_kind",
-    "sizes_of",
-]
-
 # Of an even number: 0 would stop it from moving.
 SMALLEST = 1e-12
 

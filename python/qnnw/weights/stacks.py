@@ -14,8 +14,6 @@ from qnnw.circuit.ansatz import EfficientSU2
 from qnnw.circuit.ansatz import Pairs as _Pairs
 from qnnw.weights.mapping import WeightMap
 
-__all__ = ["Stack", "chunk_sizes", "drawn_angles", "stacked"]
-
 Vector = NDArray[np.float64]
 Places = NDArray[np.intp]
 # Derived seeds of the offsets' places start here; those of the circuits' angles at 0.

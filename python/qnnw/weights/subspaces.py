@@ -12,19 +12,18 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from qnnw._common.checks import integer
 from qnnw._common.extras import needs
-from qnnw._common.seeds import Seed, seed_to_int
+from qnnw._common.seeds import Seed
 from qnnw.weights.rivals import (
+    LaidOutSource,
     Layout,
     LinearSource,
     Vector,
-    as_layout,
     draws_of,
     usual_weights,
 )
@@ -36,12 +35,8 @@ with needs("train", "qnnw.weights.subspaces"):
 
     from qnnw._common.devices import one_torch_thread
 
-__all__ = ["FastfoodSource", "HashedSource", "NetworksSource", "SubspaceSource"]
 
-Own = TypeVar("Own", bound="_Seeded")
-
-
-class _Seeded(LinearSource):
+class _Seeded(LaidOutSource, LinearSource):
     """w = w0 + P z: P's columns are orthonormal, or nearly, and drawn from a seed.
 
     The one group is ``"coordinates"``, z, shape (n,).
@@ -57,12 +52,11 @@ class _Seeded(LinearSource):
         Draws w0 and P.
     """
 
-    kind: ClassVar[str]
+    told = ("size", "seed")
 
     def __init__(self, layout: Layout, size: int, seed: Seed = 0) -> None:
-        self.layout = as_layout(layout)
+        super().__init__(layout, seed)
         self.size = integer("size", size, 1)
-        self.seed = int(seed_to_int(seed))
         rng = draws_of(self.seed)
         self._at_zero = usual_weights(self.layout, rng)
         self._draw(rng)
@@ -80,11 +74,6 @@ class _Seeded(LinearSource):
         """P^T u."""
 
     @property
-    def num_weights(self) -> int:
-        """Number of weights, M."""
-        return sum(numel for numel, _ in self.layout)
-
-    @property
     def groups(self) -> Mapping[str, Group]:
         """The coordinates, which start at 0."""
         return {"coordinates": Group(np.zeros(self.size))}
@@ -100,24 +89,11 @@ class _Seeded(LinearSource):
 
         return made, pullback
 
-    def describe(self) -> Description:
-        """Layout, size and seed."""
-        layout = [list(pair) for pair in self.layout]
-        return Description(
-            {"kind": self.kind, "layout": layout, "size": self.size, "seed": self.seed}
-        )
-
     @classmethod
     def sizes_of(cls, description: Description) -> tuple[int, dict[str, int]]:
         """See :func:`qnnw.weights.source.sizes_of`."""
-        size = sum(numel for numel, _ in as_layout(description.settings["layout"]))
-        return size, {"coordinates": integer("size", description.settings["size"], 1)}
-
-    @classmethod
-    def from_description(cls: type[Own], description: Description) -> Own:
-        """Rebuild what :meth:`describe` gave; raises KeyError, TypeError or ValueError."""
-        settings = description.settings
-        return cls(settings["layout"], settings["size"], settings["seed"])
+        coordinates = integer("size", description.settings["size"], 1)
+        return cls._size_of(description), {"coordinates": coordinates}
 
     def __repr__(self) -> str:
         return f"{self.num_weights} weights from {self.size} numbers, {self.kind}"

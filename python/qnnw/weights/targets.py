@@ -18,8 +18,6 @@ with needs("train", "qnnw.nn"):
     import torch
     from torch import nn
 
-__all__ = ["SCALES", "Target", "find_targets", "matching", "per_weight", "scale_of"]
-
 SCALES = ("none", "fan_in")
 
 

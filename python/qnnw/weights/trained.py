@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from qnnw._common.checks import integer, one_of
+from qnnw._common.checks import instance, integer, one_of
 from qnnw._common.seeds import Seed, derived_seed, seed_to_int
 from qnnw._core import walsh_hadamard
 from qnnw.weights.source import (
@@ -22,8 +22,6 @@ from qnnw.weights.source import (
     from_description,
     sizes_of,
 )
-
-__all__ = ["HOW", "TrainedSource", "orthonormal"]
 
 Vector = NDArray[np.float64]
 
@@ -92,14 +90,11 @@ class TrainedSource:
         *,
         start: Mapping[str, ArrayLike] | None = None,
     ) -> None:
-        if not isinstance(source, WeightSource):
-            raise TypeError(
-                f"`source` is of type {type(source).__name__}; it must be a WeightSource"
-            )
+        instance("source", source, WeightSource, "a WeightSource")
         self.source, self.how = source, one_of("how", how, HOW)
-        self.seed = int(seed_to_int(seed))
+        self.num_weights, self.seed = source.num_weights, int(seed_to_int(seed))
         groups = source.groups
-        self._chosen = _chosen_from({n: len(g.start) for n, g in groups.items() if not g.even})
+        self._chosen = [n for n, g in groups.items() if len(g.start) > 1 and not g.even]
         if not self._chosen:
             raise ValueError("`source` has no group of more than one number; there is no choice")
         self._start = {name: np.array(groups[name].start) for name in self._chosen}
@@ -120,11 +115,6 @@ class TrainedSource:
         self.name = _name_of(self._chosen, self.how)
         at_start = self._gathered(self._start, inverse=True)
         self._way = _WAYS[self.how](at_start, self.size, derived_seed(self.seed, CHOICE))
-
-    @property
-    def num_weights(self) -> int:
-        """Number of weights, M."""
-        return self.source.num_weights
 
     @property
     def shots(self) -> int | None:
@@ -245,16 +235,9 @@ class TrainedSource:
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
-class _Way(Protocol):
-    """From z to theta, and the transpose."""
-
-    start: Vector
-
-    def spread(self, values: Vector, tangent: bool) -> Vector: ...
-    def back(self, gradient: Vector) -> Vector: ...
-
-
 class _Subset:
+    """From z to theta, and the transpose, as the other two."""
+
     def __init__(self, at_start: Vector, size: int, seed: int) -> None:
         self._at_start = at_start
         self._places = np.sort(_permutation(_words(seed, len(at_start)))[:size])
@@ -355,10 +338,6 @@ def _named(description: Description, start: str) -> dict[str, NDArray[Any]]:
     """The arrays whose names begin so, by what follows."""
     arrays = description.arrays.items()
     return {name.removeprefix(start): array for name, array in arrays if name.startswith(start)}
-
-
-def _chosen_from(sizes: Mapping[str, int]) -> list[str]:
-    return [name for name, size in sizes.items() if size > 1]
 
 
 def _name_of(chosen: list[str], how: str) -> str:

@@ -10,8 +10,6 @@ from qnnw._common.errors import UserError
 from qnnw._common.extras import needs
 from qnnw.circuit.devices.sampler import Sampler
 
-__all__ = ["BackendError", "check_name", "fake_backend", "named"]
-
 KINDS = "aer, statevector, fake_NAME of qiskit_ibm_runtime, or ibm_NAME of your account"
 
 

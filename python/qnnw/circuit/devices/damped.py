@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 from qnnw.circuit.devices.program import ROTATIONS, Program
 from qnnw.circuit.execution import Vector
 
-__all__ = ["MATRICES", "Damped"]
-
 State = NDArray[np.complex128]
 _ROOT = np.sqrt(0.5)
 #: X, Y, Z and the gates on one qubit without an angle.
@@ -62,7 +60,7 @@ class Damped:
         self._paulis = paulis
         self._chances = rng.random(paulis.shape)
         self._count = paulis.shape[2]
-        self._all = [self._evolved(number, None)[0] for number in range(self._count)]
+        self._all = [self._evolved(number, None) for number in range(self._count)]
         self.probabilities: Vector = np.mean([np.abs(state) ** 2 for state in self._all], axis=0)
 
     def pullback(self, cotangent: Vector) -> Vector:
@@ -78,7 +76,7 @@ class Damped:
         gradient: Vector = self._program.slopes.T @ (by_slots / self._count)
         return gradient
 
-    def _evolved(self, number: int, tape: list[Any] | None) -> tuple[State, list[Any] | None]:
+    def _evolved(self, number: int, tape: list[Any] | None) -> State:
         """One trajectory's last state, of norm 1; the tape says what happened."""
         state = np.zeros(2**self._program.num_qubits, dtype=np.complex128)
         state[0] = 1
@@ -95,7 +93,7 @@ class Damped:
             if loss:
                 for side, qubit in enumerate(qubits):
                     self._damp(state, qubit, loss, self._chances[place, side, number], tape)
-        return state, tape
+        return state
 
     def _damp(
         self, state: State, qubit: int, loss: float, chance: float, tape: list[Any] | None
@@ -118,7 +116,7 @@ class Damped:
 
     def _backward(self, number: int, cotangent: Vector) -> Vector:
         tape: list[Any] = []
-        state, _ = self._evolved(number, tape)
+        state = self._evolved(number, tape)
         costate = cotangent * state
         by_slots = np.zeros(len(self._slots))
         for kind, what, where, more in reversed(tape):

@@ -28,8 +28,6 @@ from scipy.sparse import csr_array, diags_array
 from qnnw.circuit.devices.program import Program
 from qnnw.circuit.execution import Vector
 
-__all__ = ["GRADIENTS", "Rows", "rows_of"]
-
 #: The rules' names.
 GRADIENTS = ("parameter_shift", "random_half", "spsa", "twin")
 

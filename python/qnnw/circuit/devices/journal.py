@@ -20,8 +20,6 @@ from qnnw._common.archives import packed_arrays, read_arrays
 from qnnw._common.errors import FileError
 from qnnw._common.files import append_line, write_atomically
 
-__all__ = ["Journal", "JournalError"]
-
 # Of a journal without a folder.
 MOST = 16
 JOBS, COUNTS = "jobs.jsonl", "counts"

@@ -13,8 +13,6 @@ from qnnw.circuit.devices.prepared import Prepared
 from qnnw.circuit.devices.program import Program
 from qnnw.circuit.devices.readout import readout_matrices
 
-__all__ = ["Noise"]
-
 _WORDS = ("depolarizing", "damping", "readout")
 Pair = tuple[float, float]
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array
 
-from qnnw._common.checks import integer, one_of
+from qnnw._common.checks import instance, integer, one_of
 from qnnw._common.seeds import derived_seed
 from qnnw.circuit.devices.backends import fake_backend
 from qnnw.circuit.devices.noise import Noise
@@ -17,8 +17,6 @@ from qnnw.circuit.devices.readout import MITIGATIONS, applied, mitigated, neares
 from qnnw.circuit.devices.trajectories import trajectories
 from qnnw.circuit.execution import Vector
 from qnnw.circuit.sampling import sample_counts
-
-__all__ = ["Noisy"]
 
 
 class Noisy:
@@ -56,9 +54,7 @@ class Noisy:
         trajectories: int = 32,
         mitigate: str | None = None,
     ) -> None:
-        if not isinstance(noise, Noise | str):
-            kind = type(noise).__name__
-            raise TypeError(f"`noise` is of type {kind}; it must be a qnnw.devices.Noise or words")
+        instance("noise", noise, Noise | str, "a qnnw.devices.Noise or words")
         self.noise = Noise.parsed(noise)
         self.shots = None if shots is None else integer("shots", shots, 1, 2**40)
         self.trajectories = integer("trajectories", trajectories, 1)

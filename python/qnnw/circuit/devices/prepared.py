@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 from qnnw._common.extras import needs
 from qnnw.circuit.devices.program import Program
 
-__all__ = ["Prepared", "backend_of"]
-
 PACKAGES = ("qiskit", "qiskit-aer", "qiskit-ibm-runtime", "mthree")
 
 

@@ -17,15 +17,11 @@ from scipy.sparse import csr_array, eye_array
 from qnnw._common.extras import needs
 from qnnw.circuit.ansatz import EfficientSU2
 from qnnw.circuit.execution import Vector
-from qnnw.circuit.interchange import gates_of
+from qnnw.circuit.interchange import Instruction, gates_of
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
 
-__all__ = ["CLIFFORDS", "ROTATIONS", "Gate", "Program"]
-
-#: Name, qubits, and the place of the angle, if it has one.
-Gate = tuple[str, tuple[int, ...], int | None]
 #: Rotations exp(-i phi P / 2), and the letters of P on their qubits.
 ROTATIONS = {"rx": "X", "ry": "Y", "rz": "Z", "rxx": "XX", "ryy": "YY", "rzz": "ZZ"}
 #: Gates without an angle.
@@ -54,7 +50,7 @@ class Program:
     """
 
     num_qubits: int
-    gates: tuple[Gate, ...]
+    gates: tuple[Instruction, ...]
     slopes: csr_array
     offset: Vector
     plain: bool = False
@@ -134,7 +130,7 @@ def _unrolled(circuit: Any) -> Program:
         raise ValueError(f"`circuit` has a gate that cannot be unrolled: {error}") from error
     # One that transpiling has dropped has no slope.
     names = [parameter.name for parameter in given.parameters]
-    gates: list[Gate] = []
+    gates: list[Instruction] = []
     offset: list[float] = []
     entries: list[tuple[float, int, int]] = []
     for number, (name, qubits, angles) in enumerate(gates_of(plain, names)[1]):

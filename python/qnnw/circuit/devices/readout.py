@@ -17,8 +17,6 @@ from scipy.sparse import csr_array
 from qnnw._common.extras import needs
 from qnnw.circuit.execution import Vector
 
-__all__ = ["MITIGATIONS", "applied", "mitigated", "nearest", "readout_matrices"]
-
 #: Names of the corrections.
 MITIGATIONS = ("m3", "inverse")
 # A matrix nearer to singular than this would blow up the noise of the shots instead.

@@ -13,8 +13,6 @@ from qnnw._common.checks import integer, real
 from qnnw._common.errors import UserError
 from qnnw._common.seeds import derived_seed
 
-__all__ = ["DeviceError", "Runner"]
-
 # Longest wait between two tries, seconds.
 LONGEST_WAIT = 300.0
 

@@ -20,8 +20,6 @@ from qnnw.circuit.devices.readout import MITIGATIONS, mitigated, nearest, readou
 from qnnw.circuit.devices.running import Runner
 from qnnw.circuit.execution import Vector
 
-__all__ = ["Sampler"]
-
 # Fewer would leave the readout errors less certain than what they are to correct.
 CALIBRATION_SHOTS = 10_000
 
@@ -95,7 +93,7 @@ class Sampler:
         wait: float = 1.0,
         name: str | None = None,
     ) -> None:
-        self.shots = integer("shots", shots, 1, 2**40)
+        self.shots = self.draws = integer("shots", shots, 1, 2**40)
         self.gradient = one_of("gradient", gradient, GRADIENTS)
         self.fraction = real("fraction", fraction, above=0, most=1)
         self.step = real("step", step, above=0)
@@ -111,11 +109,6 @@ class Sampler:
         self.journal = Journal()
         self._runner = Runner(sampler, self._target, max_circuits, max_shots, retries, wait)
         self._prepared: dict[int, tuple[Any, Prepared]] = {}
-
-    @property
-    def draws(self) -> int:
-        """Shots of one measurement."""
-        return self.shots
 
     def keep_in(self, folder: Path) -> Journal:
         """Keep what is measured, and a line for every job, in this folder."""

@@ -24,8 +24,6 @@ from qnnw.circuit.devices.noise import Noise
 from qnnw.circuit.devices.program import ROTATIONS, Program
 from qnnw.circuit.execution import Vector
 
-__all__ = ["frames", "random_paulis", "trajectories"]
-
 Bits = NDArray[np.bool_]
 # States of one chunk that the engine evolves together.
 CHUNK = 64
