@@ -13,7 +13,9 @@ from typing import BinaryIO
 
 from qnnw._common.errors import UserError
 
-__all__ = ["NotReplacedError", "append_line", "open_in_place", "sweep_up", "write_atomically"]
+__all__ = [
+    "NotReplacedError", "append_line", "at_home", "open_in_place", "sweep_up", "write_atomically"
+]  # fmt: skip
 
 
 NEW_SECONDS = 1.0
@@ -21,6 +23,14 @@ NEW_SECONDS = 1.0
 
 class NotReplacedError(UserError, OSError):
     """What lies in a file's place is none that may be replaced."""
+
+
+def at_home(path: str | os.PathLike[str]) -> Path:
+    """A path whose ``~`` is the user's home; of nobody's home, ``~`` is a name like any other."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from qnnw._common.checks import integer
-from qnnw._common.documents import Schema, hold, plain_bytes, strictly
+from qnnw._common.documents import Schema, check_format, hold, plain_bytes, strictly
 from qnnw._common.extras import needs
 from qnnw._common.files import write_atomically
 from qnnw.nn import released
@@ -39,7 +39,10 @@ with needs("train", "qnnw.nn"):
     from qnnw.nn.wrapping import prepared, values_of
     from qnnw.weights.targets import Target
 
-__all__ = ["describe", "load", "load_adapter", "rebuild", "rounded_alike", "save", "weights_digest"]
+__all__ = [
+    "describe", "load", "load_adapter", "rebuild", "refused_by", "rounded_alike", "save",
+    "weights_digest",
+]  # fmt: skip
 
 Build = Callable[[nn.Module, tuple[Target, ...], WeightSource, list[Tensor] | None], Any]
 
@@ -152,7 +155,8 @@ def load_adapter(
     """
     path = Path(directory) / MODEL
     tensors, description = tensorfile.read(path)
-    with _refused_by(path):
+    with refused_by(path):
+        check_format(description.get("format"), (FORMAT,))
         hold(description, _DESCRIPTION)
         if "base" not in description:
             raise ValueError("it is a whole model's, not an adapter's")
@@ -167,7 +171,7 @@ def load_adapter(
 
 
 @contextmanager
-def _refused_by(path: Path) -> Iterator[None]:
+def refused_by(path: Path) -> Iterator[None]:
     """What does not fit is the file's fault, whatever finds it out."""
     try:
         yield
@@ -237,14 +241,10 @@ def rebuild(
     copy: bool | None = None,
 ) -> Any:
     """The model that a file describes; ModelFileError, and nothing changed, if it does not fit."""
-    with _refused_by(path):
-        if description.get("format") == released.FORMAT:
+    with refused_by(path):
+        check_format(description.get("format"), (released.FORMAT, FORMAT))
+        if description["format"] == released.FORMAT:
             tensors, description = released.upgraded(dict(tensors), description)
-        if description.get("format") != FORMAT:
-            raise ValueError(
-                f"it has format {description.get('format')!r}; this version of qnnw reads formats "
-                f"{released.FORMAT} and {FORMAT}"
-            )
         hold(description, _DESCRIPTION)
         kept = description.get("base")
         sums = description.get("weights_sums")

@@ -21,7 +21,7 @@ from qnnw.training.config import TrainConfig
 from qnnw.training.evaluation import Evaluation, Evaluator
 from qnnw.training.given import data_of, loss_of, network_of
 from qnnw.training.legacy import upgraded_checkpoint
-from qnnw.training.record import RecordError, RunFolder
+from qnnw.training.record import MODEL_FORMAT, RecordError, RunFolder
 from qnnw.training.sources import source_of
 from qnnw.training.tasks import TASKS
 
@@ -212,6 +212,7 @@ class Trainer(ABC):
         state = {"draw": self.best.draw, "loss": self.best.loss}
         more_arrays, more_state = self._state()
         model = {
+            "format": MODEL_FORMAT,
             "dataset": self.config.dataset,
             "activation": self.config.activation,
             "settings_sha256": folder.settings_digest,
