@@ -12,7 +12,7 @@ import sys
 import unicodedata
 from typing import Any
 
-__all__ = ["lost_output", "settle_streams"]
+__all__ = ["in_notebook", "lost_output", "settle_streams"]
 
 # What Unicode itself knows no plain letters for.
 PLAIN = {"±": "+/-", "→": "->", "·": "*"}
@@ -35,6 +35,12 @@ def settle_streams() -> None:
         elif number:
             stream = _sturdy(stream)
         setattr(sys, name, stream)
+
+
+def in_notebook() -> bool:
+    """Whether what is printed goes to a notebook, which has IPython's kernel and no terminal."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return hasattr(shell, "kernel")
 
 
 def lost_output() -> OSError | None:

@@ -21,7 +21,7 @@ with needs("train", "qnnw.training.plots"):
     from matplotlib.ticker import MaxNLocator
     from safetensors.numpy import load as load_tensors
 
-__all__ = ["draw_history", "plot_history", "plot_run", "plot_weights"]
+__all__ = ["draw_history", "history_figure", "plot_history", "plot_run", "plot_weights"]
 
 
 def plot_run(path: str | os.PathLike[str]) -> list[Path]:
@@ -88,13 +88,17 @@ def plot_weights(path: str | os.PathLike[str]) -> list[Path]:
     return write_pictures(figure, folder.path / "weights")
 
 
-def _history_pictures(path: str | os.PathLike[str], formats: tuple[str, ...]) -> list[Path]:
+def history_figure(path: str | os.PathLike[str]) -> Figure:
+    """The picture of :func:`plot_history`, not written; raises as it does."""
     folder = RunFolder(path)
     history = folder.read_history()
     if not history:
         raise RecordError(f"{str(folder.path)!r} has no finished period or epoch to draw")
-    figure = _history_figure(history, _title(folder.read_config()))
-    return write_pictures(figure, folder.picture_path, formats)
+    return _history_figure(history, _title(folder.read_config()))
+
+
+def _history_pictures(path: str | os.PathLike[str], formats: tuple[str, ...]) -> list[Path]:
+    return write_pictures(history_figure(path), RunFolder(path).picture_path, formats)
 
 
 def _weights(folder: RunFolder) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from qnnw._common.extras import needs
+from qnnw._common.streams import in_notebook
 from qnnw._common.words import duration
 from qnnw.training.stopping import Stoppable
 from qnnw.training.trainer import Trainer, num_qubits
@@ -19,7 +20,7 @@ with needs("train", "qnnw.training.progress"):
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-__all__ = ["Display", "Lines", "plain_console", "reporter"]
+__all__ = ["Display", "Lines", "OneLine", "plain_console", "reporter"]
 
 LONG_SECONDS = 60.0
 REFRESH_SECONDS = 0.1
@@ -29,6 +30,8 @@ def reporter(quiet: bool) -> Reporter:
     """The reporter that fits standard error."""
     if quiet or sys.stderr is None:
         return Stoppable()
+    if in_notebook():
+        return OneLine()
     return Display() if sys.stderr.isatty() else Lines()
 
 
@@ -63,6 +66,44 @@ class Lines(Stoppable):
         """Print the round's line."""
         self.say(summary(line, self._trainer))
         super().round_finished(line)
+
+
+class OneLine(Stoppable):
+    """One line that changes in its place: for notebooks."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream, self._longest, self._measures = stream, 0, ""
+
+    def started(self, trainer: Trainer, run_dir: Path) -> None:
+        """The run begins."""
+        super().started(trainer, run_dir)
+        self._shown = 0.0
+
+    def advanced(self, done: int, loss: float) -> None:
+        """Say where it is, at most ten times a second."""
+        super().advanced(done, loss)
+        if (now := time.monotonic()) - self._shown >= REFRESH_SECONDS:
+            self._shown = now
+            trainer = self._trainer
+            number = min(len(trainer.history) + 1, trainer.rounds)
+            place = f"{trainer.round_name} {number}/{trainer.rounds}"
+            self._put(f"{place}: loss {loss:.4f}{self._measures}")
+
+    def round_finished(self, line: dict[str, Any]) -> None:
+        """Say what the round gave."""
+        self._measures = ", " + self._trainer.task.words(line)
+        self._put(summary(line, self._trainer))
+        super().round_finished(line)
+
+    def stopped(self) -> None:
+        """Leave the line as it is."""
+        print(file=self._stream or sys.stdout, flush=True)
+        super().stopped()
+
+    def _put(self, text: str) -> None:
+        self._longest = max(self._longest, len(text))
+        line = f"\r{text:{self._longest}}"
+        print(line, end="", file=self._stream or sys.stdout, flush=True)
 
 
 class Display(Lines):
