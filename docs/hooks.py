@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -10,6 +11,8 @@ import typer
 from qnnw.cli import app
 from qnnw.training.presets import settings_table
 
+DOCS = Path(__file__).parent
+NOTEBOOK = re.compile(r"<!-- notebook: (\S+) -->")
 FORMATTING = re.compile(r"\[/?(?:bold|dim|italic|cyan|yellow)[^\]]*\]")
 
 
@@ -18,7 +21,20 @@ def on_page_markdown(markdown: str, **_others: Any) -> str:
     for mark, made in (("commands", _commands), ("settings", settings_table)):
         if f"<!-- {mark} -->" in markdown:
             markdown = markdown.replace(f"<!-- {mark} -->", made())
-    return markdown
+    return NOTEBOOK.sub(lambda mark: notebook(DOCS / mark[1]), markdown)
+
+
+def notebook(path: Path) -> str:
+    """A notebook in jupytext's percent format as a page: its words, and its code in blocks."""
+    shown = []
+    for cell in path.read_text(encoding="utf-8").split("# %%")[1:]:
+        kind, _, text = cell.partition("\n")
+        if "[markdown]" in kind:
+            lines = (line.removeprefix("#").removeprefix(" ") for line in text.splitlines())
+            shown.append("\n".join(lines))
+        else:
+            shown.append(f"```python\n{text.strip()}\n```")
+    return "\n\n".join(shown)
 
 
 def _commands() -> str:

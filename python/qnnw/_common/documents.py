@@ -13,7 +13,7 @@ import math
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -122,6 +122,13 @@ _STRICT: dict[str, Any] = {
 }  # fmt: skip
 
 
+def check_format(number: Any, known: Collection[int]) -> None:
+    """Raise ValueError where a file is of a format that is not read."""
+    if not _is(number, int) or number not in known:
+        read = " and ".join(map(str, known))
+        raise ValueError(f"it has format {number!r}; this version of qnnw reads {read}")
+
+
 def hold(content: Mapping[str, Any], schema: Schema, where: str = "it") -> None:
     """Raise ValueError where fields are missing, unknown, or of the wrong kind."""
     if [*content] == [*schema] and [*map(type, content.values())] == [*schema.values()]:
@@ -211,9 +218,7 @@ def read_document(
     try:
         found, whole = parsed(content)
         number = found.get("format", 1)
-        if not _is(number, int) or number not in schemas:
-            known = " and ".join(map(str, schemas))
-            raise ValueError(f"it has format {number!r}; this version of qnnw reads {known}")
+        check_format(number, schemas)
         if number > 1 and not whole:
             raise ValueError("it has no checksum")
         hold(found, schemas[number])

@@ -34,6 +34,16 @@ STYLES = (
 )
 
 
+class Picture(Figure):
+    """A figure that a notebook shows without a backend of pyplot's."""
+
+    def _repr_png_(self) -> bytes:
+        content = io.BytesIO()
+        _take_literally(self)
+        self.savefig(content, format="png", dpi=110)
+        return content.getvalue()
+
+
 def canvas(width: float = 6.4, height: float = 4.2) -> tuple[Figure, Axes]:
     """A figure and its axes; sizes in inches."""
     figure, (axis,) = panels(1, width, height)
@@ -42,7 +52,7 @@ def canvas(width: float = 6.4, height: float = 4.2) -> tuple[Figure, Axes]:
 
 def panels(number: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
     """A figure and its axes side by side; sizes, of all together, in inches."""
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Picture(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure, [figure.add_subplot(1, number, place + 1) for place in range(number)]
 

@@ -20,6 +20,14 @@ class NotReplacedError(UserError, OSError):
     """What lies in a file's place is none that may be replaced."""
 
 
+def at_home(path: str | os.PathLike[str]) -> Path:
+    """A path whose ``~`` is the user's home; of nobody's home, ``~`` is a name like any other."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
     """Write a file so that it is whole at every moment, even after a loss of power.
 

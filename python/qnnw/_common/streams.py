@@ -35,6 +35,12 @@ def settle_streams() -> None:
         setattr(sys, name, stream)
 
 
+def in_notebook() -> bool:
+    """Whether what is printed goes to a notebook, which has IPython's kernel and no terminal."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return hasattr(shell, "kernel")
+
+
 def lost_output() -> OSError | None:
     """Why some of standard output was not written; ``None`` where all was, or nobody reads it."""
     with contextlib.suppress(ValueError):  # closed

@@ -14,6 +14,7 @@ from qnnw._common.checks import flag, integer, kind_of, one_of
 from qnnw._common.precision import is_single
 from qnnw._common.seeds import Seed, seed_to_int
 from qnnw.circuit.derivatives import fisher, jacobian
+from qnnw.circuit.drawing import circuit_html
 from qnnw.circuit.interchange import Instruction, openqasm3, qiskit_circuit
 
 if TYPE_CHECKING:
@@ -66,6 +67,10 @@ class EfficientSU2:
 
     def __reduce__(self) -> tuple[type[EfficientSU2], tuple[int, int, str | Pairs]]:
         return EfficientSU2, (self.num_qubits, self.reps, self.entanglement)
+
+    def _repr_html_(self) -> str:
+        gates = [(n, q, [] if k is None else [f"θ[{k}]"]) for n, q, k in self._instructions()]
+        return circuit_html(repr(self), self.num_qubits, gates)
 
     @property
     def _given(self) -> str | list[tuple[int, int]]:

@@ -19,6 +19,7 @@ from qnnw._common.precision import is_single
 from qnnw._common.seeds import Seed, seed_to_int
 from qnnw.circuit import interchange
 from qnnw.circuit.derivatives import shifted
+from qnnw.circuit.drawing import circuit_html
 from qnnw.circuit.gates import Angle, Gate, checked_gate
 from qnnw.circuit.lowering import Lowered, lowered
 
@@ -91,6 +92,11 @@ class Circuit:
             f"Circuit(num_qubits={self.num_qubits}, num_parameters={self.num_parameters}, "
             f"gates=<{len(self.gates)}, {mark}>)"
         )
+
+    def _repr_html_(self) -> str:
+        told = f"{self.num_qubits} qubits, {self.num_parameters} parameters"
+        gates = [(name, qubits, [*map(str, angles)]) for name, qubits, angles in self.gates]
+        return circuit_html(told, self.num_qubits, gates)
 
     @cached_property
     def _lowered(self) -> Lowered:

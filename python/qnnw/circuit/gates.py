@@ -57,6 +57,18 @@ class Angle:
 
     __radd__, __rmul__ = __add__, __mul__
 
+    def __str__(self) -> str:
+        """As it is written: ``2*θ[0] - θ[1] + 0.5``."""
+        named = [(factor, f"θ[{place}]") for place, factor in self.terms]
+        parts = named if named and not self.constant else [*named, (self.constant, "")]
+        text = ""
+        for number, name in parts:
+            size = "" if name and abs(number) == 1 else f"{abs(number):.4g}"
+            sign = "-" if number < 0 else "+" if text else ""
+            text += f" {sign} " if text else sign
+            text += "*".join(filter(None, [size, name]))
+        return text
+
     def at(self, values: Any) -> Any:
         """The angle for values of the parameters."""
         return sum((c * values[k] for k, c in self.terms), self.constant)

@@ -8,9 +8,9 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
+from qnnw._common.files import at_home
 from qnnw.data.datasets import About, Dataset, DatasetError
 
 
@@ -75,7 +75,7 @@ def arguments_of(function: Callable[..., Any], who: str) -> list[str]:
 
 def _file(place: str) -> Any:
     """The module in a file, imported once; files beside it can be imported by it."""
-    path = Path(place).expanduser().resolve()
+    path = at_home(place).resolve()
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {str(path)!r}")
     # One name a file: what a user's classes are called after it stays the same.

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnnw._common.extras import needs
+from qnnw._common.files import at_home
 from qnnw.data.arrays import from_arrays
 from qnnw.data.datasets import Dataset, DatasetError, data_root, plain_file
 from qnnw.data.idx import PUBLISHED, read_split
@@ -31,7 +32,7 @@ def load_folder(path: str, *, seed: int) -> Dataset:
     DatasetError
         There are no images, sizes differ, or a file cannot be read; the message names it.
     """
-    folder = Path(path).expanduser()
+    folder = at_home(path)
     subfolders = {entry.name.lower(): entry for entry in _folders(folder)}
     train = next((subfolders[name] for name in TRAIN if name in subfolders), None)
     test = next((subfolders[name] for name in TEST if name in subfolders), None)

@@ -15,6 +15,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qnnw._common.files import at_home
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -99,7 +101,7 @@ def kind_of(data: str) -> str:
         return kind
     if _is_function(data):
         return "function"
-    if Path(data).expanduser().is_dir():
+    if at_home(data).is_dir():
         return "images"
     listed = ", ".join(map(repr, names()))
     raise ValueError(
@@ -114,10 +116,10 @@ def resolved(spec: str) -> str:
     if spec in names() or spec.startswith(("<", "torchvision:")):
         return spec
     if separator and path.endswith(".py"):
-        return f"{Path(path).expanduser().resolve()}:{function}"
+        return f"{at_home(path).resolve()}:{function}"
     if _is_function(spec):
         return spec
-    return str(Path(spec).expanduser().resolve())
+    return str(at_home(spec).resolve())
 
 
 def load(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,16 @@ class Counts(nn.Module):
         rows = list(self._rows())
         if len(rows) > 2 or rows[0][2] != "1":
             print(_aligned([HEAD, *rows]))
+
+    def _repr_html_(self) -> str:
+        trained, whole = self.num_trainable_parameters, self.num_all_parameters
+        told = f"{trained:,d} numbers train, {whole:,d} parameters: {self.source!r}"
+        source: Any = self.source
+        while not hasattr(source, "ansatz") and hasattr(source, "source"):
+            source = source.source
+        circuit = source.ansatz._repr_html_() if hasattr(source, "ansatz") else ""
+        network = f"<details><summary>network</summary><pre>{escape(str(self.module))}</pre>"
+        return f"<div>{escape(told)}</div>{circuit}{network}</details>"
 
     @property
     def num_trainable_parameters(self) -> int:

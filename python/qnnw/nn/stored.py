@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from qnnw._common.checks import integer
-from qnnw._common.documents import Schema, hold, plain_bytes, strictly
+from qnnw._common.documents import Schema, check_format, hold, plain_bytes, strictly
 from qnnw._common.files import write_atomically
 from qnnw.nn import released, tensorfile
 from qnnw.nn.card import card
@@ -145,7 +145,8 @@ def load_adapter(
     """
     path = Path(directory) / MODEL
     tensors, description = tensorfile.read(path)
-    with _refused_by(path):
+    with refused_by(path):
+        check_format(description.get("format"), (FORMAT,))
         hold(description, _DESCRIPTION)
         if "base" not in description:
             raise ValueError("it is a whole model's, not an adapter's")
@@ -160,7 +161,7 @@ def load_adapter(
 
 
 @contextmanager
-def _refused_by(path: Path) -> Iterator[None]:
+def refused_by(path: Path) -> Iterator[None]:
     """What does not fit is the file's fault, whatever finds it out."""
     try:
         yield
@@ -230,14 +231,10 @@ def rebuild(
     copy: bool | None = None,
 ) -> Any:
     """The model that a file describes; ModelFileError, and nothing changed, if it does not fit."""
-    with _refused_by(path):
-        if description.get("format") == released.FORMAT:
+    with refused_by(path):
+        check_format(description.get("format"), (released.FORMAT, FORMAT))
+        if description["format"] == released.FORMAT:
             tensors, description = released.upgraded(dict(tensors), description)
-        if description.get("format") != FORMAT:
-            raise ValueError(
-                f"it has format {description.get('format')!r}; this version of qnnw reads formats "
-                f"{released.FORMAT} and {FORMAT}"
-            )
         hold(description, _DESCRIPTION)
         kept = description.get("base")
         sums = description.get("weights_sums")

@@ -17,6 +17,7 @@ from qnnw.training.tasks import task_of
 
 with needs("train", "qnnw.training.plots"):
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
     from safetensors.numpy import load as load_tensors
 
@@ -88,7 +89,8 @@ def plot_weights(path: str | os.PathLike[str]) -> list[Path]:
     return write_pictures(figure, folder.path / "weights")
 
 
-def _history_pictures(path: str | os.PathLike[str], formats: tuple[str, ...]) -> list[Path]:
+def history_figure(path: str | os.PathLike[str]) -> Figure:
+    """The picture of :func:`plot_history`, not written; raises as it does."""
     folder = RunFolder(path)
     history = folder.read_history()
     if not history:
@@ -96,7 +98,11 @@ def _history_pictures(path: str | os.PathLike[str], formats: tuple[str, ...]) ->
     figure, axis = canvas()
     draw_history(axis, history, {})
     axis.set_title(_title(folder.read_config()), fontsize="medium")
-    return write_pictures(figure, folder.picture_path, formats)
+    return figure
+
+
+def _history_pictures(path: str | os.PathLike[str], formats: tuple[str, ...]) -> list[Path]:
+    return write_pictures(history_figure(path), RunFolder(path).picture_path, formats)
 
 
 def draw_history(

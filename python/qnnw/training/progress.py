@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from qnnw._common.extras import needs
+from qnnw._common.streams import in_notebook
 from qnnw._common.words import duration
 from qnnw.training.trainer import Reporter, Stoppable, Trainer, num_qubits
 
@@ -23,6 +24,8 @@ def reporter(quiet: bool) -> Reporter:
     """The reporter that fits standard error."""
     if quiet or sys.stderr is None:
         return Stoppable()
+    if in_notebook():
+        return OneLine()
     return Display() if sys.stderr.isatty() else Lines()
 
 
@@ -54,6 +57,44 @@ class Lines(Stoppable):
         """Print the round's line."""
         self.say(summary(line, self._trainer))
         super().round_finished(line)
+
+
+class OneLine(Stoppable):
+    """One line that changes in its place: for notebooks."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream, self._longest, self._measures = stream, 0, ""
+
+    def started(self, trainer: Trainer, run_dir: Path) -> None:
+        """The run begins."""
+        super().started(trainer, run_dir)
+        self._shown = 0.0
+
+    def advanced(self, done: int, loss: float) -> None:
+        """Say where it is, at most ten times a second."""
+        super().advanced(done, loss)
+        if (now := time.monotonic()) - self._shown >= REFRESH_SECONDS:
+            self._shown = now
+            trainer = self._trainer
+            number = min(len(trainer.history) + 1, trainer.rounds)
+            place = f"{trainer.round_name} {number}/{trainer.rounds}"
+            self._put(f"{place}: loss {loss:.4f}{self._measures}")
+
+    def round_finished(self, line: dict[str, Any]) -> None:
+        """Say what the round gave."""
+        self._measures = ", " + self._trainer.task.words(line)
+        self._put(summary(line, self._trainer))
+        super().round_finished(line)
+
+    def stopped(self) -> None:
+        """Leave the line as it is."""
+        print(file=self._stream or sys.stdout, flush=True)
+        super().stopped()
+
+    def _put(self, text: str) -> None:
+        self._longest = max(self._longest, len(text))
+        line = f"\r{text:{self._longest}}"
+        print(line, end="", file=self._stream or sys.stdout, flush=True)
 
 
 class Display(Lines):

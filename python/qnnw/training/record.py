@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from qnnw._common.archives import packed_arrays, read_arrays
 from qnnw._common.documents import (
     Schema,
+    check_format,
     digest_of,
     hold,
     parsed,
@@ -46,6 +47,10 @@ PLACE = ("threads", "device", "data_dir")
 PARTS = ("circuit", "network", "rest")
 # 1: release 0.1, without checksums.
 FORMAT = 2
+# Of a checkpoint, whose arrays have names by groups since release 0.2: see qnnw.training.legacy.
+CHECKPOINT_FORMAT = 1
+#: Of a run's model; in format 1 it did not say so.
+MODEL_FORMAT = 2
 _CONFIG: Schema = {
     "format": int, "config": dict, "data?": dict, "dataset?": dict, "network?": str,
     "versions?": dict, "created?": str,
@@ -159,8 +164,9 @@ class RunFolder:
         self, arrays: dict[str, NDArray[Any]], state: dict[str, Any], history: list[dict[str, Any]]
     ) -> None:
         """Write the state after a period, then the history that follows from it."""
-        about = {"format": 1, "state": state, "history": history, "arrays": sorted(arrays)}
-        text = _json({**about, "settings_sha256": self.settings_digest})
+        about = {"format": CHECKPOINT_FORMAT, "state": state, "history": history}
+        about |= {"arrays": sorted(arrays), "settings_sha256": self.settings_digest}
+        text = _json(about)
         packed = packed_arrays({"json": np.frombuffer(text, dtype=np.uint8), **arrays})
         write_atomically(self.checkpoint_path, packed)
         write_atomically(self.history_path, b"".join(_json(line) for line in history))
@@ -174,8 +180,7 @@ class RunFolder:
                 arrays = read_arrays(file)
             about, _ = parsed(arrays.pop("json").tobytes())
             hold(about, _CHECKPOINT)
-            if about["format"] != 1:
-                raise ValueError(f"it has format {about['format']}; this version of qnnw reads 1")
+            check_format(about["format"], (CHECKPOINT_FORMAT,))
             # A damaged directory of the archive may pass members over; of 0.1 nothing names them.
             if sorted(arrays) != about.get("arrays", sorted(arrays)):
                 raise ValueError(f"it has the arrays {sorted(arrays)}, not {about['arrays']}")

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import scipy
 
 from qnnw._common.extras import draw_if_possible, needs
 from qnnw._common.runtime import build_info
+from qnnw._common.streams import in_notebook
 from qnnw.circuit.devices import Journal
 from qnnw.data import registry
 from qnnw.training.config import TrainConfig
@@ -32,6 +34,7 @@ from qnnw.training.measuring import evaluate_run as evaluate_run
 from qnnw.training.periods import PeriodTrainer
 from qnnw.training.presets import preset
 from qnnw.training.record import RecordError, RunFolder
+from qnnw.training.result import Result
 from qnnw.training.sources import journals_in
 from qnnw.training.stored import config_of, given_again
 from qnnw.training.trainer import Reporter, Trainer
@@ -51,7 +54,7 @@ def train(
     out: str | Path = "runs",
     reporter: Reporter | None = None,
     **settings: Any,
-) -> dict[str, Any]:
+) -> Result:
     """Train a network on data, in a new run folder: all that ``qnnw train`` does.
 
     Parameters
@@ -71,15 +74,15 @@ def train(
     out
         Parent of the run folders.
     reporter
-        Hears how it goes.
+        Hears how it goes; ``None``: in a notebook, one line that changes, elsewhere nobody.
     settings
         Fields of :class:`qnnw.training.config.TrainConfig`, instead of the config's.
 
     Returns
     -------
-    dict
-        The content of ``result.json``. A run whose network or data are objects is resumed and
-        exported with the same objects again.
+    Result
+        The content of ``result.json``, a dictionary that can ``plot()`` its history. A run whose
+        network or data are objects is resumed and exported with the same objects again.
 
     Raises
     ------
@@ -111,7 +114,7 @@ def start(
     out: str | Path = "runs",
     reporter: Reporter | None = None,
     given: Given = NOTHING,
-) -> dict[str, Any]:
+) -> Result:
     """Train from the beginning, in a new run folder, by settings alone: see :func:`train`.
 
     ``given`` are data and network that no settings can make.
@@ -120,7 +123,7 @@ def start(
     stamp = time.strftime("%Y%m%d-%H%M%S")
     name = f"{trainer.data.name}-reps{config.reps}-seed{config.seed}-{stamp}"
     folder = RunFolder.create(out, name, _described(trainer))
-    return _run(trainer, folder, reporter or Reporter())
+    return _run(trainer, folder, reporter)
 
 
 def train_at(
@@ -128,7 +131,7 @@ def train_at(
     config: TrainConfig,
     reporter: Reporter | None = None,
     given: Given = NOTHING,
-) -> dict[str, Any]:
+) -> Result:
     """Train in this very folder: from the beginning if it is new, else from where it stands.
 
     Parameters
@@ -154,7 +157,7 @@ def train_at(
         objects = {"network": given.network, "data": given.data}
         return resume(path, reporter, **place, **objects)  # type: ignore[arg-type]
     trainer = make_trainer(config, given)
-    return _run(trainer, RunFolder.at(path, _described(trainer)), reporter or Reporter())
+    return _run(trainer, RunFolder.at(path, _described(trainer)), reporter)
 
 
 def resume(
@@ -166,7 +169,7 @@ def resume(
     data_dir: str | None = None,
     network: Network | None = None,
     data: Any = None,
-) -> dict[str, Any]:
+) -> Result:
     """Go on where a run was cut off; on a finished run, return its result.
 
     A run that was killed and resumed gives, bit for bit, what an uninterrupted run gives with the
@@ -192,7 +195,7 @@ def resume(
     folder = RunFolder(path)
     result = folder.read_result()
     if result is not None:
-        return result
+        return Result(result)
     config = config_of(folder, threads=threads, device=device, data_dir=data_dir)
     trainer = make_trainer(config, given_again(folder, config, network, data))
     stored, found = folder.read_config(), _described(trainer)
@@ -207,7 +210,7 @@ def resume(
             f"the network differs from the one that {str(folder.path)!r} was started with, in its "
             "layers or in the values that are not trained (fingerprint in its config.json)"
         )
-    return _run(trainer, folder, reporter or Reporter())
+    return _run(trainer, folder, reporter)
 
 
 def versions() -> dict[str, str]:
@@ -249,7 +252,8 @@ def _described(trainer: Trainer) -> dict[str, Any]:
     }
 
 
-def _run(trainer: Trainer, folder: RunFolder, reporter: Reporter) -> dict[str, Any]:
+def _run(trainer: Trainer, folder: RunFolder, given: Reporter | None) -> Result:
+    reporter = given or _usual()
     with folder.locked():
         try:
             journals = journals_in(trainer.source, folder.path)
@@ -270,7 +274,15 @@ def _run(trainer: Trainer, folder: RunFolder, reporter: Reporter) -> dict[str, A
         finally:
             reporter.stopped()
             trainer.close()
-    return result
+    return Result(result)
+
+
+def _usual() -> Reporter:
+    """Who hears where nobody is named: a notebook's reader."""
+    if not in_notebook():
+        return Reporter()
+    one_line: Reporter = import_module("qnnw.training.progress").OneLine()
+    return one_line
 
 
 def _save(trainer: Trainer, folder: RunFolder, journals: Sequence[Journal]) -> None:

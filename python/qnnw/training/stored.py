@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from qnnw._common.documents import check_format
 from qnnw._common.extras import needs
 from qnnw.training.config import TrainConfig
 from qnnw.training.given import NOTHING, Given, Network, about_of, network_of
 from qnnw.training.legacy import upgraded
-from qnnw.training.record import RecordError, RunFolder
+from qnnw.training.record import MODEL_FORMAT, RecordError, RunFolder
 
 with needs("train", "qnnw.training.stored"):
     import torch
@@ -68,6 +69,10 @@ def read_model(folder: RunFolder, config: TrainConfig) -> dict[str, torch.Tensor
         There is none yet, or it is damaged.
     """
     tensors, about = tensorfile.read(folder.model_path)
+    try:
+        check_format(about.get("format", 1), (1, MODEL_FORMAT))
+    except ValueError as error:
+        raise RecordError(f"{str(folder.model_path)!r} is damaged: {error}") from error
     for name in ("dataset", "activation"):
         if about.get(name) != getattr(config, name):
             raise RecordError(

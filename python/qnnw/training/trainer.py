@@ -23,7 +23,7 @@ from qnnw.training.evaluation import Evaluator
 from qnnw.training.given import data_of, loss_of, network_of
 from qnnw.training.legacy import upgraded_checkpoint
 from qnnw.training.losses import Evaluation
-from qnnw.training.record import RecordError, RunFolder
+from qnnw.training.record import MODEL_FORMAT, RecordError, RunFolder
 from qnnw.training.sources import source_of
 from qnnw.training.tasks import TASKS
 
@@ -233,6 +233,7 @@ class Trainer(ABC):
         state = {"draw": self.best.draw, "loss": self.best.loss}
         more_arrays, more_state = self._state()
         model = {
+            "format": MODEL_FORMAT,
             "dataset": self.config.dataset,
             "activation": self.config.activation,
             "settings_sha256": folder.settings_digest,

@@ -6,7 +6,6 @@ in a folder they survive a kill, so that a resumed run asks the device only for 
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,16 +16,19 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from qnnw._common.archives import packed_arrays, read_arrays
+from qnnw._common.documents import check_format, parsed, plain_bytes, plain_file, sealed
 from qnnw._common.errors import FileError
 from qnnw._common.files import append_line, write_atomically
 
 # Of a journal without a folder.
 MOST = 16
 JOBS, COUNTS = "jobs.jsonl", "counts"
+# Of a line and of a file of counts; in format 1 neither said its own, nor had lines a checksum.
+FORMAT = 2
 
 
 class JournalError(FileError):
-    """Counts on disk are damaged."""
+    """Counts on disk, or the lines on them, are damaged."""
 
 
 class Journal:
@@ -66,7 +68,8 @@ class Journal:
         names = ("data", "indices", "indptr")
         arrays = {name: getattr(counts, name) for name in names}
         self._path(key).parent.mkdir(parents=True, exist_ok=True)
-        packed = packed_arrays({**arrays, "shape": np.array(counts.shape)})
+        told = {"shape": np.array(counts.shape), "format": np.array(FORMAT)}
+        packed = packed_arrays({**arrays, **told})
         write_atomically(self._path(key), packed)
 
     def note(self, line: dict[str, Any]) -> None:
@@ -74,16 +77,25 @@ class Journal:
         if self.folder is None:
             self._lines.append(line)
             return
-        append_line(self.folder / JOBS, (json.dumps(line) + "\n").encode())
+        append_line(self.folder / JOBS, sealed({"format": FORMAT, **line}))
 
     def lines(self) -> list[dict[str, Any]]:
-        """What was noted."""
+        """What was noted.
+
+        Raises
+        ------
+        JournalError
+            A line is damaged; the message has its number.
+        """
         if self.folder is None:
             return list(self._lines)
-        if not (self.folder / JOBS).is_file():
+        path = self.folder / JOBS
+        try:
+            # A part of a line has no end: a kill was within it.
+            lines = plain_bytes(path, JournalError).split(b"\n")[:-1]
+        except FileNotFoundError:
             return []
-        # A part of a line has no end: a kill was within it.
-        return [json.loads(line) for line in (self.folder / JOBS).read_bytes().split(b"\n")[:-1]]
+        return [_line(path, number, line) for number, line in enumerate(lines, 1)]
 
     @contextmanager
     def settling(self) -> Iterator[None]:
@@ -103,10 +115,23 @@ class Journal:
         return self.folder / COUNTS / f"{key}.npz"
 
 
+def _line(path: Path, number: int, content: bytes) -> dict[str, Any]:
+    try:
+        line, whole = parsed(content)
+        found = line.pop("format", 1)
+        if found != (FORMAT if whole else 1):
+            raise ValueError(f"it has format {found!r}, and {'a' if whole else 'no'} checksum")
+    except ValueError as error:
+        raise JournalError(f"{str(path)!r} is damaged in line {number}: {error}") from error
+    return line
+
+
 def _read(path: Path) -> csr_array:
     try:
-        with path.open("rb") as file:
+        with plain_file(path, JournalError) as file:
             arrays = read_arrays(file)
+        found = arrays.get("format", np.array(1)).tolist()
+        check_format(found, (1, FORMAT))
         parts = (arrays["data"], arrays["indices"], arrays["indptr"])
         counts = csr_array(parts, shape=tuple(arrays["shape"].tolist()))
         counts.check_format()

@@ -1,0 +1,56 @@
+"""What fuzzing has found, kept from coming back: see `docs/fuzzing.md`."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import qnnw
+from golden.write import network
+from qnnw._common.errors import FileError
+from qnnw.circuit.devices.journal import Journal, JournalError
+from qnnw.data import registry
+from qnnw.nn import QuantumTrain, pretrained, tensorfile
+
+
+def test_nobodys_home_is_a_name_like_any_other():
+    with pytest.raises(ValueError, match="it must be one of"):
+        registry.kind_of("~nobody-of-this-name/images")
+    assert registry.resolved("~nobody-of-this-name/data.csv").endswith("data.csv")
+    assert registry.resolved("~nobody-of-this-name/my.py:f").endswith("my.py:f")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_recipe_whose_numbers_are_not_finite_is_refused_by_name(tmp_path, value):
+    path = tmp_path / "recipe"
+    pretrained.save_recipe(QuantumTrain(network(), reps=1), path)
+    tensors, description = tensorfile.read(path)
+    tensors["angles"][2] = value
+    tensorfile.write(path, tensors, description)
+    module = network()
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    with pytest.raises(FileError, match=r"recipe' does not fit: `angles` has (nan|NaN|inf)"):
+        qnnw.load_recipe(path, module)
+    assert all(torch.equal(before[name], tensor) for name, tensor in module.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    "line", [b"{", b"\xff\n", b'{"a": NaN}', b"[]", b'{"format": 2}', b'{"a": 1, "a": 1}']
+)
+def test_a_damaged_line_on_jobs_is_named(tmp_path, line):
+    journal = Journal(tmp_path)
+    journal.note({"device": {"backend": "none"}})
+    good = (tmp_path / "jobs.jsonl").read_bytes()
+    (tmp_path / "jobs.jsonl").write_bytes(good + line + b"\n" + good)
+    with pytest.raises(JournalError, match=r"jobs\.jsonl' is damaged in line 2: it|line 2: "):
+        journal.lines()
+
+
+def test_an_adapter_of_another_format_is_refused(tmp_path):
+    model = QuantumTrain(network(), base="keep", reps=1)
+    model.save_pretrained(tmp_path)
+    tensors, description = tensorfile.read(tmp_path / "model.safetensors")
+    tensorfile.write(tmp_path / "model.safetensors", tensors, {**description, "format": 3})
+    with pytest.raises(FileError, match="has format 3"):
+        model.load_adapter(tmp_path, "other")
