@@ -10,9 +10,10 @@ use crate::layer::Split;
 use crate::layout::Layout;
 use crate::memory;
 use crate::schedule::Schedule;
+use crate::shares::Shape;
 use crate::simd::math::HalfAngles;
 use crate::simd::{Level, Real};
-use crate::walk::{Shape, Walks};
+use crate::walk::Walks;
 
 /// How one precision and one level evolve the circuit.
 #[derive(Debug, Clone)]
