@@ -71,9 +71,7 @@ pub fn sample_counts(
     cancel: &Cancel,
 ) -> Result<()> {
     let blocks = probabilities.len().div_ceil(BLOCK);
-    // Many shots are work for a team as many bins are, where there are blocks to share.
-    let most = if blocks == 1 { 0 } else { usize::try_from(shots).unwrap_or(usize::MAX) };
-    parallel::with_team(most.max(probabilities.len()), |team| {
+    parallel::with_team(probabilities.len(), |team| {
         let leaves = blocks.next_power_of_two();
         let mut sums = memory::filled(2 * leaves, 0.0)?;
         let blocks = sums[leaves..].iter_mut().zip(probabilities.chunks(BLOCK));

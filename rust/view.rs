@@ -177,8 +177,13 @@ impl<'a, V: Lanes> Lines<'a, V, 1> {
     /// The lines that lie so many numbers after `row` each.
     #[inline(always)]
     pub fn scattered<const J: usize>(self, row: usize, offsets: [u32; J]) -> Scattered<'a, V, J> {
-        let most = offsets.iter().fold(0, |most, &offset| offset.max(most));
-        if row > self.last || most as usize > self.last - row {
+        // No offset is larger than all their bits together: quicker than the largest, and enough
+        // but for the last rows.
+        let bits = offsets.iter().fold(0, |bits, &offset| bits | offset);
+        let room = self.last.checked_sub(row);
+        if room.is_none_or(|room| bits as usize > room)
+            && room.is_none_or(|room| offsets.iter().any(|&offset| offset as usize > room))
+        {
             outside(row, self.last);
         }
         // SAFETY: a line at `row` has room, and so has one at the most of the offsets, as was just

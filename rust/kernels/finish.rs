@@ -4,7 +4,7 @@ use crate::kernels::butterfly::{Tangents, butterfly, lane_butterfly};
 use crate::layer::Layer;
 use crate::schedule::Step;
 use crate::simd::{Cpu, Lanes};
-use crate::view::View;
+use crate::view::{Group, View};
 
 /// The last step of the block at `block`, whose first line has the number `number`.
 ///
@@ -75,15 +75,24 @@ pub fn last_step<V: Lanes, const J: usize, const PHASES: bool, const KEEP: bool>
                 // products.
                 let (cc, ss) = (low_cos.mul(cos[j]), low_sin.mul(sin[j]));
                 let (cs, sc) = (low_cos.mul(sin[j]), low_sin.mul(cos[j]));
-                let turn = (cc.sub(ss), sc.add(cs));
-                let complement = (cc.add(ss), sc.sub(cs));
-                // The imaginary parts are at hand.
-                for (line, (cos, sin)) in [(j, turn), (J - 1 - j, complement)] {
-                    let (re, im) = V::turn(group.get(line, 0), im[line], cos, sin);
-                    group.set(line, 0, re);
-                    group.set(line, 1, im);
-                }
+                let turn = [cc.sub(ss), sc.add(cs)];
+                let complement = [cc.add(ss), sc.sub(cs)];
+                turn_line(group, j, turn, im[j]);
+                turn_line(group, J - 1 - j, complement, im[J - 1 - j]);
             }
         }
     }
+}
+
+/// Multiplies a line by phases; its imaginary parts are at hand.
+#[inline(always)]
+fn turn_line<V: Lanes, const J: usize>(
+    group: Group<'_, V, J>,
+    line: usize,
+    [cos, sin]: [V; 2],
+    im: V,
+) {
+    let (re, im) = V::turn(group.get(line, 0), im, cos, sin);
+    group.set(line, 0, re);
+    group.set(line, 1, im);
 }

@@ -46,16 +46,17 @@ fn butterflies<V: Lanes, const J: usize, const KIND: usize>(
     let to = state.lines::<V, J>(cpu, 2 * V::COUNT);
     let (lows, _) = lows.as_chunks::<J>();
     let mut place = block;
-    for (first, lows) in lines.iter().step_by(J).zip(lows) {
+    for (lines, lows) in lines.chunks_exact(J).zip(lows) {
+        let first = lines[0];
         let row = rows[(start.row ^ first.row) as usize];
         let control = (start.control ^ first.control) as usize;
         let index = V::load_index(cpu, &permutations[control]);
         let old = from.scattered(row, lows.map(|low| low ^ start.low));
         let new = to.at(place);
         if KIND != LADDER || control == 0 {
-            one_row::<V, J, KIND>(&old, new, index, tangents);
+            one_row::<V, J, KIND>(cpu, &old, new, index, tangents);
         } else {
-            one_row::<V, J, FLIPPED_LADDER>(&old, new, index, tangents);
+            one_row::<V, J, FLIPPED_LADDER>(cpu, &old, new, index, tangents);
         }
         place += 2 * V::COUNT * J;
     }
@@ -64,24 +65,23 @@ fn butterflies<V: Lanes, const J: usize, const KIND: usize>(
 /// One butterfly with sources in one row.
 #[inline(always)]
 fn one_row<V: Lanes, const J: usize, const KIND: usize>(
+    cpu: Cpu<V>,
     old: &Scattered<'_, V, J>,
     new: Group<'_, V, J>,
     index: V::Index,
     tangents: &Tangents<V>,
 ) {
     for part in [0, 1] {
-        let mut x = std::array::from_fn(
-            #[inline(always)]
-            |line| {
-                let old = old.get(line, part);
-                match KIND {
-                    LADDER => old.permute_ladder::<false>(index),
-                    PLAIN => old,
-                    FLIPPED_LADDER => old.permute_ladder::<true>(index),
-                    _ => old.permute(index),
-                }
-            },
-        );
+        let mut x = [V::splat(cpu, V::Real::default()); J];
+        for line in 0..J {
+            let old = old.get(line, part);
+            x[line] = match KIND {
+                LADDER => old.permute_ladder::<false>(index),
+                PLAIN => old,
+                FLIPPED_LADDER => old.permute_ladder::<true>(index),
+                _ => old.permute(index),
+            };
+        }
         butterfly::<V, J, true>(&mut x, tangents);
         new.store(part, &x);
     }

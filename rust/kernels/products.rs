@@ -227,12 +227,12 @@ fn lane_products<V: Lanes, const J: usize>(
     [adjoint, state]: Pair<'_, V, J>,
     sums: &mut [[V; 4]; 2],
 ) {
-    for line in 0..J {
-        for (part, sums) in sums.iter_mut().enumerate() {
-            let (lambda, psi) = (adjoint.get(line, part), state.get(line, part));
-            for (bit, sum) in sums.iter_mut().enumerate().take(V::BITS) {
-                *sum = lambda.mul_add(psi.swap(bit), *sum);
-            }
+    for vector in 0..2 * J {
+        let (line, part) = (vector / 2, vector % 2);
+        let (lambda, psi) = (adjoint.get(line, part), state.get(line, part));
+        for bit in 0..V::BITS {
+            let sum = &mut sums[part][bit];
+            *sum = lambda.mul_add(psi.swap(bit), *sum);
         }
     }
 }
