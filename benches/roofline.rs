@@ -4,21 +4,25 @@
 //! least of many, so a busy machine makes the run longer, not the numbers worse. A step is timed by
 //! itself, over the whole state; within a pass its lines come from a nearer cache.
 
+mod machine;
+
 use std::hint::black_box;
 use std::time::Instant;
 
+use machine::{least, peak};
 use qnnw::buffer::Buffer;
-use qnnw::kernels::butterfly::{Tangents, butterfly, load_group, store_group};
+use qnnw::kernels::butterfly::{Tangents, butterfly};
 use qnnw::kernels::products::{CHUNK, Products, Sums};
 use qnnw::kernels::read::Source;
 use qnnw::kernels::sweep::{Finish, Sweep};
 use qnnw::kernels::unphase::Unphase;
 use qnnw::layer::{Layer, LayerAngles};
-use qnnw::parallel::{Cancel, Pointer, set_num_threads};
+use qnnw::parallel::{Cancel, set_num_threads};
 use qnnw::schedule::{Pass, Stage};
 use qnnw::simd::math::HalfAngles;
-use qnnw::simd::{Kernel, Lanes, Level, Real};
+use qnnw::simd::{Cpu, Kernel, Lanes, Level, Real};
 use qnnw::state::Kept;
+use qnnw::view::View;
 use qnnw::{Circuit, EfficientSu2, Entanglement, evolve, generate};
 
 const REPS: usize = 26;
@@ -33,52 +37,6 @@ fn main() {
     bandwidth();
 }
 
-/// Least seconds per call.
-fn least(rounds: usize, calls: usize, mut work: impl FnMut()) -> f64 {
-    let round = |_| {
-        let start = Instant::now();
-        for _ in 0..calls {
-            work();
-        }
-        start.elapsed().as_secs_f64() / calls as f64
-    };
-    (0..rounds).map(round).fold(f64::INFINITY, f64::min)
-}
-
-/// Chains of fused multiply-adds: as many as hide their latency.
-const CHAINS: usize = 12;
-
-struct Peak<'a, R> {
-    links: usize,
-    /// Factor, summand, and where every chain starts and ends.
-    numbers: &'a mut [R; 2 + 16 * CHAINS],
-}
-
-impl<R: Real> Kernel<R> for Peak<'_, R> {
-    type Output = ();
-
-    #[inline(always)]
-    unsafe fn run<V: Lanes<Real = R>>(self) {
-        // SAFETY: the caller's promise; there are 16 numbers per chain.
-        unsafe {
-            let (factor, summand) = (V::splat(self.numbers[0]), V::splat(self.numbers[1]));
-            let place = self.numbers.as_mut_ptr().add(2);
-            let mut chains = [factor; CHAINS];
-            for (index, chain) in chains.iter_mut().enumerate() {
-                *chain = V::load(place.add(index * V::COUNT));
-            }
-            for _ in 0..self.links {
-                for chain in &mut chains {
-                    *chain = chain.mul_add(factor, summand);
-                }
-            }
-            for (index, chain) in chains.into_iter().enumerate() {
-                chain.store(place.add(index * V::COUNT));
-            }
-        }
-    }
-}
-
 /// Three qubits of eight neighbouring lines, over and over, in the first-level cache.
 struct Butterflies<'a, R, const FUSED: bool> {
     lines: &'a mut [R],
@@ -89,19 +47,18 @@ impl<R: Real, const FUSED: bool> Kernel<R> for Butterflies<'_, R, FUSED> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<V: Lanes<Real = R>>(self) {
-        // SAFETY: the caller's promise; the lines are whole groups of eight.
-        unsafe {
-            let small = V::splat(R::from_f64(1e-3));
-            let tangents = Tangents { step: [small; 3], lanes: [small; 4] };
-            let group = 16 * V::COUNT;
-            for _ in 0..self.rounds {
-                for lines in self.lines.chunks_exact_mut(group) {
-                    for part in [lines.as_mut_ptr(), lines.as_mut_ptr().add(V::COUNT)] {
-                        let mut x = load_group::<V, 8>(part, 2 * V::COUNT);
-                        butterfly::<V, 8, FUSED>(&mut x, &tangents);
-                        store_group(part, 2 * V::COUNT, &x);
-                    }
+    fn run<V: Lanes<Real = R>>(self, cpu: Cpu<V>) {
+        let small = V::splat(cpu, R::from_f64(1e-3));
+        let tangents = Tangents { step: [small; 3], lanes: [small; 4] };
+        let (size, length) = (16 * V::COUNT, self.lines.len());
+        let lines = View::of(self.lines).lines::<V, 8>(cpu, 2 * V::COUNT);
+        for _ in 0..self.rounds {
+            for place in (0..length).step_by(size) {
+                let group = lines.at(place);
+                for part in [0, 1] {
+                    let mut x = group.load(part);
+                    butterfly::<V, 8, FUSED>(&mut x, &tangents);
+                    group.store(part, &x);
                 }
             }
         }
@@ -140,15 +97,7 @@ fn report_butterflies<R: Kept>(level: Level, peak: f64) {
 }
 
 fn machine<R: Kept>(name: &str, level: Level, qubits: usize) {
-    let lanes = (1usize << level.lane_bits::<R>()) as f64;
-    let mut numbers: [R; 2 + 16 * CHAINS] =
-        std::array::from_fn(|place| R::from_f64(0.9 + 1e-4 * place as f64));
-    const LINKS: usize = 100_000;
-    let seconds = least(50, 1, || {
-        let numbers = black_box(&mut numbers);
-        level.run(Peak { links: black_box(LINKS), numbers });
-    });
-    let peak = (LINKS * CHAINS * 2) as f64 * lanes / seconds;
+    let peak = peak::<R>(level);
     let circuit = Circuit::from(EfficientSu2::new(qubits, REPS, Entanglement::Linear).unwrap());
     let angles = circuit.random_angles(0).unwrap();
     let cancel = Cancel::default();
@@ -204,10 +153,9 @@ impl<R: Kept> Layers<R> {
 
     /// Numbers of ordinary size: repeated rotations without their scale would overflow.
     fn refill(&mut self) {
-        for buffer in [&mut self.from, &mut self.to] {
+        for buffer in [&self.from, &self.to] {
             for place in 0..buffer.length() {
-                // SAFETY: the place is within the buffer.
-                unsafe { buffer.as_mut_ptr().add(place).write(R::from_f64(0.01)) };
+                buffer.view().set(place, R::from_f64(0.01));
             }
         }
     }
@@ -223,12 +171,11 @@ impl<R: Kept> Layers<R> {
 
     fn sweep(&mut self, circuit: &Circuit, pass: &Pass, first: bool, finish: Finish, layer: bool) {
         let plan = circuit.plan::<R>(self.level).unwrap();
-        let source =
-            Source { state: Pointer::new(self.from.as_mut_ptr()), gather: plan.forward(0) };
+        let source = Source { state: self.from.view(), gather: plan.forward(0) };
         self.level.run(Sweep {
             pass,
             layer: if layer { &self.layer } else { &self.inverse },
-            state: self.to.as_mut_ptr(),
+            state: self.to.view(),
             source: first.then_some(source),
             finish,
             kept: None,
@@ -294,10 +241,9 @@ impl<R: Kept> Layers<R> {
         println!("  back, rotations: {:.2} us a layer", seconds * 1e6);
         let seconds = self.time(|this| {
             let pass = &schedule[0];
-            let source =
-                Source { state: Pointer::new(this.from.as_mut_ptr()), gather: plan.backward(0) };
+            let source = Source { state: this.from.view(), gather: plan.backward(0) };
             let phases = &this.inverse.phases;
-            let state = this.to.as_mut_ptr();
+            let state = this.to.view();
             this.level.run(Unphase {
                 pass,
                 source,
@@ -315,10 +261,10 @@ impl<R: Kept> Layers<R> {
                     first: number == 0,
                     lanes: true,
                     line_bits: plan.layout.line_bits,
-                    adjoint: this.from.as_ptr(),
-                    state: this.to.as_ptr(),
+                    adjoint: this.from.view(),
+                    state: this.to.view(),
                     chunks: 0..pass.tiles.len().div_ceil(CHUNK),
-                    sums: sums.as_mut_ptr(),
+                    sums: View::of(&mut sums),
                 });
             }
         });

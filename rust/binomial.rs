@@ -5,13 +5,25 @@
 //! Accurate Computation of Binomial Probabilities", 2000), which stays accurate where differences
 //! of log-gamma functions lose every digit. Frozen: a seed's variates are the same in every later
 //! release, and on every platform, since no function of the system's C library is called.
+//!
+//! The frozen form of a choice asks for logarithms. Most choices are plain without: the short way
+//! computes both sides by products, whose rounding is far below [`MARGIN`], and where they lie
+//! nearer than that it leaves the choice to the frozen form. So the variates are the same.
 
-use libm::{exp, fabs, floor, log, log1p, sqrt};
+use libm::{exp, fabs, log, log1p, sqrt};
 
 use crate::rng::Stream;
 
 /// Below this mean, inversion is the faster method; BTRS needs at least this mean.
 const INVERSION_MEAN: f64 = 10.0;
+/// Relative distance from which the short way's word is taken. Its roundings, and those of the
+/// frozen form, add up to less than 1e-12: at most [`NEAR`] steps of three operations, or the
+/// power of a number of trials below [`FEW`], against logarithms below 1e3.
+const MARGIN: f64 = 1e-9;
+/// How many steps from the mode the ratio of two probabilities is a product of as many factors.
+const NEAR: f64 = 64.0;
+/// Below this many trials, the probability of no success is a power by products.
+const FEW: u64 = 1 << 12;
 
 /// How many of `trials` fall left, where left and right have these weights (not both zero).
 pub fn split(stream: &mut Stream, trials: u64, left: f64, right: f64) -> u64 {
@@ -43,14 +55,48 @@ fn draw(stream: &mut Stream, trials: u64, p: f64, q: f64) -> u64 {
 }
 
 fn inversion(stream: &mut Stream, trials: u64, p: f64, q: f64) -> u64 {
+    let first = stream.uniform();
+    if trials < FEW
+        && let Some(k) = inversion_by_power(first, trials, p, q)
+    {
+        return k;
+    }
+    frozen_inversion(first, stream, trials, p, q)
+}
+
+/// The variate of a uniform number, or nothing where it lies too near a border.
+fn inversion_by_power(uniform: f64, trials: u64, p: f64, q: f64) -> Option<u64> {
+    let n = trials as f64;
+    let ratio = p / q;
+    let (mut probability, mut square, mut left) = (1.0, q, trials);
+    while left > 0 {
+        if left & 1 == 1 {
+            probability *= square;
+        }
+        square *= square;
+        left >>= 1;
+    }
+    // What is left of the number, never counting on the last `MARGIN` of it.
+    let mut left = uniform;
+    for k in 0..=trials.min(110) {
+        if left < probability + MARGIN {
+            return (left < probability - MARGIN).then_some(k);
+        }
+        left -= probability;
+        probability *= ratio * (n - k as f64) / (k + 1) as f64;
+    }
+    None
+}
+
+fn frozen_inversion(first: f64, stream: &mut Stream, trials: u64, p: f64, q: f64) -> u64 {
     let n = trials as f64;
     let ratio = p / q;
     let none = exp(n * log1p(-p));
     // The mean is below 10: more than 110 has probability below 1e-70, and only rounding of the
     // running sum leads there.
     let most = trials.min(110);
+    let mut left = first;
     loop {
-        let mut left = stream.uniform();
         let mut probability = none;
         for k in 0..=most {
             if left < probability {
@@ -59,6 +105,7 @@ fn inversion(stream: &mut Stream, trials: u64, p: f64, q: f64) -> u64 {
             left -= probability;
             probability *= ratio * (n - k as f64) / (k + 1) as f64;
         }
+        left = stream.uniform();
     }
 }
 
@@ -69,7 +116,7 @@ struct Rejection {
     a: f64,
     b: f64,
     centre: f64,
-    alpha: f64,
+    deviation: f64,
     squeeze: f64,
 }
 
@@ -85,33 +132,63 @@ impl Rejection {
             a: -0.0873 + 0.0248 * b + 0.01 * p,
             b,
             centre: n * p + 0.5,
-            alpha: (2.83 + 5.1 / b) * deviation,
+            deviation,
             squeeze: 0.92 - 4.2 / b,
         }
     }
 
     fn draw(&self, stream: &mut Stream) -> u64 {
-        // Of the mode; most draws never ask for it.
-        let mut log_mode = None;
         loop {
             let u = stream.uniform() - 0.5;
             let v = stream.uniform();
             let distance = 0.5 - fabs(u);
-            let k = floor((2.0 * self.a / distance + self.b) * u + self.centre);
-            if k < 0.0 || k > self.n {
+            let k = (2.0 * self.a / distance + self.b) * u + self.centre;
+            if k < 0.0 || k >= self.n + 1.0 {
                 continue;
             }
+            // Its floor, as it is not negative and below 2^53.
+            let k = k as i64 as f64;
             if distance >= 0.07 && v <= self.squeeze {
-                return k as u64;
+                return k as i64 as u64;
             }
-            let density = self.alpha / (self.a / (distance * distance) + self.b);
-            let log_probability = |k| log_probability(k, self.n, self.p, self.q);
-            let mode =
-                *log_mode.get_or_insert_with(|| log_probability(floor((self.n + 1.0) * self.p)));
-            if log(v * density) <= log_probability(k) - mode {
+            let alpha = (2.83 + 5.1 / self.b) * self.deviation;
+            let density = alpha / (self.a / (distance * distance) + self.b);
+            if self.accepts(k, v * density) {
                 return k as u64;
             }
         }
+    }
+
+    /// Whether `height` is at most the probability of k beside that of the mode.
+    fn accepts(&self, k: f64, height: f64) -> bool {
+        let mode = ((self.n + 1.0) * self.p) as i64 as f64;
+        self.plainly(k, mode, height).unwrap_or_else(|| self.frozen(k, mode, height))
+    }
+
+    fn frozen(&self, k: f64, mode: f64, height: f64) -> bool {
+        let log_probability = |k| log_probability(k, self.n, self.p, self.q);
+        log(height) <= log_probability(k) - log_probability(mode)
+    }
+
+    /// The same, or nothing: far from the mode, or too near a border.
+    fn plainly(&self, k: f64, mode: f64, height: f64) -> Option<bool> {
+        if fabs(k - mode) > NEAR {
+            return None;
+        }
+        let beside = height / self.ratio(k, mode);
+        (fabs(beside - 1.0) > MARGIN).then_some(beside < 1.0)
+    }
+
+    /// The probability of k divided by that of the mode, by the factors from one to the other.
+    fn ratio(&self, k: f64, mode: f64) -> f64 {
+        let (from, to) = if k < mode { (k, mode) } else { (mode, k) };
+        let odds = self.p / self.q;
+        let (mut ratio, mut i) = (1.0, from);
+        while i < to {
+            i += 1.0;
+            ratio *= (self.n + 1.0 - i) * odds / i;
+        }
+        if k < mode { 1.0 / ratio } else { ratio }
     }
 }
 
@@ -229,6 +306,57 @@ mod tests {
                 "{trials} {p}: {statistic} of {freedom}"
             );
         }
+    }
+
+    /// (trials, p) of all sizes that occur, some at the edges of the methods.
+    fn cases() -> impl Iterator<Item = (u64, f64)> {
+        let mut stream = Stream::new(5, Domain::Sampling, 8, 8);
+        (0..3000).map(move |case| {
+            let trials = 2 + (stream.next_u64() >> (24 + case % 39));
+            let mean = 0.02 * (1.0 + stream.below(1000) as f64);
+            (trials, (mean / trials as f64).min(0.5 * (1.0 - 0.5 * stream.uniform())))
+        })
+    }
+
+    #[test]
+    fn the_short_inversion_is_the_frozen_one() {
+        let (mut stream, mut plain, mut all) = (Stream::new(6, Domain::Sampling, 7, 7), 0, 0);
+        for (trials, p) in cases().filter(|&(trials, p)| trials < FEW && trials as f64 * p < 10.0) {
+            for _ in 0..300 {
+                let uniform = stream.uniform();
+                let short = inversion_by_power(uniform, trials, p, 1.0 - p);
+                let frozen = frozen_inversion(uniform, &mut stream.clone(), trials, p, 1.0 - p);
+                assert_eq!(short.unwrap_or(frozen), frozen, "{trials} {p} {uniform}");
+                all += 1;
+                plain += u64::from(short.is_some());
+            }
+        }
+        assert!(all > 100_000 && plain > all - all / 10_000, "{plain} of {all}");
+    }
+
+    #[test]
+    fn the_short_choice_is_the_frozen_one() {
+        let (mut stream, mut plain, mut all) = (Stream::new(7, Domain::Sampling, 7, 7), 0, 0);
+        for (trials, p) in cases().filter(|&(trials, p)| trials as f64 * p >= INVERSION_MEAN) {
+            let made = Rejection::new(trials, p, 1.0 - p);
+            let mode = ((made.n + 1.0) * p).floor();
+            for _ in 0..300 {
+                let k = mode + stream.below(129) as f64 - 64.0;
+                if !(0.0..=made.n).contains(&k) {
+                    continue;
+                }
+                // Heights on the border, and from as near as the short way may speak to far off.
+                let border = made.ratio(k, mode);
+                let off = 0.1f64.powi(stream.below(16) as i32) * (stream.uniform() - 0.5);
+                let height = border * (1.0 + off);
+                let short = made.plainly(k, mode, height);
+                let frozen = made.frozen(k, mode, height);
+                assert_eq!(short.unwrap_or(frozen), frozen, "{trials} {p} {k} {height}");
+                all += 1;
+                plain += u64::from(short.is_some());
+            }
+        }
+        assert!(all > 100_000 && plain > all / 2, "{plain} of {all}");
     }
 
     #[test]

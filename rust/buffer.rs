@@ -9,13 +9,14 @@ use std::ptr::NonNull;
 use std::sync::Mutex;
 
 use crate::error::{Error, Gib, Result};
+use crate::view::View;
 
 /// Alignment of small buffers: a page, so that a line never crosses one.
 const PAGE: usize = 4 << 10;
 /// Alignment of large buffers: a huge page, so that few address translations cover them.
 const HUGE_PAGE: usize = 2 << 20;
 
-/// Numbers in aligned memory, reached through pointers alone: nothing says which are written.
+/// Numbers in aligned memory, reached through views alone: nothing says which are written.
 #[derive(Debug)]
 pub struct Buffer<R> {
     pointer: NonNull<R>,
@@ -70,14 +71,20 @@ impl<R: Copy> Buffer<R> {
         self.length
     }
 
-    /// The first number, to read.
-    pub fn as_ptr(&self) -> *const R {
-        self.pointer.as_ptr()
+    /// The numbers; whoever writes does so while nobody else reads.
+    pub fn view(&self) -> View<'_, R> {
+        // SAFETY: the memory is the buffer's, which hands out views alone.
+        unsafe { View::new(self.pointer, self.length) }
     }
 
-    /// The first number, to read and write.
-    pub fn as_mut_ptr(&mut self) -> *mut R {
-        self.pointer.as_ptr()
+    /// The first numbers, as a slice.
+    ///
+    /// # Safety
+    /// So many were written.
+    pub unsafe fn written(&mut self, length: usize) -> &mut [R] {
+        assert!(length <= self.length);
+        // SAFETY: the memory is the buffer's, and written as far, says the caller.
+        unsafe { std::slice::from_raw_parts_mut(self.pointer.as_ptr(), length) }
     }
 }
 

@@ -10,9 +10,10 @@ use crate::layer::Split;
 use crate::layout::Layout;
 use crate::memory;
 use crate::schedule::Schedule;
+use crate::shares::Shape;
 use crate::simd::math::HalfAngles;
 use crate::simd::{Level, Real};
-use crate::walk::{Shape, Walks};
+use crate::walk::Walks;
 
 /// How one precision and one level evolve the circuit.
 #[derive(Debug, Clone)]
@@ -47,7 +48,7 @@ impl Plan {
             walks,
             forward: entanglers.clone().map(|e| gather(&e.sources)).collect::<Result<_>>()?,
             backward: entanglers.map(|e| gather(&e.targets)).collect::<Result<_>>()?,
-            products: Schedule::for_two_states(layout)?,
+            products: Schedule::for_two_states::<R>(layout)?,
             schedule,
         })
     }

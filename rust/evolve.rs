@@ -11,10 +11,11 @@ use crate::kernels::sweep::{Finish, Sweep};
 use crate::layer::{Layer, LayerAngles};
 use crate::layout::Layout;
 use crate::memory;
-use crate::parallel::{self, Cancel, Pointer, TEAM_AMPLITUDES, Team};
+use crate::parallel::{self, Cancel, TEAM_AMPLITUDES, Team};
 use crate::simd::{Level, Real};
 use crate::state::{Kept, Workspace, with_workspace};
 use crate::trapezoid;
+use crate::view::View;
 
 /// How one evolution runs.
 #[derive(Clone, Copy)]
@@ -29,17 +30,16 @@ pub struct Run<'a> {
 
 /// A place for the states of all layers, before their phases: what the gradient needs again.
 #[derive(Clone, Copy)]
-pub struct Keep<R> {
-    /// Where layer 0 goes.
-    pub states: Pointer<R>,
+pub struct Keep<'a, R> {
+    /// Where they go, layer 0 first.
+    pub states: View<'a, R>,
     /// Numbers from one layer to the next.
     pub stride: usize,
 }
 
-impl<R> Keep<R> {
-    fn layer(self, layer: usize) -> *mut R {
-        // SAFETY: whoever made this has room for every layer.
-        unsafe { self.states.get().add(layer * self.stride) }
+impl<'a, R: Copy> Keep<'a, R> {
+    fn layer(self, layer: usize) -> View<'a, R> {
+        self.states.part(layer * self.stride, self.stride)
     }
 }
 
@@ -146,7 +146,7 @@ pub fn evolve<R: Real>(
     angles: &[f64],
     workspace: &mut Workspace<R>,
     run: Run<'_>,
-    keep: Option<Keep<R>>,
+    keep: Option<Keep<'_, R>>,
 ) -> Result<usize> {
     let plan = circuit.plan::<R>(run.level)?;
     workspace.angles.fill(run.level, angles)?;
@@ -162,13 +162,10 @@ pub fn evolve<R: Real>(
         workspace.layer.fill(plan.layout, plan.split, layer_angles, frame, run.level)?;
         turns += workspace.layer.quarter_turns;
         let finish = if layer < circuit.reps() { Finish::Phases } else { Finish::Rotations };
-        let kept = keep.map(|keep| Pointer::new(keep.layer(layer)));
-        let source = Source {
-            state: Pointer::new(workspace.state.as_mut_ptr()),
-            gather: plan.forward(layer - 1),
-        };
-        let state = workspace.scratch.as_mut_ptr();
-        rotate(plan, &workspace.layer, Some(source), Pointer::new(state), finish, kept, run)?;
+        let kept = keep.map(|keep| keep.layer(layer));
+        let source = Source { state: workspace.state.view(), gather: plan.forward(layer - 1) };
+        let to = workspace.scratch.view();
+        rotate(plan, &workspace.layer, Some(source), to, finish, kept, run)?;
         workspace.swap();
     }
     Ok(turns)
@@ -180,9 +177,9 @@ pub fn rotate<R: Real>(
     plan: &Plan,
     layer: &Layer<R>,
     source: Option<Source<'_, R>>,
-    state: Pointer<R>,
+    state: View<'_, R>,
     finish: Finish,
-    kept: Option<Pointer<R>>,
+    kept: Option<View<'_, R>>,
     run: Run<'_>,
 ) -> Result<()> {
     let passes = &plan.schedule.passes;
@@ -192,10 +189,10 @@ pub fn rotate<R: Real>(
             run.level.run(Sweep {
                 pass,
                 layer,
-                state: state.get(),
+                state,
                 source: source.filter(|_| index == 0),
                 finish: if last { finish } else { Finish::Open },
-                kept: kept.filter(|_| last).map(Pointer::get),
+                kept: kept.filter(|_| last),
                 tiles,
             });
         })?;
@@ -209,7 +206,7 @@ fn start<R: Real>(
     plan: &Plan,
     workspace: &mut Workspace<R>,
     run: Run<'_>,
-    keep: Option<Keep<R>>,
+    keep: Option<Keep<'_, R>>,
 ) -> Result<()> {
     let layer_angles = LayerAngles::new(&workspace.angles, 0, circuit.num_qubits());
     if circuit.reps() == 0 {
@@ -219,15 +216,15 @@ fn start<R: Real>(
         workspace.layer.fill_phases(plan.layout, plan.split, layer_angles, run.level)?;
     }
     let product = ProductState::new(plan.layout, layer_angles);
-    let state = Pointer::new(workspace.state.as_mut_ptr());
-    let kept = keep.map(|keep| Pointer::new(keep.layer(0)));
+    let kept = keep.map(|keep| keep.layer(0));
+    let state = workspace.state.view();
     run.each_range(1 << plan.layout.line_bits, |lines| {
         run.level.run(Start {
             layout: plan.layout,
             product: &product,
             layer: &workspace.layer,
-            state: state.get(),
-            kept: kept.map(Pointer::get),
+            state,
+            kept,
             lines,
         });
     })?;
@@ -245,46 +242,27 @@ pub fn measure<R: Real>(
     run: Run<'_>,
 ) -> Result<()> {
     let layout = circuit.plan::<R>(run.level)?.layout;
-    let state = Pointer::new(workspace.state.as_ptr().cast_mut());
-    write_probabilities(layout, state, workspace.layer.scale, workspace.layer.frame, out, run)
+    let Layer { scale, frame, .. } = workspace.layer;
+    write_probabilities(layout, workspace.state.view(), scale, frame, View::of(out), run)
 }
 
 /// Writes the probabilities of a state with this scale and frame.
 pub fn write_probabilities<R: Real>(
     layout: Layout,
-    state: Pointer<R>,
+    state: View<'_, R>,
     scale: f64,
     frame: usize,
-    out: &mut [R],
-    run: Run<'_>,
-) -> Result<()> {
-    assert_eq!(out.len(), 1 << layout.num_qubits);
-    // SAFETY: there is room for every basis.
-    unsafe {
-        write_probabilities_at(layout, state, scale, frame, Pointer::new(out.as_mut_ptr()), run)
-    }
-}
-
-/// [`write_probabilities`] to memory that need not be written yet.
-///
-/// # Safety
-/// `out` may be written for every basis.
-unsafe fn write_probabilities_at<R: Real>(
-    layout: Layout,
-    state: Pointer<R>,
-    scale: f64,
-    frame: usize,
-    out: Pointer<R>,
+    out: View<'_, R>,
     run: Run<'_>,
 ) -> Result<()> {
     // Ranges of whole vectors: lines come in powers of two.
     run.each_range(1 << layout.line_bits, |lines| {
         run.level.run(Probabilities {
             layout,
-            state: state.get(),
+            state,
             scale: R::from_f64(scale * scale),
             frame,
-            out: out.get(),
+            out,
             lines,
         });
     })
@@ -300,26 +278,20 @@ fn write_statevector<R: Real>(
     assert_eq!(out.len(), circuit.dimension());
     let layout = circuit.plan::<R>(run.level)?.layout;
     let layer = &workspace.layer;
-    let state = Pointer::new(workspace.state.as_ptr().cast_mut());
+    let state = workspace.state.view();
     let global = Complex::new(0.0, 1.0).powu((turns % 4) as u32);
     let line_mask = (1 << layout.line_bits) - 1;
-    let out_pointer = Pointer::new(out.as_mut_ptr());
-    run.each_range(out.len(), |bases| {
+    let out = View::of(out);
+    run.each_range(circuit.dimension(), |bases| {
         for basis in bases {
             let index = basis ^ layer.frame;
             let (line, lane) = (index & line_mask, index >> layout.line_bits);
             let place = layout.place(line) + lane;
-            // SAFETY: the place is within the state; ranges of bases do not overlap.
-            unsafe {
-                let re = (*state.get().add(place)).to_f64();
-                let im = (*state.get().add(place + (1 << layout.lane_bits))).to_f64();
-                let phase = layer.phases.at(layout, line, lane);
-                let value = Complex::new(re, im) * Complex::new(phase[0], phase[1]) * global;
-                out_pointer
-                    .get()
-                    .add(basis)
-                    .write(Complex::new(R::from_f64(value.re), R::from_f64(value.im)));
-            }
+            let [re, im] = [place, place + (1 << layout.lane_bits)];
+            let value = Complex::new(state.get(re).to_f64(), state.get(im).to_f64());
+            let phase = layer.phases.at(layout, line, lane);
+            let value = value * Complex::new(phase[0], phase[1]) * global;
+            out.set(basis, Complex::new(R::from_f64(value.re), R::from_f64(value.im)));
         }
     })
 }
@@ -357,17 +329,12 @@ pub fn with_probabilities<R: Real, T>(
 ) -> Result<T> {
     evolve(circuit, angles, workspace, run, None)?;
     let layout = circuit.plan::<R>(run.level)?.layout;
-    let state = Pointer::new(workspace.state.as_mut_ptr());
-    let (scale, frame) = (workspace.layer.scale, workspace.layer.frame);
+    let Layer { scale, frame, .. } = workspace.layer;
     workspace.scratch.reserve(circuit.dimension())?;
-    let out = workspace.scratch.as_mut_ptr();
-    // SAFETY: the scratch space has an entry for every basis; a slice is made of it once all
-    // entries are written.
-    let out = unsafe {
-        write_probabilities_at(layout, state, scale, frame, Pointer::new(out), run)?;
-        std::slice::from_raw_parts_mut(out, circuit.dimension())
-    };
-    work(out)
+    let out = workspace.scratch.view().part(0, circuit.dimension());
+    write_probabilities(layout, workspace.state.view(), scale, frame, out, run)?;
+    // SAFETY: every basis was just written.
+    work(unsafe { workspace.scratch.written(circuit.dimension()) })
 }
 
 #[cfg(test)]

@@ -3,7 +3,10 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::oracle::{self, strategies::circuits};
+use crate::oracle::{
+    self,
+    strategies::{cases, circuits},
+};
 
 /// State and probabilities at one level, in double precision.
 fn evolved<R: Kept>(
@@ -38,6 +41,7 @@ fn agrees<R: Kept>(circuit: &Circuit, angles: &[f64], tolerance: f64) {
 }
 
 proptest! {
+    #![proptest_config(cases(256))]
     #[test]
     fn every_level_agrees_with_the_oracle((ansatz, angles) in circuits(10, 5)) {
         let circuit = Circuit::from(ansatz);
@@ -47,6 +51,7 @@ proptest! {
 }
 
 proptest! {
+    #![proptest_config(cases(256))]
     #[test]
     fn walks_of_several_layers_agree_with_the_oracle(
         (circuit, angles) in crate::walk::tests::strategies::walked(11, 9),
@@ -57,7 +62,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(12))]
+    #![proptest_config(cases(12))]
     #[test]
     fn large_states_agree_with_the_oracle((ansatz, angles) in circuits(16, 2)) {
         let circuit = Circuit::from(ansatz);

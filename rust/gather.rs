@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::layout::Layout;
 use crate::memory;
 use crate::schedule::{Lines, Schedule};
-use crate::simd::{Kernel, Lanes, Level, Real};
+use crate::simd::{Cpu, Kernel, Lanes, Level, Real};
 
 /// Words of a prepared lane permutation.
 pub const INDEX_WORDS: usize = 16;
@@ -177,7 +177,7 @@ impl<R: Real> Kernel<R> for Prepare<'_, R> {
     type Output = [u32; INDEX_WORDS];
 
     #[inline(always)]
-    unsafe fn run<V: Lanes<Real = R>>(self) -> Self::Output {
+    fn run<V: Lanes<Real = R>>(self, _: Cpu<V>) -> Self::Output {
         V::index_words(self.sources)
     }
 }

@@ -12,11 +12,11 @@ use crate::kernels::sweep::Finish;
 use crate::kernels::unphase::Unphase;
 use crate::layer::{Layer, LayerAngles};
 use crate::memory;
-use crate::parallel::Pointer;
 use crate::simd::math::HalfAngles;
 use crate::simd::{Level, Real};
 use crate::state::Workspace;
 use crate::trapezoid;
+use crate::view::View;
 
 /// Largest state whose layers are all kept for the way back.
 const KEPT_QUBITS: usize = 16;
@@ -44,7 +44,7 @@ enum States<R> {
 }
 
 /// Whether all layers' states are kept.
-fn keeps<R: Real>(circuit: &Circuit, plan: &Plan) -> bool {
+pub fn keeps<R: Real>(circuit: &Circuit, plan: &Plan) -> bool {
     let bytes = (plan.layout.length() * size_of::<R>()).saturating_mul(circuit.reps() + 1);
     plan.walks.is_none() && circuit.num_qubits() <= KEPT_QUBITS && bytes <= KEPT_BYTES
 }
@@ -71,9 +71,8 @@ impl<R: Real> Tape<R> {
         let stride = plan.layout.length().next_multiple_of(64);
         let kept =
             keeps::<R>(circuit, plan).then(|| Buffer::<R>::new(stride * (circuit.reps() + 1)));
-        let mut kept = kept.transpose()?;
-        let keep =
-            kept.as_mut().map(|states| Keep { states: Pointer::new(states.as_mut_ptr()), stride });
+        let kept = kept.transpose()?;
+        let keep = kept.as_ref().map(|states| Keep { states: states.view(), stride });
         evolve::evolve(circuit, angles, workspace, run, keep)?;
         let states = match kept {
             Some(states) => States::Kept { states, stride },
@@ -98,9 +97,9 @@ impl<R: Real> Tape<R> {
     pub fn measure(&self, circuit: &Circuit, out: &mut [R], run: Run<'_>) -> Result<()> {
         let layout = circuit.plan::<R>(self.level)?.layout;
         let (scale, frame) = self.last_scale();
-        let state = Pointer::new(self.state(circuit.reps()).cast_mut());
         let run = Run { level: self.level, ..run };
-        evolve::write_probabilities(layout, state, scale, frame, out, run)
+        let state = self.state(circuit.reps());
+        evolve::write_probabilities(layout, state, scale, frame, View::of(out), run)
     }
 
     /// Scale and frame of the last state.
@@ -185,11 +184,10 @@ impl<R: Real> Tape<R> {
     }
 
     /// The state of a layer before its phases.
-    fn state(&self, layer: usize) -> *const R {
+    fn state(&self, layer: usize) -> View<'_, R> {
         match &self.states {
-            // SAFETY: there is a state for every layer.
-            States::Kept { states, stride } => unsafe { states.as_ptr().add(stride * layer) },
-            States::Last(state) => state.as_ptr(),
+            States::Kept { states, stride } => states.view().part(stride * layer, *stride),
+            States::Last(state) => state.view(),
         }
     }
 
@@ -212,16 +210,15 @@ impl<R: Real> Tape<R> {
         run: Run<'_>,
     ) -> Result<()> {
         let (scale, frame) = self.last_scale();
-        let state = Pointer::new(self.state(circuit.reps()).cast_mut());
-        let adjoint = Pointer::new(adjoint.as_mut_ptr());
+        let (state, adjoint) = (self.state(circuit.reps()), adjoint.view());
         run.each_range(1 << plan.layout.line_bits, |lines| {
             run.level.run(Cotangent {
                 layout: plan.layout,
                 cotangent,
                 scale: R::from_f64(scale),
                 frame,
-                state: state.get(),
-                adjoint: adjoint.get(),
+                state,
+                adjoint,
                 lines,
             });
         })
@@ -264,18 +261,12 @@ fn back<R: Real>(
     scratch: &mut Buffer<R>,
     run: Run<'_>,
 ) -> Result<()> {
-    let (from, to) = (Pointer::new(state.as_mut_ptr()), Pointer::new(scratch.as_mut_ptr()));
+    let (from, to) = (state.view(), scratch.view());
     evolve::rotate(plan, layer, None, from, Finish::Rotations, None, run)?;
     let pass = &plan.schedule.passes[0];
     let source = Source { state: from, gather: plan.backward(index - 1) };
     run.each_range(pass.tiles.len(), |tiles| {
-        run.level.run(Unphase {
-            pass,
-            source,
-            phases: Some(&layer.phases),
-            state: to.get(),
-            tiles,
-        });
+        run.level.run(Unphase { pass, source, phases: Some(&layer.phases), state: to, tiles });
     })?;
     std::mem::swap(state, scratch);
     Ok(())
@@ -285,26 +276,25 @@ fn back<R: Real>(
 fn products<R: Real>(
     plan: &Plan,
     adjoint: &Buffer<R>,
-    state: *const R,
+    state: View<'_, R>,
     run: Run<'_>,
 ) -> Result<Sums> {
-    let adjoint = Pointer::new(adjoint.as_ptr().cast_mut());
-    let state = Pointer::new(state.cast_mut());
+    let adjoint = adjoint.view();
     let mut total = Sums::default();
     for (index, pass) in plan.products.passes.iter().enumerate() {
         let chunks = pass.tiles.len().div_ceil(CHUNK);
         let mut sums = memory::filled(chunks, Sums::default())?;
-        let pointer = Pointer::new(sums.as_mut_ptr());
+        let all = View::of(&mut sums);
         run.each_range(chunks, |chunks| {
             run.level.run(Products {
                 pass,
                 first: index == 0,
                 lanes: true,
                 line_bits: plan.layout.line_bits,
-                adjoint: adjoint.get(),
-                state: state.get(),
+                adjoint,
+                state,
                 chunks,
-                sums: pointer.get(),
+                sums: all,
             });
         })?;
         for chunk in &sums {

@@ -3,7 +3,10 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::oracle::{self, strategies::circuits};
+use crate::oracle::{
+    self,
+    strategies::{cases, circuits},
+};
 use crate::parallel::{Cancel, Team};
 use crate::state::{Kept, with_workspace};
 
@@ -22,12 +25,8 @@ fn gradient<R: Kept>(
     with_workspace::<R, _>(layout, |workspace| {
         let mut tape = Tape::record(circuit, angles, workspace, run)?;
         if !keep && tape.reusable() {
-            let mut last = Buffer::<R>::new(layout.length())?;
-            // SAFETY: both have room for a state.
-            unsafe {
-                let from = tape.state(circuit.reps());
-                last.as_mut_ptr().copy_from_nonoverlapping(from, layout.length());
-            }
+            let last = Buffer::<R>::new(layout.length())?;
+            tape.state(circuit.reps()).part(0, layout.length()).copy_to(last.view());
             tape.states = States::Last(last);
         }
         tape.backward(circuit, &cotangent, &mut gradient, run)
@@ -74,7 +73,7 @@ fn agrees(circuit: &Circuit, angles: &[f64], seed: u64) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(cases(96))]
     #[test]
     fn agrees_with_the_parameter_shift_rule(
         (ansatz, angles) in circuits(7, 3),

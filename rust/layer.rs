@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::layout::{Layout, MAX_BLOCK_LINES};
 use crate::memory;
 use crate::simd::math::HalfAngles;
-use crate::simd::{Kernel, Lanes, Level, Real};
+use crate::simd::{Cpu, Kernel, Lanes, Level, Real};
 
 /// Bits of the line number that the low phase table covers, at most.
 const LOW_BITS: usize = 8;
@@ -358,7 +358,7 @@ impl<R: Real> Kernel<R> for FillLow<'_, R> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<V: Lanes<Real = R>>(self) {
+    fn run<V: Lanes<Real = R>>(self, cpu: Cpu<V>) {
         for lane in 0..V::COUNT {
             self.low[lane] = R::from_f64(self.lanes[lane][0]);
             self.low[V::COUNT + lane] = R::from_f64(self.lanes[lane][1]);
@@ -366,15 +366,11 @@ impl<R: Real> Kernel<R> for FillLow<'_, R> {
         let line = 2 * V::COUNT;
         for (bit, turn) in self.turns.iter().enumerate() {
             let (known, new) = self.low[..(line << bit) * 2].split_at_mut(line << bit);
-            // SAFETY: this level's vectors are the caller's promise; a chunk is a line of them.
-            unsafe {
-                let (cos, sin) = (V::splat(turn[0]), V::splat(turn[1]));
-                for (known, new) in known.chunks_exact(line).zip(new.chunks_exact_mut(line)) {
-                    let re = V::load(known.as_ptr());
-                    let im = V::load(known.as_ptr().add(V::COUNT));
-                    im.neg_mul_add(sin, re.mul(cos)).store(new.as_mut_ptr());
-                    re.mul_add(sin, im.mul(cos)).store(new.as_mut_ptr().add(V::COUNT));
-                }
+            let (cos, sin) = (V::splat(cpu, turn[0]), V::splat(cpu, turn[1]));
+            for (known, new) in known.chunks_exact(line).zip(new.chunks_exact_mut(line)) {
+                let (re, im) = (V::read(cpu, known), V::read(cpu, &known[V::COUNT..]));
+                im.neg_mul_add(sin, re.mul(cos)).write(new);
+                re.mul_add(sin, im.mul(cos)).write(&mut new[V::COUNT..]);
             }
         }
     }

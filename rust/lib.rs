@@ -4,9 +4,10 @@
 //! order); angles are radians, layer by layer, RY of qubits 0 … N-1, then RZ of qubits 0 … N-1;
 //! batches are rows of one contiguous slice; results do not depend on the number of threads.
 //!
-//! Imports go down only: `error`, `rng`, `forks` → `simd`, `ansatz`, `parallel`, `memory`, `buffer` →
-//! `blocking`, `layout`, `schedule`, `gather` → `circuit`, `layer`, `state` → `kernels` → `evolve`,
-//! `gradient`, `sampling`, `weights` → `generate`, `pullback` → `python`.
+//! Imports go down only: `error`, `rng`, `forks` → `simd`, `ansatz`, `parallel`, `memory`, `view`,
+//! `buffer` → `blocking`, `layout`, `schedule`, `gather` → `shares`, `walk` → `circuit`, `layer`,
+//! `state` → `kernels` → `evolve`, `gradient`, `sampling`, `weights` → `generate`, `pullback`,
+//! `words` → `python`.
 
 pub mod ansatz;
 pub mod binomial;
@@ -35,11 +36,14 @@ pub mod sampling;
 pub mod schedule;
 #[cfg(test)]
 mod shapes;
+pub mod shares;
 pub mod simd;
 pub mod state;
 mod trapezoid;
+pub mod view;
 pub mod walk;
 pub mod weights;
+pub mod words;
 
 pub use ansatz::{EfficientSu2, Entanglement};
 pub use circuit::Circuit;

@@ -44,6 +44,11 @@ pub mod strategies {
 
     use crate::ansatz::{EfficientSu2, Entanglement};
 
+    /// As many cases, or a few where Miri looks on: it is a thousand times slower.
+    pub fn cases(count: u32) -> ProptestConfig {
+        ProptestConfig::with_cases(if cfg!(miri) { 4 } else { count })
+    }
+
     /// Angles of a circuit, with `special` multiples of a quarter turn among them.
     pub fn angles(ansatz: &EfficientSu2, seed: u64, special: bool) -> Vec<f64> {
         let mut stream = crate::rng::Stream::new(seed, crate::rng::Domain::Angles, 7, 8);
@@ -59,10 +64,13 @@ pub mod strategies {
     }
 
     /// Circuits of up to `max_qubits` qubits with a set of angles, special values among them.
+    /// Under Miri they are small.
     pub fn circuits(
         max_qubits: usize,
         max_reps: usize,
     ) -> impl Strategy<Value = (EfficientSu2, Vec<f64>)> {
+        let [max_qubits, max_reps] =
+            if cfg!(miri) { [max_qubits.min(5), max_reps.min(2)] } else { [max_qubits, max_reps] };
         (1..=max_qubits, 0..=max_reps, 0..7usize, any::<u64>(), any::<bool>()).prop_map(
             |(qubits, reps, kind, seed, special)| {
                 let mut stream = crate::rng::Stream::new(seed, crate::rng::Domain::Angles, 7, 7);

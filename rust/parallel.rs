@@ -192,35 +192,6 @@ pub fn with_team<T: Send>(
     }
 }
 
-/// A pointer that a team shares; whoever writes through it keeps to its own part.
-#[derive(Debug)]
-pub struct Pointer<T>(*mut T);
-
-impl<T> Pointer<T> {
-    /// Wraps a pointer.
-    pub fn new(pointer: *mut T) -> Self {
-        Self(pointer)
-    }
-
-    /// The pointer.
-    pub fn get(self) -> *mut T {
-        self.0
-    }
-}
-
-impl<T> Clone for Pointer<T> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<T> Copy for Pointer<T> {}
-
-// SAFETY: a pointer does nothing by itself; uses are `unsafe` and keep to their own part.
-unsafe impl<T: Send> Send for Pointer<T> {}
-// SAFETY: as above.
-unsafe impl<T: Send> Sync for Pointer<T> {}
-
 /// Asks running work to stop: set by one thread, read by the others between passes.
 #[derive(Debug, Default)]
 pub struct Cancel(AtomicBool);

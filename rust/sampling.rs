@@ -39,7 +39,16 @@ pub fn check_shots(shots: u64) -> Result<()> {
 
 /// Checks one distribution: its sum is 1.
 pub fn check_distribution(probabilities: &[f64], tolerance: f64) -> Result<()> {
-    let sum: f64 = probabilities.iter().sum();
+    // Sums side by side do not wait for each other.
+    let mut sums = [0.0; 8];
+    let chunks = probabilities.chunks_exact(sums.len());
+    let rest: f64 = chunks.remainder().iter().sum();
+    for chunk in chunks {
+        for (sum, &value) in sums.iter_mut().zip(chunk) {
+            *sum += value;
+        }
+    }
+    let sum = rest + sums.iter().sum::<f64>();
     if (sum - 1.0).abs() <= tolerance {
         return Ok(());
     }
@@ -61,8 +70,8 @@ pub fn sample_counts(
     counts: &mut [i64],
     cancel: &Cancel,
 ) -> Result<()> {
+    let blocks = probabilities.len().div_ceil(BLOCK);
     parallel::with_team(probabilities.len(), |team| {
-        let blocks = probabilities.len().div_ceil(BLOCK);
         let leaves = blocks.next_power_of_two();
         let mut sums = memory::filled(2 * leaves, 0.0)?;
         let blocks = sums[leaves..].iter_mut().zip(probabilities.chunks(BLOCK));
@@ -81,7 +90,8 @@ pub fn sample_counts(
             counts.fill(0);
             if shots > 0 {
                 let stream = Stream::new(seed, Domain::Sampling, row, BLOCK_STREAMS | block as u64);
-                Block { bins, tree: Tree::new(bins), stream }.draw(1, 0, shots, counts);
+                let (tree, guide) = (Tree::new(bins), Guide::new());
+                Block { bins, tree, stream, guide }.draw(1, 0, shots, counts);
             }
             cancel.check()
         })
@@ -122,6 +132,7 @@ struct Block<'a> {
     bins: &'a [f64],
     tree: Tree,
     stream: Stream,
+    guide: Guide,
 }
 
 impl Block<'_> {
@@ -146,24 +157,130 @@ impl Block<'_> {
     }
 
     fn draw_singly(&mut self, first: usize, shots: u64, counts: &mut [i64]) {
-        let mut cumulative = [0.0; BLOCK];
-        let cumulative = &mut cumulative[..counts.len()];
+        let bins = &self.bins[first..][..counts.len()];
+        let sum = self.guide.set(bins, shots);
+        // Rounding may put a target on the very end.
+        let last = bins.iter().rposition(|&bin| bin > 0.0).unwrap_or(0);
+        let mut draw_by = |find: fn(&Guide, f64, f64) -> usize| {
+            for _ in 0..shots {
+                let uniform = self.stream.uniform();
+                counts[find(&self.guide, uniform, uniform * sum).min(last)] += 1;
+            }
+        };
+        match self.guide.parts {
+            0 if bins.len() <= FEW => draw_by(|guide, _, target| guide.count(target)),
+            0 => draw_by(|guide, _, target| guide.search(target)),
+            _ => draw_by(Guide::find),
+        }
+    }
+}
+
+/// So few bins are looked at all together.
+const FEW: usize = 8;
+/// The most parts of the way from 0 to the sum: what fits the first-level cache.
+const PARTS: usize = 4 * BLOCK;
+/// What a part's bound is moved by: more than the roundings of a product and a quotient.
+const SLACK: f64 = 1.0 + 1e-12;
+
+/// The running sums of some bins, and where in them to begin looking for a target.
+struct Guide {
+    /// As many as there are bins, then infinity, [`FEW`] times at least.
+    reached: [f64; BLOCK + FEW],
+    bins: usize,
+    /// At most the first bin that each of the parts can end in, their lengths being equal.
+    starts: [u16; PARTS + 1],
+    parts: usize,
+}
+
+impl Guide {
+    fn new() -> Self {
+        Self { reached: [0.0; BLOCK + FEW], bins: 0, starts: [0; PARTS + 1], parts: 0 }
+    }
+
+    /// Takes other bins, for as many shots; returns their sum.
+    fn set(&mut self, bins: &[f64], shots: u64) -> f64 {
         let mut sum = 0.0;
-        let mut last = 0;
-        for (index, (cumulative, &bin)) in
-            cumulative.iter_mut().zip(&self.bins[first..]).enumerate()
-        {
+        for (reached, &bin) in self.reached.iter_mut().zip(bins) {
             sum += bin;
-            *cumulative = sum;
-            if bin > 0.0 {
-                last = index;
+            *reached = sum;
+        }
+        self.bins = bins.len();
+        self.reached[self.bins..][..FEW].fill(f64::INFINITY);
+        self.parts = 0;
+        if self.bins > FEW && shots >= self.bins as u64 {
+            self.parts = (4 * self.bins).next_power_of_two();
+            let starts = &mut self.starts[..=self.parts];
+            starts.fill(0);
+            // A bin is over before the parts after the one that it ends in.
+            let scale = self.parts as f64 / sum * SLACK;
+            for &reached in &self.reached[..self.bins] {
+                starts[((reached * scale) as usize + 1).min(self.parts)] += 1;
+            }
+            let mut over = 0;
+            for start in starts {
+                over += *start;
+                *start = over;
             }
         }
-        for _ in 0..shots {
-            let target = self.stream.uniform() * sum;
-            let bin = cumulative.partition_point(|&reached| reached <= target);
-            // Rounding may put the target on the very end.
-            counts[bin.min(last)] += 1;
+        sum
+    }
+
+    /// The first bin that reaches beyond the target.
+    fn search(&self, target: f64) -> usize {
+        self.reached[..self.bins].partition_point(|&reached| reached <= target)
+    }
+
+    /// The same, of few bins.
+    #[inline]
+    fn count(&self, target: f64) -> usize {
+        let few = self.reached[..FEW].iter();
+        few.map(|&reached| usize::from(reached <= target)).sum()
+    }
+
+    /// The same, from where the number's part starts.
+    #[inline]
+    fn find(&self, uniform: f64, target: f64) -> usize {
+        let mut bin = usize::from(self.starts[(uniform * self.parts as f64) as i64 as usize]);
+        // Two steps without a choice that could be foreseen wrongly; more are rare.
+        bin += usize::from(self.reached[bin] <= target);
+        bin += usize::from(self.reached[bin] <= target);
+        while self.reached[bin] <= target {
+            bin += 1;
+        }
+        debug_assert_eq!(bin, self.search(target));
+        bin
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bins of every kind: zeros at the ends and between, some tiny, one with nearly all.
+    #[test]
+    fn every_way_to_a_bin_is_the_search() {
+        let mut stream = Stream::new(1, Domain::Sampling, 6, 6);
+        let mut guide = Guide::new();
+        for case in 0..400 {
+            let width = 1 + stream.below(if case % 2 == 0 { 12 } else { BLOCK as u64 }) as usize;
+            let mut bins: Vec<f64> = (0..width).map(|_| stream.uniform().powi(case % 7)).collect();
+            for _ in 0..stream.below(width as u64) {
+                bins[stream.below(width as u64) as usize] = 0.0;
+            }
+            bins[stream.below(width as u64) as usize] = 10f64.powi(case % 5 - 2);
+            let sum = guide.set(&bins, u64::MAX);
+            let borders: Vec<_> = guide.reached[..width].iter().map(|&bin| bin / sum).collect();
+            for &border in &borders {
+                for uniform in [border.next_down(), border, border.next_up(), stream.uniform()] {
+                    let uniform = uniform.clamp(0.0, 1.0f64.next_down());
+                    let found = guide.search(uniform * sum);
+                    if width <= FEW {
+                        assert_eq!(guide.count(uniform * sum), found, "{bins:?} {uniform}");
+                    } else {
+                        assert_eq!(guide.find(uniform, uniform * sum), found, "{bins:?} {uniform}");
+                    }
+                }
+            }
         }
     }
 }

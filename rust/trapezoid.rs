@@ -13,10 +13,10 @@ use crate::kernels::sweep::{Finish, Sweep};
 use crate::kernels::unphase::Unphase;
 use crate::layer::{Layer, LayerAngles};
 use crate::memory;
-use crate::parallel::Pointer;
 use crate::simd::Real;
 use crate::simd::math::HalfAngles;
 use crate::state::Workspace;
+use crate::view::View;
 use crate::walk::{Op, Walk, Walks};
 
 /// Most tasks of a walk: fixed, so that no sum over tiles depends on who does the work.
@@ -43,23 +43,24 @@ impl<R: Real> Rooms<R> {
         walk: &Walk,
         run: Run<'_>,
         parts: impl ExactSizeIterator<Item = T>,
-        work: impl Fn([*mut R; N], Range<usize>, T) + Sync,
+        work: impl Fn([View<'_, R>; N], Range<usize>, T) + Sync,
     ) -> Result<()> {
         let (tiles, chunks) = (walk.tiles.len(), parts.len());
         let parts = memory::collected(parts.enumerate())?;
         run.team.for_each(parts, |(chunk, part)| {
             run.cancel.check()?;
-            let mut room = loop {
+            let room = loop {
                 match self.rooms.iter().find_map(|room| room.try_lock().ok()) {
                     Some(room) => break room,
                     None => std::thread::yield_now(),
                 }
             };
-            assert!(room.length() >= N * self.length);
-            let start = room.as_mut_ptr();
-            // SAFETY: the room has so many numbers, as was checked.
-            let room = std::array::from_fn(|tile| unsafe { start.add(tile * self.length) });
-            work(room, chunk * tiles / chunks..(chunk + 1) * tiles / chunks, part);
+            let tile = |tile| room.view().part(tile * self.length, self.length);
+            work(
+                std::array::from_fn(tile),
+                chunk * tiles / chunks..(chunk + 1) * tiles / chunks,
+                part,
+            );
             Ok(())
         })
     }
@@ -67,25 +68,16 @@ impl<R: Real> Rooms<R> {
 
 impl Walk {
     /// Copies a tile out of the state into a room.
-    ///
-    /// # Safety
-    /// `tile` is one of `tiles` in a state of the walk's layout, and nobody writes to it; `room` has
-    /// room for a tile of `layout`.
-    unsafe fn load<R>(&self, tile: *const R, room: *mut R) {
+    fn load<R: Copy>(&self, tile: View<'_, R>, room: View<'_, R>) {
         for &[local, global] in &self.runs {
-            // SAFETY: runs are within the tile's layout and within the state's.
-            unsafe { room.add(local).copy_from_nonoverlapping(tile.add(global), self.run) };
+            tile.part(global, self.run).copy_to(room.part(local, self.run));
         }
     }
 
     /// Copies a tile from its room back to the state.
-    ///
-    /// # Safety
-    /// As for `load`, and nobody else reads or writes the tile.
-    unsafe fn store<R>(&self, room: *const R, tile: *mut R) {
+    fn store<R: Copy>(&self, room: View<'_, R>, tile: View<'_, R>) {
         for &[local, global] in &self.runs {
-            // SAFETY: as above.
-            unsafe { room.add(local).copy_to_nonoverlapping(tile.add(global), self.run) };
+            room.part(local, self.run).copy_to(tile.part(global, self.run));
         }
     }
 }
@@ -123,16 +115,14 @@ pub(crate) fn forward<R: Real>(
                 )?;
                 turns += layer.quarter_turns;
             }
-            let state = Pointer::new(workspace.state.as_mut_ptr());
+            let state = workspace.state.view();
             let chunks = CHUNKS.min(walk.tiles.len());
             rooms.over_tiles(walk, run, std::iter::repeat_n((), chunks), |room, tiles, ()| {
                 for &start in &walk.tiles.places[tiles] {
-                    // SAFETY: tiles are within the state and do not overlap.
-                    let tile = unsafe { state.get().add(start) };
+                    let tile = state.from(start);
                     let (mut from, [mut to, mut other]) = (tile, room);
                     if !walk.direct {
-                        // SAFETY: as above; a room holds the largest tile.
-                        unsafe { walk.load(tile, to) };
+                        walk.load(tile, to);
                         (from, to, other) = (to, other, to);
                     }
                     for (op, layer) in walk.ops.iter().zip(&layers) {
@@ -141,7 +131,7 @@ pub(crate) fn forward<R: Real>(
                             pass: &op.schedule.passes[0],
                             layer,
                             state: to,
-                            source: Some(Source { state: Pointer::new(from), gather: &op.gather }),
+                            source: Some(Source { state: from, gather: &op.gather }),
                             finish: if last { Finish::Rotations } else { Finish::Phases },
                             kept: None,
                             tiles: 0..1,
@@ -149,8 +139,7 @@ pub(crate) fn forward<R: Real>(
                         from = to;
                         std::mem::swap(&mut to, &mut other);
                     }
-                    // SAFETY: as above.
-                    unsafe { walk.store(from, tile) };
+                    walk.store(from, tile);
                 }
             })?;
         }
@@ -172,7 +161,7 @@ pub(crate) fn backward<R: Real>(
 ) -> Result<Vec<Sums>> {
     let rooms = Rooms::new(walks, 4, run)?;
     let mut totals = memory::filled(circuit.reps() + 1, Sums::default())?;
-    let both = [state, adjoint].map(|state| Pointer::new(state.as_mut_ptr()));
+    let both = [&*state, &*adjoint].map(Buffer::view);
     for (first, walks) in walks.blocks().rev() {
         for (index, walk) in walks.iter().enumerate().rev() {
             let way = Way::new(circuit, walk, first, angles, frames, run)?;
@@ -182,14 +171,12 @@ pub(crate) fn backward<R: Real>(
             let over = first == 1 && index == 0;
             rooms.over_tiles(walk, run, sums.chunks_exact_mut(parts), |room, tiles, sums| {
                 for &start in &walk.tiles.places[tiles] {
-                    // SAFETY: tiles are within the states and do not overlap.
-                    let tiles = both.map(|state| unsafe { state.get().add(start) });
+                    let tiles = both.map(|state| state.from(start));
                     way.tile(tiles, room, sums, run);
                     if !over {
                         let last = walk.ops.len() % 2;
                         for (half, tile) in tiles.into_iter().enumerate() {
-                            // SAFETY: as above; a room holds the largest tile.
-                            unsafe { walk.store(room[2 * half + last], tile) };
+                            walk.store(room[2 * half + last], tile);
                         }
                     }
                 }
@@ -262,9 +249,15 @@ impl<'a, R: Real> Way<'a, R> {
 
     /// Takes one tile of both states back; `room[0]` and `room[2]` hold them after an even number of
     /// operations, else the rooms after these.
-    fn tile(&self, states: [*mut R; 2], room: [*mut R; 4], sums: &mut [Sums], run: Run<'_>) {
+    fn tile(
+        &self,
+        states: [View<'_, R>; 2],
+        room: [View<'_, R>; 4],
+        sums: &mut [Sums],
+        run: Run<'_>,
+    ) {
         let Self { walk, layers, start, .. } = self;
-        let undo = |op: &Op, source: Source<'_, R>, by: Option<&Layer<R>>, to: *mut R| {
+        let undo = |op: &Op, source: Source<'_, R>, by: Option<&Layer<R>>, to: View<'_, R>| {
             run.level.run(Unphase {
                 pass: &op.schedule.passes[0],
                 source,
@@ -276,7 +269,7 @@ impl<'a, R: Real> Way<'a, R> {
         let last = walk.ops.len() - 1;
         let [mut from, mut to] = [[room[0], room[2]], [room[1], room[3]]];
         for (state, to) in states.into_iter().zip(from) {
-            let source = Source { state: Pointer::new(state), gather: &walk.whole };
+            let source = Source { state, gather: &walk.whole };
             undo(&walk.ops[last], source, Some(&layers[last]), to);
         }
         for (index, op) in walk.ops.iter().enumerate().rev() {
@@ -292,7 +285,7 @@ impl<'a, R: Real> Way<'a, R> {
                     kept: None,
                     tiles: 0..1,
                 });
-                let source = Source { state: Pointer::new(from), gather: &op.inverse };
+                let source = Source { state: from, gather: &op.inverse };
                 undo(op, source, before, to);
             }
             std::mem::swap(&mut from, &mut to);
@@ -304,7 +297,12 @@ impl<'a, R: Real> Way<'a, R> {
 }
 
 /// The products of a tile of the state and of the adjoint.
-fn products<R: Real>(walk: &Walk, op: &Op, [state, adjoint]: [*mut R; 2], run: Run<'_>) -> Sums {
+fn products<R: Real>(
+    walk: &Walk,
+    op: &Op,
+    [state, adjoint]: [View<'_, R>; 2],
+    run: Run<'_>,
+) -> Sums {
     let mut sums = Sums::default();
     run.level.run(Products {
         pass: &op.products.passes[0],
@@ -314,7 +312,7 @@ fn products<R: Real>(walk: &Walk, op: &Op, [state, adjoint]: [*mut R; 2], run: R
         adjoint,
         state,
         chunks: 0..1,
-        sums: &mut sums,
+        sums: View::of(std::slice::from_mut(&mut sums)),
     });
     sums
 }

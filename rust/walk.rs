@@ -14,6 +14,7 @@ use crate::layer::Split;
 use crate::layout::Layout;
 use crate::memory;
 use crate::schedule::{Lines, Schedule};
+use crate::shares::{Part, Shape, share_out, windows};
 use crate::simd::{Level, Real};
 
 /// Bytes of a tile: two of them, one to read and one to write, fit in most second-level caches. The
@@ -29,15 +30,6 @@ const MAX_DEPTH: usize = 8;
 const LEAST_BYTES: usize = 8 << 20;
 /// What a walk over the state costs, and an operation of a walk.
 const COSTS: [usize; 2] = [3, 1];
-
-/// The shape of walks: log2 of a tile's lines, log2 of the lines that lie together in it at least,
-/// and the layers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shape {
-    pub(crate) tile_bits: usize,
-    pub(crate) run_bits: usize,
-    pub(crate) depth: usize,
-}
 
 /// One layer's part of a walk: CNOTs, then rotations and phases of some qubits.
 #[derive(Debug, Clone)]
@@ -86,9 +78,6 @@ pub struct Walks {
     /// How many blocks there are, their layers, and their walks.
     blocks: Vec<(usize, usize, Vec<Walk>)>,
 }
-
-/// A layer's CNOTs and the qubits that it turns.
-type Part = (Vec<(u32, u32)>, u32);
 
 impl Walks {
     /// The walks of a circuit, if its CNOTs let several layers into one and that is worth it.
@@ -160,6 +149,11 @@ impl Walks {
         blocks.into_iter()
     }
 
+    /// How many blocks there are, their layers, and their walks.
+    pub fn kinds(&self) -> impl Iterator<Item = (usize, usize, &[Walk])> {
+        self.blocks.iter().map(|(count, depth, walks)| (*count, *depth, walks.as_slice()))
+    }
+
     /// Numbers in the largest tile.
     pub fn tile_length(&self) -> usize {
         let walks = self.blocks.iter().flat_map(|(_, _, walks)| walks);
@@ -218,72 +212,6 @@ impl Parts {
         });
         walks.collect()
     }
-}
-
-/// Windows of the line number's bits, each with `left` bits of the one before.
-fn windows(
-    line_bits: usize,
-    Shape { tile_bits, run_bits, .. }: Shape,
-    left: usize,
-    falling: bool,
-) -> Option<Vec<Range<usize>>> {
-    if tile_bits > line_bits || tile_bits < run_bits + left + 1 {
-        return None;
-    }
-    // A tile without the lowest bits has less room, for its runs.
-    let size = tile_bits - run_bits;
-    let mut windows = vec![];
-    if falling {
-        let mut window = line_bits - size..line_bits;
-        while window.start > 0 {
-            windows.push(window.clone());
-            let end = window.start + left;
-            window = if end <= tile_bits { 0..end } else { end - size..end };
-        }
-        windows.push(window);
-    } else {
-        windows.push(0..tile_bits);
-        let mut end = tile_bits;
-        while end < line_bits {
-            let start = end - left;
-            end = (start + size).min(line_bits);
-            windows.push(start..end);
-        }
-    }
-    Some(windows)
-}
-
-/// Shares the gates of `depth` layers out among walks over these sets of qubits, each as early as
-/// its qubits and the gates before it allow; nothing if a gate is left over.
-fn share_out(ansatz: &EfficientSu2, depth: usize, sets: &[u32]) -> Option<Vec<Vec<Part>>> {
-    let pairs = ansatz.entanglement().pairs(ansatz.num_qubits(), 0);
-    let all = ((1u64 << ansatz.num_qubits()) - 1) as u32;
-    let mut left: Vec<Part> = vec![(pairs, all); depth];
-    let mut walks = vec![];
-    for &set in sets {
-        // Qubits with a gate that must wait, and so must all that follow on them.
-        let mut waiting = !set;
-        let mut parts = vec![];
-        for (pairs, qubits) in &mut left {
-            let mut part: Part = (vec![], 0);
-            pairs.retain(|&(control, target)| {
-                let both = 1 << control | 1 << target;
-                let wait = waiting & both != 0;
-                if wait {
-                    waiting |= both;
-                } else {
-                    part.0.push((control, target));
-                }
-                wait
-            });
-            part.1 = *qubits & !waiting;
-            *qubits &= waiting;
-            waiting |= *qubits;
-            parts.push(part);
-        }
-        walks.push(parts);
-    }
-    left.iter().all(|(pairs, qubits)| pairs.is_empty() && *qubits == 0).then_some(walks)
 }
 
 /// The bits of a tile: those that are turned in most layers first, if then every layer turns the
@@ -381,7 +309,7 @@ impl Op {
             }
             None => bits.len() - 1..bits.len(),
         };
-        let products = Schedule::of_two_tiles(layout, &active)?;
+        let products = Schedule::of_two_tiles::<R>(layout, &active)?;
         let schedule = Schedule::of_tile(layout, &active, in_lanes.iter().any(Option::is_some))?;
         let Entangler { sources, targets } = Entangler::new(qubits.len(), &pairs);
         let own = |line| layout.place(line);

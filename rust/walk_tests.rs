@@ -45,6 +45,7 @@ pub(crate) mod strategies {
 
     /// Circuits that fall apart into walks, over tiny tiles, with a set of angles.
     pub fn walked(qubits: usize, reps: usize) -> impl Strategy<Value = (Circuit, Vec<f64>)> {
+        let [qubits, reps] = if cfg!(miri) { [6, 3] } else { [qubits, reps] };
         let tiles = (2..=8usize, 0..=2usize, 1..=5usize);
         let circuit = (4..=qubits, 1..=reps, 0..3usize, any::<u64>(), any::<bool>());
         (tiles, circuit).prop_map(

@@ -147,6 +147,24 @@ def test_to_openqasm3():
     assert measured.count_ops()["measure"] == 3
 
 
+def test_the_plan_tells_tiles_and_layers():
+    small = qnnw.EfficientSU2(13, 26).plan()
+    assert small.splitlines()[0].startswith("13 qubits, 26 repetitions, float64 by ")
+    assert "a state of 128 KiB" in small
+    assert "Every layer: 2 walks over the state" in small
+    assert "the states of all layers, which are kept" in small
+    large = qnnw.EfficientSU2(20, 26, "linear").plan()
+    assert "layers, 2 walks over the state" in large
+    assert "layer after layer it turns" in large
+    single = qnnw.EfficientSU2(20, 26, "linear").plan(dtype=np.float32)
+    assert "float32" in single
+    assert "a state of 8 MiB" in single
+    ring = qnnw.EfficientSU2(20, 1, "circular").plan()
+    assert "Every layer" in ring
+    with pytest.raises(TypeError, match="dtype"):
+        qnnw.EfficientSU2(2, 1).plan(dtype=np.int8)
+
+
 def test_random_angles():
     ansatz = qnnw.EfficientSU2(10, 99)
     angles = ansatz.random_angles(3)

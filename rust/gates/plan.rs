@@ -9,7 +9,7 @@ use super::program::Rotation;
 use super::span::{Span, parity, sums};
 use super::steps::{Step, steps_of};
 use crate::error::Result;
-use crate::simd::{Kernel, Lanes, Level, Real};
+use crate::simd::{Cpu, Kernel, Lanes, Level, Real};
 
 /// Rotations that may wait while later ones, which commute with them, go first.
 const WAITING: usize = 96;
@@ -224,7 +224,7 @@ impl<R: Real> Kernel<R> for Exchanges<R> {
     type Output = [[u32; 16]; 16];
 
     #[inline(always)]
-    unsafe fn run<V: Lanes<Real = R>>(self) -> Self::Output {
+    fn run<V: Lanes<Real = R>>(self, _: Cpu<V>) -> Self::Output {
         std::array::from_fn(|bits| {
             let sources: [u8; 16] = std::array::from_fn(|lane| lane as u8 ^ bits as u8);
             // Beyond the lanes there is nothing to exchange.

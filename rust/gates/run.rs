@@ -9,8 +9,9 @@ use super::tables::{Tables, entry_sums};
 use crate::buffer::Buffer;
 use crate::error::Result;
 use crate::memory;
-use crate::parallel::{self, Cancel, Pointer, TASK_AMPLITUDES, Team};
-use crate::simd::{Kernel, Lanes, Real};
+use crate::parallel::{self, Cancel, TASK_AMPLITUDES, Team};
+use crate::simd::{Cpu, Kernel, Lanes, MAX_LANES, Real};
+use crate::view::View;
 
 /// Most tasks of a pass, each with sums of its own.
 const MAX_TASKS: usize = 64;
@@ -39,23 +40,20 @@ impl Program {
         let plan = self.plan::<R>(false);
         let reduced = Reduced::new(self, parameters)?;
         let numbers = Numbers::new(plan, self, &reduced)?;
-        let mut state = Buffer::new(2 * plan.lines.amplitudes())?;
-        let to = Pointer::new(state.as_mut_ptr());
+        let state = Buffer::new(2 * plan.lines.amplitudes())?;
+        let to = state.view();
         for_lines(plan.lines, team, |range| {
-            // SAFETY: the lines of a range are its own.
-            self.level.run(Start { program: self, lines: plan.lines, to: to.get(), range });
+            self.level.run(Start { program: self, lines: plan.lines, to, range });
         })?;
         let (mut tables, mut scales) = (Buffer::<R>::empty(), &numbers.scales[..]);
         for pass in &plan.passes {
             let (own, rest) = scales.split_at(pass.steps.len());
             (scales, _) = (rest, self.fill(pass, &numbers, own, false, &mut tables)?);
-            let tables = Pointer::new(tables.as_mut_ptr());
-            let (tasks, tiles) = tasks(plan, pass);
+            let (tables, (tasks, tiles)) = (tables.view(), tasks(plan, pass));
             team.for_each(0..tasks, |task| {
                 cancel.check()?;
                 let tiles = task * tiles..(task + 1) * tiles;
-                let (tables, state) = (tables.get(), to.get());
-                self.level.run(Sweep { plan, pass, tables, state, back: None, tiles });
+                self.level.run(Sweep { plan, pass, tables, state: to, back: None, tiles });
                 Ok(())
             })?;
         }
@@ -72,7 +70,7 @@ impl Program {
         tables: &mut Buffer<R>,
     ) -> Result<()> {
         tables.reserve(pass.table_length)?;
-        self.level.run(Tables { pass, numbers, scales, back, to: tables.as_mut_ptr() });
+        self.level.run(Tables { pass, numbers, scales, back, to: tables.view() });
         Ok(())
     }
 
@@ -97,18 +95,15 @@ impl Program {
         let ends = self.ends(evolved.reduced.flips, lines);
         let square = R::from_f64(evolved.scale * evolved.scale);
         let width = 1 << lines.lane_bits;
-        let (from, to) =
-            (Pointer::new(evolved.state.as_ptr().cast_mut()), Pointer::new(to.as_mut_ptr()));
+        let (from, to) = (evolved.state.view(), View::of(to));
         for_lines(lines, team, |range| {
             for line in range {
                 let first = ends.line(line);
                 for (lane, &end) in ends.lanes[..ends.used].iter().enumerate() {
-                    // SAFETY: every place has an index of its own, below the dimension.
-                    unsafe {
-                        let re = from.get().add(line * 2 * width + lane);
-                        let (re, im) = (*re, *re.add(width));
-                        *to.get().add((first ^ end) as usize) = (re * re + im * im) * square;
-                    }
+                    // Every place has an index of its own, below the dimension.
+                    let place = line * 2 * width + lane;
+                    let (re, im) = (from.get(place), from.get(place + width));
+                    to.set((first ^ end) as usize, (re * re + im * im) * square);
                 }
             }
         })
@@ -124,11 +119,10 @@ impl Program {
         cancel: &Cancel,
     ) -> Result<()> {
         let plan = self.plan::<R>(true);
-        let Evolved { reduced, mut state, scale } = evolved;
+        let Evolved { reduced, state, scale } = evolved;
         let numbers = Numbers::new(plan, self, &reduced)?;
-        let mut other = Buffer::new(2 * plan.lines.amplitudes())?;
-        let [state_to, other_to] =
-            [&mut state, &mut other].map(|buffer| Pointer::new(buffer.as_mut_ptr()));
+        let other = Buffer::new(2 * plan.lines.amplitudes())?;
+        let [state, other] = [&state, &other].map(Buffer::view);
         // What the steps after the last scale leave out is what they bring back.
         let ratio = R::from_f64(scale);
         let ends = self.ends(reduced.flips, plan.lines);
@@ -141,14 +135,11 @@ impl Program {
                         true => cotangent[(first ^ ends.lanes[lane]) as usize],
                         false => R::default(),
                     };
-                    // SAFETY: the lines of a range are its own.
-                    unsafe {
-                        for part in [lane, lane + width] {
-                            let place = line * 2 * width + part;
-                            let value = *state_to.get().add(place) * ratio * last;
-                            *state_to.get().add(place) = value;
-                            *other_to.get().add(place) = by * value;
-                        }
+                    for part in [lane, lane + width] {
+                        let place = line * 2 * width + part;
+                        let value = state.get(place) * ratio * last;
+                        state.set(place, value);
+                        other.set(place, by * value);
                     }
                 }
             }
@@ -163,27 +154,20 @@ impl Program {
             let (tasks, tiles) = tasks(plan, pass);
             let length = pass.partial_length;
             partials.reserve(tasks * length)?;
-            let tables = Pointer::new(tables.as_mut_ptr());
-            let sums = Pointer::new(partials.as_mut_ptr());
+            let (tables, sums) = (tables.view(), partials.view());
             team.for_each(0..tasks, |task| {
                 cancel.check()?;
                 let tiles = task * tiles..(task + 1) * tiles;
-                // SAFETY: a task's sums are its own.
-                let own = unsafe { sums.get().add(task * length) };
-                (0..length).for_each(|place| {
-                    // SAFETY: as above.
-                    unsafe { own.add(place).write(R::default()) };
-                });
-                let (tables, state) = (tables.get(), state_to.get());
-                let back = Some((other_to.get(), own));
+                let own = sums.part(task * length, length);
+                (0..length).for_each(|place| own.set(place, R::default()));
+                let back = Some((other, own));
                 self.level.run(Sweep { plan, pass, tables, state, back, tiles });
                 Ok(())
             })?;
             let mut total = memory::filled(length, 0.0)?;
             for task in 0..tasks {
                 for (place, sum) in total.iter_mut().enumerate() {
-                    // SAFETY: every task has written its sums.
-                    *sum += unsafe { *partials.as_ptr().add(task * length + place) }.to_f64();
+                    *sum += sums.get(task * length + place).to_f64();
                 }
             }
             gather(pass, &mut total, width, &numbers, &mut by_rotations);
@@ -255,7 +239,7 @@ impl Ends {
 struct Start<'a, R> {
     program: &'a Program,
     lines: Lines,
-    to: *mut R,
+    to: View<'a, R>,
     range: std::ops::Range<usize>,
 }
 
@@ -263,25 +247,22 @@ impl<R: Real> Kernel<R> for Start<'_, R> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<V: Lanes<Real = R>>(self) {
+    fn run<V: Lanes<Real = R>>(self, cpu: Cpu<V>) {
         let hadamards = self.program.hadamards;
         let amplitude = 0.5f64.powi(hadamards.count_ones() as i32).sqrt();
-        let mut lanes = [R::default(); 16];
+        let mut lanes = [R::default(); MAX_LANES];
         for (lane, value) in lanes[..V::COUNT].iter_mut().enumerate() {
             if lane as u64 & !hadamards == 0 {
                 *value = R::from_f64(amplitude);
             }
         }
-        // SAFETY: the caller's promise; the range's lines are its own.
-        unsafe {
-            let (filled, zero) = (V::load(lanes.as_ptr()), V::splat(R::default()));
-            for line in self.range {
-                let index = self.lines.place((line << V::BITS) as u64);
-                let to = self.to.add(line * 2 * V::COUNT);
-                let here = if index & !hadamards == 0 { filled } else { zero };
-                here.store(to);
-                zero.store(to.add(V::COUNT));
-            }
+        let (filled, zero) = (V::read(cpu, &lanes), V::splat(cpu, R::default()));
+        let lines = self.to.lines::<V, 1>(cpu, 0);
+        for line in self.range {
+            let index = self.lines.place((line << V::BITS) as u64);
+            let to = lines.at(line * 2 * V::COUNT);
+            to.set(0, 0, if index & !hadamards == 0 { filled } else { zero });
+            to.set(0, 1, zero);
         }
     }
 }

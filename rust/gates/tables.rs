@@ -3,7 +3,8 @@
 use super::numbers::Numbers;
 use super::plan::{Pass, lane_signs};
 use super::steps::{Group, Turn};
-use crate::simd::{Kernel, Lanes, Real};
+use crate::simd::{Cpu, Kernel, Lanes, MAX_LANES, Real};
+use crate::view::View;
 
 /// Writes the tables of one pass.
 pub struct Tables<'a, R> {
@@ -16,32 +17,30 @@ pub struct Tables<'a, R> {
     /// Whether rotations are undone.
     pub back: bool,
     /// Room for `table_length` numbers.
-    pub to: *mut R,
+    pub to: View<'a, R>,
 }
 
 impl<R: Real> Kernel<R> for Tables<'_, R> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<V: Lanes<Real = R>>(self) {
+    fn run<V: Lanes<Real = R>>(self, cpu: Cpu<V>) {
         for (step, &scale) in self.pass.steps.iter().zip(self.scales) {
-            // SAFETY: the tables have room for all of a pass' steps, where the plan laid them out.
-            unsafe {
-                for turn in &step.turns {
-                    let tangent = self.numbers.tangents[turn.rotation];
-                    let tangent = if self.back { -tangent } else { tangent };
-                    write_turn::<V>(turn, tangent, self.to.add(turn.table));
-                }
-                for group in &step.groups {
-                    write_group::<V>(group, &self.numbers.phases, self.to.add(group.table));
-                }
-                // The scale goes into the first group's.
-                if let Some(group) = step.groups.first() {
-                    let factor = V::splat(R::from_f64(scale));
-                    for place in 0..2usize << group.masks.len() {
-                        let at = self.to.add(group.table + place * V::COUNT);
-                        V::load(at).mul(factor).store(at);
-                    }
+            for turn in &step.turns {
+                let tangent = self.numbers.tangents[turn.rotation];
+                let tangent = if self.back { -tangent } else { tangent };
+                write_turn::<V>(turn, tangent, self.to.from(turn.table));
+            }
+            for group in &step.groups {
+                write_group(cpu, group, &self.numbers.phases, self.to.from(group.table));
+            }
+            // The scale goes into the first group's.
+            if let Some(group) = step.groups.first() {
+                let factor = V::splat(cpu, R::from_f64(scale));
+                let table = self.to.vectors(cpu);
+                for place in 0..2usize << group.masks.len() {
+                    let at = group.table + place * V::COUNT;
+                    table.set(at, table.get(at).mul(factor));
                 }
             }
         }
@@ -50,14 +49,13 @@ impl<R: Real> Kernel<R> for Tables<'_, R> {
 
 /// The tangent with its signs, its negative, the signs alone, and theirs.
 #[inline(always)]
-unsafe fn write_turn<V: Lanes>(turn: &Turn, tangent: f64, to: *mut V::Real) {
+fn write_turn<V: Lanes>(turn: &Turn, tangent: f64, to: View<'_, V::Real>) {
     let sign = if turn.negative { -1.0 } else { 1.0 };
     for (lane, odd) in lane_signs(turn.lane_signs, V::COUNT).enumerate() {
         let sign = if odd { -sign } else { sign };
         let values = [sign * tangent, -sign * tangent, sign, -sign];
         for (vector, value) in values.into_iter().enumerate() {
-            // SAFETY: four vectors are this rotation's.
-            unsafe { *to.add(vector * V::COUNT + lane) = V::Real::from_f64(value) };
+            to.set(vector * V::COUNT + lane, V::Real::from_f64(value));
         }
     }
 }
@@ -65,49 +63,40 @@ unsafe fn write_turn<V: Lanes>(turn: &Turn, tangent: f64, to: *mut V::Real) {
 /// exp(-i half angle) by place and lane, cosines and then sines: twice as long with every mask, each
 /// multiplied once for every entry whose highest mask it is.
 #[inline(always)]
-unsafe fn write_group<V: Lanes>(group: &Group, phases: &[(f64, f64)], to: *mut V::Real) {
-    // SAFETY: the table is this group's; no vector has more than 16 lanes.
-    unsafe {
-        let (one, zero) = (V::Real::from_f64(1.0), V::Real::default());
-        V::splat(one).store(to);
-        V::splat(zero).store(to.add(V::COUNT));
-        let mut size = 1;
-        for entry in &group.entries {
-            let (cos, sin) = phases[entry.angle];
-            let mut signed = [zero; 16];
-            for (lane, odd) in lane_signs(entry.lane_signs, V::COUNT).enumerate() {
-                signed[lane] = V::Real::from_f64(if odd { sin } else { -sin });
-            }
-            let (cos, sin) = (V::splat(V::Real::from_f64(cos)), V::load(signed.as_ptr()));
-            let minus = V::splat(zero).sub(sin);
-            let half = match entry.coordinates.checked_ilog2() {
-                Some(highest) => 1usize << highest,
-                // Lanes alone: one number, before there are more.
-                None => {
-                    let (re, im) = (V::load(to), V::load(to.add(V::COUNT)));
-                    let (re, im) = V::turn(re, im, cos, sin);
-                    re.store(to);
-                    im.store(to.add(V::COUNT));
-                    continue;
-                }
-            };
-            let doubles = half == size;
-            size = 2 * half;
-            for place in 0..half {
-                let low = to.add(2 * place * V::COUNT);
-                let high = to.add(2 * (place + half) * V::COUNT);
-                let odd = (entry.coordinates & place as u32).count_ones() & 1 == 1;
-                let (first, second) = if odd { (minus, sin) } else { (sin, minus) };
-                let from = if doubles { low } else { high };
-                let (re, im) = (V::load(from), V::load(from.add(V::COUNT)));
-                let (re, im) = V::turn(re, im, cos, second);
-                re.store(high);
-                im.store(high.add(V::COUNT));
-                let (re, im) = (V::load(low), V::load(low.add(V::COUNT)));
-                let (re, im) = V::turn(re, im, cos, first);
-                re.store(low);
-                im.store(low.add(V::COUNT));
-            }
+fn write_group<V: Lanes>(cpu: Cpu<V>, group: &Group, phases: &[(f64, f64)], to: View<'_, V::Real>) {
+    let (one, zero) = (V::Real::from_f64(1.0), V::Real::default());
+    let table = to.lines::<V, 1>(cpu, 0);
+    // Writes what is at one place, multiplied, to another.
+    let turned = |from: usize, to: usize, cos: V, sin: V| {
+        let [from, to] = [from, to].map(|place| table.at(2 * place * V::COUNT));
+        let (re, im) = V::turn(from.get(0, 0), from.get(0, 1), cos, sin);
+        to.set(0, 0, re);
+        to.set(0, 1, im);
+    };
+    table.at(0).set(0, 0, V::splat(cpu, one));
+    table.at(0).set(0, 1, V::splat(cpu, zero));
+    let mut size = 1;
+    for entry in &group.entries {
+        let (cos, sin) = phases[entry.angle];
+        let mut signed = [zero; MAX_LANES];
+        for (lane, odd) in lane_signs(entry.lane_signs, V::COUNT).enumerate() {
+            signed[lane] = V::Real::from_f64(if odd { sin } else { -sin });
+        }
+        let (cos, sin) = (V::splat(cpu, V::Real::from_f64(cos)), V::read(cpu, &signed));
+        let minus = V::splat(cpu, zero).sub(sin);
+        let Some(highest) = entry.coordinates.checked_ilog2() else {
+            // Lanes alone: one number, before there are more.
+            turned(0, 0, cos, sin);
+            continue;
+        };
+        let half = 1usize << highest;
+        let doubles = half == size;
+        size = 2 * half;
+        for place in 0..half {
+            let odd = (entry.coordinates & place as u32).count_ones() & 1 == 1;
+            let (first, second) = if odd { (minus, sin) } else { (sin, minus) };
+            turned(if doubles { place } else { place + half }, place + half, cos, second);
+            turned(place, place, cos, first);
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use crate::layer::Layer;
 use crate::schedule::Step;
-use crate::simd::Lanes;
+use crate::simd::{Cpu, Lanes};
+use crate::view::View;
 
 /// The tangents of a step and of the lanes, spread over vectors.
 #[derive(Clone, Copy)]
@@ -15,24 +16,17 @@ pub struct Tangents<V> {
 
 impl<V: Lanes> Tangents<V> {
     /// Those of a step.
-    ///
-    /// # Safety
-    /// The processor has the instructions of `V`.
     #[inline(always)]
-    pub unsafe fn new(layer: &Layer<V::Real>, step: &Step) -> Self {
-        // SAFETY: the caller's promise; the layer has `V::COUNT` signed tangents per lane qubit.
-        unsafe {
-            let zero = V::splat(V::Real::default());
-            let mut tangents = Self { step: [zero; 3], lanes: [zero; 4] };
-            for bit in 0..step.bits.len().min(3) {
-                tangents.step[bit] = V::splat(layer.tangents[step.bits.start + bit]);
-            }
-            for bit in 0..V::BITS {
-                let signed = &layer.lane_tangents[bit << V::BITS..][..V::COUNT];
-                tangents.lanes[bit] = V::load(signed.as_ptr());
-            }
-            tangents
+    pub fn new(cpu: Cpu<V>, layer: &Layer<V::Real>, step: &Step) -> Self {
+        let zero = V::splat(cpu, V::Real::default());
+        let mut tangents = Self { step: [zero; 3], lanes: [zero; 4] };
+        for bit in 0..step.bits.len().min(3) {
+            tangents.step[bit] = V::splat(cpu, layer.tangents[step.bits.start + bit]);
         }
+        for bit in 0..V::BITS {
+            tangents.lanes[bit] = V::read(cpu, &layer.lane_tangents[bit << V::BITS..]);
+        }
+        tangents
     }
 }
 
@@ -73,63 +67,32 @@ pub fn lane_butterfly<V: Lanes, const J: usize>(x: &mut [V; J], tangents: &Tange
     }
 }
 
-/// J lines of a butterfly, a stride apart: real or imaginary parts.
-///
-/// # Safety
-/// The processor has the instructions of `V`; the lines may be read.
+/// A step between the first and the last, over the block at `block`: butterflies in place.
 #[inline(always)]
-pub unsafe fn load_group<V: Lanes, const J: usize>(from: *const V::Real, stride: usize) -> [V; J] {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let mut x = [V::splat(V::Real::default()); J];
-        for j in 0..J {
-            x[j] = V::load(from.add(j * stride));
-        }
-        x
-    }
-}
-
-/// Writes one part of the J lines of a butterfly.
-///
-/// # Safety
-/// The lines may be written.
-#[inline(always)]
-pub unsafe fn store_group<V: Lanes, const J: usize>(to: *mut V::Real, stride: usize, x: &[V; J]) {
-    for j in 0..J {
-        // SAFETY: the caller's promise.
-        unsafe { x[j].store(to.add(j * stride)) };
-    }
-}
-
-/// A step between the first and the last, over one block: butterflies in place.
-///
-/// # Safety
-/// The processor has the instructions of `V`; the block's lines are this thread's.
-#[inline(always)]
-pub unsafe fn middle_step<V: Lanes, const J: usize, const LANES: bool>(
-    block: *mut V::Real,
+pub fn middle_step<V: Lanes, const J: usize, const LANES: bool>(
+    cpu: Cpu<V>,
+    state: View<'_, V::Real>,
+    block: usize,
     step: &Step,
     layer: &Layer<V::Real>,
 ) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let tangents = Tangents::<V>::new(layer, step);
-        let stride = step.stride;
-        for &run in &step.runs.places {
-            let mut start = block.add(run);
-            for _ in 0..step.run {
-                for part in [start, start.add(V::COUNT)] {
-                    let mut x = load_group::<V, J>(part, stride);
-                    if LANES {
-                        butterfly::<V, J, true>(&mut x, &tangents);
-                        lane_butterfly(&mut x, &tangents);
-                    } else {
-                        butterfly::<V, J, false>(&mut x, &tangents);
-                    }
-                    store_group(part, stride, &x);
+    let tangents = Tangents::new(cpu, layer, step);
+    let lines = state.lines::<V, J>(cpu, step.stride);
+    for &run in &step.runs.places {
+        let mut start = block + run;
+        for _ in 0..step.run {
+            let group = lines.at(start);
+            for part in [0, 1] {
+                let mut x = group.load(part);
+                if LANES {
+                    butterfly::<V, J, true>(&mut x, &tangents);
+                    lane_butterfly(&mut x, &tangents);
+                } else {
+                    butterfly::<V, J, false>(&mut x, &tangents);
                 }
-                start = start.add(step.advance);
+                group.store(part, &x);
             }
+            start += step.advance;
         }
     }
 }

@@ -8,10 +8,10 @@
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use crate::kernels::butterfly::load_group;
 use crate::layout::MAX_BLOCK_LINES;
 use crate::schedule::{Pass, Step};
-use crate::simd::{Kernel, Lanes, Real};
+use crate::simd::{Cpu, Kernel, Lanes, Real};
+use crate::view::{Group, View};
 
 /// Sums of one chunk of tiles, by stored qubit: line bits, then lanes.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -47,13 +47,13 @@ pub struct Products<'a, R> {
     /// Bits of a line number.
     pub line_bits: usize,
     /// Lambda.
-    pub adjoint: *const R,
+    pub adjoint: View<'a, R>,
     /// Psi.
-    pub state: *const R,
+    pub state: View<'a, R>,
     /// The chunks, of up to [`CHUNK`] tiles each.
     pub chunks: Range<usize>,
     /// Where the sums of chunk 0 are; those of `chunks` are written.
-    pub sums: *mut Sums,
+    pub sums: View<'a, Sums>,
 }
 
 /// Sums in vectors, by bit of the line number, then by lane qubit.
@@ -68,43 +68,40 @@ impl<R: Real> Kernel<R> for Products<'_, R> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<V: Lanes<Real = R>>(self) {
+    fn run<V: Lanes<Real = R>>(self, cpu: Cpu<V>) {
         for chunk in self.chunks.clone() {
             let tiles = chunk * CHUNK..((chunk + 1) * CHUNK).min(self.pass.tiles.len());
-            // SAFETY: the promises of this kernel's maker and of the caller.
-            unsafe {
-                let zero = V::splat(R::default());
-                let mut sums = Accumulators { ry: [zero; 32], rz: [zero; 32], total: zero };
-                for tile in tiles {
-                    self.tile(tile, &mut sums);
-                }
-                self.sums.add(chunk).write(self.finish(&sums));
+            let zero = V::splat(cpu, R::default());
+            let mut sums = Accumulators { ry: [zero; 32], rz: [zero; 32], total: zero };
+            for tile in tiles {
+                self.tile(cpu, tile, &mut sums);
             }
+            self.sums.set(chunk, self.finish(&sums));
         }
     }
 }
 
+/// One butterfly of lambda, and of psi.
+type Pair<'a, V, const J: usize> = [Group<'a, V, J>; 2];
+
 impl<R: Real> Products<'_, R> {
     #[inline(always)]
-    unsafe fn tile<V: Lanes<Real = R>>(&self, tile: usize, sums: &mut Accumulators<V>) {
+    fn tile<V: Lanes<Real = R>>(&self, cpu: Cpu<V>, tile: usize, sums: &mut Accumulators<V>) {
         for (index, stage) in self.pass.stages.iter().enumerate() {
             for block in 0..stage.blocks.len() {
                 let start = self.pass.tiles.places[tile] + stage.blocks.places[block];
                 let number = self.pass.tiles.numbers[tile] + stage.blocks.numbers[block];
-                // SAFETY: the caller's promise.
-                unsafe {
-                    let pair = [self.adjoint.add(start), self.state.add(start)];
-                    for (order, step) in stage.steps.iter().enumerate() {
-                        let first = self.first && (index, order) == (0, 0);
-                        match (step.bits.len(), first) {
-                            (1, false) => lines::<V, 2>(pair, step, &mut sums.ry),
-                            (2, false) => lines::<V, 4>(pair, step, &mut sums.ry),
-                            (_, false) => lines::<V, 8>(pair, step, &mut sums.ry),
-                            (0, true) => self.low::<V, 1>(pair, number, step, sums),
-                            (1, true) => self.low::<V, 2>(pair, number, step, sums),
-                            (2, true) => self.low::<V, 4>(pair, number, step, sums),
-                            (_, true) => self.low::<V, 8>(pair, number, step, sums),
-                        }
+                for (order, step) in stage.steps.iter().enumerate() {
+                    let first = self.first && (index, order) == (0, 0);
+                    let at = [start, number];
+                    match (step.bits.len(), first) {
+                        (1, false) => self.lines::<V, 2>(cpu, start, step, &mut sums.ry),
+                        (2, false) => self.lines::<V, 4>(cpu, start, step, &mut sums.ry),
+                        (_, false) => self.lines::<V, 8>(cpu, start, step, &mut sums.ry),
+                        (0, true) => self.low::<V, 1>(cpu, at, step, sums),
+                        (1, true) => self.low::<V, 2>(cpu, at, step, sums),
+                        (2, true) => self.low::<V, 4>(cpu, at, step, sums),
+                        (_, true) => self.low::<V, 8>(cpu, at, step, sums),
                     }
                 }
             }
@@ -113,7 +110,7 @@ impl<R: Real> Products<'_, R> {
 
     /// Adds up lanes.
     #[inline(always)]
-    unsafe fn finish<V: Lanes<Real = R>>(&self, sums: &Accumulators<V>) -> Sums {
+    fn finish<V: Lanes<Real = R>>(&self, sums: &Accumulators<V>) -> Sums {
         let mut result = Sums::default();
         for bit in 0..self.line_bits {
             result.ry[bit] = sums.ry[bit].sum().to_f64();
@@ -121,11 +118,8 @@ impl<R: Real> Products<'_, R> {
         }
         for bit in 0..V::BITS {
             let qubit = self.line_bits + bit;
-            // SAFETY: the caller's promise.
-            unsafe {
-                result.ry[qubit] = lane_difference(sums.ry[qubit], bit);
-                result.rz[qubit] = lane_difference(sums.total, bit);
-            }
+            result.ry[qubit] = lane_difference(sums.ry[qubit], bit);
+            result.rz[qubit] = lane_difference(sums.total, bit);
         }
         result
     }
@@ -133,78 +127,111 @@ impl<R: Real> Products<'_, R> {
     /// The first step of a block: J on its bits and on the lanes, and the tree of sums over
     /// Im(conj(lambda) psi), group by group while its lines are at hand.
     #[inline(always)]
-    unsafe fn low<V: Lanes<Real = R>, const J: usize>(
+    fn low<V: Lanes<Real = R>, const J: usize>(
         &self,
-        pair: [*const R; 2],
-        number: usize,
+        cpu: Cpu<V>,
+        [block, number]: [usize; 2],
         step: &Step,
         sums: &mut Accumulators<V>,
     ) {
-        // SAFETY: the caller's promise; a block has at most `MAX_BLOCK_LINES` lines.
-        unsafe {
-            let zero = V::splat(R::default());
-            let mut chains = Chains { plus: [zero; 3], minus: [zero; 3] };
-            let mut lanes = [[zero; 4]; 2];
-            let mut differences = [zero; 3];
-            let mut tree = [MaybeUninit::<V>::uninit(); MAX_BLOCK_LINES];
-            let groups = step.run;
-            debug_assert!(groups <= MAX_BLOCK_LINES);
-            for (group, total) in tree.iter_mut().enumerate().take(groups) {
-                let at = pair.map(|state| state.add(group * J * 2 * V::COUNT));
-                chains.add::<J>(at, step.stride);
-                chains.add::<J>(at.map(|part| part.add(V::COUNT)), step.stride);
-                if self.lanes {
-                    lane_products::<V, J>(at, &mut lanes);
+        let zero = V::splat(cpu, R::default());
+        let mut chains = Chains { plus: [zero; 3], minus: [zero; 3] };
+        let mut lanes = [[zero; 4]; 2];
+        let mut differences = [zero; 3];
+        let mut tree = [MaybeUninit::<V>::uninit(); MAX_BLOCK_LINES];
+        let groups = step.run;
+        let totals = &mut tree[..groups];
+        let states = [self.adjoint, self.state].map(
+            #[inline(always)]
+            |state| state.lines::<V, J>(cpu, 2 * V::COUNT),
+        );
+        for (group, total) in totals.iter_mut().enumerate() {
+            let pair = states.map(
+                #[inline(always)]
+                |lines| lines.at(block + group * J * 2 * V::COUNT),
+            );
+            for part in [0, 1] {
+                chains.add(pair, part);
+            }
+            if self.lanes {
+                lane_products(pair, &mut lanes);
+            }
+            total.write(difference_tree(cpu, pair, &mut differences));
+        }
+        // SAFETY: the loop above wrote every total, and both have one layout.
+        let totals = unsafe { &mut *(std::ptr::from_mut(totals) as *mut [V]) };
+        chains.write(step, &mut sums.ry);
+        for bit in 0..V::BITS {
+            let sum = &mut sums.ry[self.line_bits + bit];
+            *sum = sum.add(lanes[0][bit].add(lanes[1][bit]));
+        }
+        let low_bits = step.bits.len();
+        for bit in 0..low_bits {
+            sums.rz[bit] = sums.rz[bit].add(differences[bit]);
+        }
+        let bits = groups.trailing_zeros() as usize;
+        for bit in 0..bits {
+            // Two chains of sums, for what waits for a sum is the next one.
+            let mut difference = [zero; 2];
+            for index in 0..groups >> (bit + 1) {
+                let (zeros, ones) = (totals[2 * index], totals[2 * index + 1]);
+                let sum = &mut difference[index % 2];
+                *sum = sum.add(ones.sub(zeros));
+                totals[index] = zeros.add(ones);
+            }
+            let sum = &mut sums.rz[low_bits + bit];
+            *sum = sum.add(difference[0].add(difference[1]));
+        }
+        let total = totals[0];
+        sums.total = sums.total.add(total);
+        // Bits that are the same in all of the block.
+        for bit in low_bits + bits..self.line_bits {
+            let sum = &mut sums.rz[bit];
+            *sum = if (number >> bit) & 1 == 1 { sum.add(total) } else { sum.sub(total) };
+        }
+    }
+
+    /// J on the bits of one step of the block at `block`.
+    #[inline(always)]
+    fn lines<V: Lanes<Real = R>, const J: usize>(
+        &self,
+        cpu: Cpu<V>,
+        block: usize,
+        step: &Step,
+        ry: &mut [V; 32],
+    ) {
+        let zero = V::splat(cpu, R::default());
+        let mut chains = Chains { plus: [zero; 3], minus: [zero; 3] };
+        let states = [self.adjoint, self.state].map(
+            #[inline(always)]
+            |state| state.lines::<V, J>(cpu, step.stride),
+        );
+        for &run in &step.runs.places {
+            for index in 0..step.run {
+                let pair = states.map(
+                    #[inline(always)]
+                    |lines| lines.at(block + run + index * step.advance),
+                );
+                for part in [0, 1] {
+                    chains.add(pair, part);
                 }
-                total.write(difference_tree::<V, J>(at, &mut differences));
-            }
-            chains.write(step, &mut sums.ry);
-            for bit in 0..V::BITS {
-                let sum = &mut sums.ry[self.line_bits + bit];
-                *sum = sum.add(lanes[0][bit].add(lanes[1][bit]));
-            }
-            let low_bits = step.bits.len();
-            for bit in 0..low_bits {
-                sums.rz[bit] = sums.rz[bit].add(differences[bit]);
-            }
-            let bits = groups.trailing_zeros() as usize;
-            for bit in 0..bits {
-                // Two chains of sums, for what waits for a sum is the next one.
-                let mut difference = [zero; 2];
-                for index in 0..groups >> (bit + 1) {
-                    let (zeros, ones) =
-                        (tree[2 * index].assume_init(), tree[2 * index + 1].assume_init());
-                    let sum = &mut difference[index % 2];
-                    *sum = sum.add(ones.sub(zeros));
-                    tree[index].write(zeros.add(ones));
-                }
-                let sum = &mut sums.rz[low_bits + bit];
-                *sum = sum.add(difference[0].add(difference[1]));
-            }
-            let total = tree[0].assume_init();
-            sums.total = sums.total.add(total);
-            // Bits that are the same in all of the block.
-            for bit in low_bits + bits..self.line_bits {
-                let sum = &mut sums.rz[bit];
-                *sum = if (number >> bit) & 1 == 1 { sum.add(total) } else { sum.sub(total) };
             }
         }
+        chains.write(step, ry);
     }
 }
 
 /// J on every lane qubit, over the lines of one butterfly.
 #[inline(always)]
-unsafe fn lane_products<V: Lanes, const J: usize>(
-    [adjoint, state]: [*const V::Real; 2],
+fn lane_products<V: Lanes, const J: usize>(
+    [adjoint, state]: Pair<'_, V, J>,
     sums: &mut [[V; 4]; 2],
 ) {
     for vector in 0..2 * J {
-        // SAFETY: the caller's promise.
-        let (lambda, psi) = unsafe {
-            (V::load(adjoint.add(vector * V::COUNT)), V::load(state.add(vector * V::COUNT)))
-        };
+        let (line, part) = (vector / 2, vector % 2);
+        let (lambda, psi) = (adjoint.get(line, part), state.get(line, part));
         for bit in 0..V::BITS {
-            let sum = &mut sums[vector % 2][bit];
+            let sum = &mut sums[part][bit];
             *sum = lambda.mul_add(psi.swap(bit), *sum);
         }
     }
@@ -212,34 +239,31 @@ unsafe fn lane_products<V: Lanes, const J: usize>(
 
 /// Im(conj(lambda) psi) summed over the lines of one butterfly, and the differences by its bits.
 #[inline(always)]
-unsafe fn difference_tree<V: Lanes, const J: usize>(
-    [adjoint, state]: [*const V::Real; 2],
+fn difference_tree<V: Lanes, const J: usize>(
+    cpu: Cpu<V>,
+    [adjoint, state]: Pair<'_, V, J>,
     differences: &mut [V; 3],
 ) -> V {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let mut tree = [V::splat(V::Real::default()); J];
-        for (line, entry) in tree.iter_mut().enumerate() {
-            let place = line * 2 * V::COUNT;
-            let lambda = [V::load(adjoint.add(place)), V::load(adjoint.add(place + V::COUNT))];
-            let psi = [V::load(state.add(place)), V::load(state.add(place + V::COUNT))];
-            *entry = lambda[1].neg_mul_add(psi[0], lambda[0].mul(psi[1]));
-        }
-        let mut bit = 0;
-        while 1 << bit < J {
-            let mut difference = tree[1].sub(tree[0]);
-            for index in 0..J >> (bit + 1) {
-                let (zeros, ones) = (tree[2 * index], tree[2 * index + 1]);
-                if index > 0 {
-                    difference = difference.add(ones.sub(zeros));
-                }
-                tree[index] = zeros.add(ones);
-            }
-            differences[bit] = differences[bit].add(difference);
-            bit += 1;
-        }
-        tree[0]
+    let mut tree = [V::splat(cpu, V::Real::default()); J];
+    for (line, entry) in tree.iter_mut().enumerate() {
+        let lambda = [adjoint.get(line, 0), adjoint.get(line, 1)];
+        let psi = [state.get(line, 0), state.get(line, 1)];
+        *entry = lambda[1].neg_mul_add(psi[0], lambda[0].mul(psi[1]));
     }
+    let mut bit = 0;
+    while 1 << bit < J {
+        let mut difference = tree[1].sub(tree[0]);
+        for index in 0..J >> (bit + 1) {
+            let (zeros, ones) = (tree[2 * index], tree[2 * index + 1]);
+            if index > 0 {
+                difference = difference.add(ones.sub(zeros));
+            }
+            tree[index] = zeros.add(ones);
+        }
+        differences[bit] = differences[bit].add(difference);
+        bit += 1;
+    }
+    tree[0]
 }
 
 /// Sums of lambda_1 psi_0 and of lambda_0 psi_1, by bit of a step.
@@ -251,22 +275,19 @@ struct Chains<V> {
 impl<V: Lanes> Chains<V> {
     /// Adds one part of one butterfly.
     #[inline(always)]
-    unsafe fn add<const J: usize>(&mut self, [adjoint, state]: [*const V::Real; 2], stride: usize) {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let psi: [V; J] = load_group(state, stride);
-            for j in 0..J {
-                let lambda = V::load(adjoint.add(j * stride));
-                let mut bit = 0;
-                while 1 << bit < J {
-                    let other = psi[j ^ (1 << bit)];
-                    if (j >> bit) & 1 == 1 {
-                        self.plus[bit] = lambda.mul_add(other, self.plus[bit]);
-                    } else {
-                        self.minus[bit] = lambda.mul_add(other, self.minus[bit]);
-                    }
-                    bit += 1;
+    fn add<const J: usize>(&mut self, [adjoint, state]: Pair<'_, V, J>, part: usize) {
+        let psi = state.load(part);
+        for j in 0..J {
+            let lambda = adjoint.get(j, part);
+            let mut bit = 0;
+            while 1 << bit < J {
+                let other = psi[j ^ (1 << bit)];
+                if (j >> bit) & 1 == 1 {
+                    self.plus[bit] = lambda.mul_add(other, self.plus[bit]);
+                } else {
+                    self.minus[bit] = lambda.mul_add(other, self.minus[bit]);
                 }
+                bit += 1;
             }
         }
     }
@@ -281,37 +302,11 @@ impl<V: Lanes> Chains<V> {
     }
 }
 
-/// J on the bits of one step.
-#[inline(always)]
-unsafe fn lines<V: Lanes, const J: usize>(
-    [adjoint, state]: [*const V::Real; 2],
-    step: &Step,
-    ry: &mut [V; 32],
-) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let zero = V::splat(V::Real::default());
-        let mut chains = Chains { plus: [zero; 3], minus: [zero; 3] };
-        for &run in &step.runs.places {
-            for index in 0..step.run {
-                for part in [0, V::COUNT] {
-                    let place = run + index * step.advance + part;
-                    chains.add::<J>([adjoint.add(place), state.add(place)], step.stride);
-                }
-            }
-        }
-        chains.write(step, ry);
-    }
-}
-
 /// Lanes whose index has `bit` set, less the others.
 #[inline(always)]
-unsafe fn lane_difference<V: Lanes>(vector: V, bit: usize) -> f64 {
-    let mut lanes = [V::Real::default(); 16];
-    // SAFETY: no vector has more than 16 lanes.
-    unsafe { vector.store(lanes.as_mut_ptr()) };
+fn lane_difference<V: Lanes>(vector: V, bit: usize) -> f64 {
     let mut difference = 0.0;
-    for (lane, value) in lanes.iter().enumerate().take(V::COUNT) {
+    for (lane, value) in vector.lanes().into_iter().enumerate().take(V::COUNT) {
         let value = value.to_f64();
         difference += if (lane >> bit) & 1 == 1 { value } else { -value };
     }

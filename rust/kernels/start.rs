@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use crate::layer::{Layer, LayerAngles};
 use crate::layout::Layout;
-use crate::simd::{Kernel, Lanes, Real};
+use crate::simd::{Cpu, Kernel, Lanes, Real};
+use crate::view::View;
 
 /// Amplitudes of the product state as a product of two tables: a line by the low bits of the line
 /// number, a factor by its high bits.
@@ -51,9 +52,9 @@ pub struct Start<'a, R> {
     /// The phases.
     pub layer: &'a Layer<R>,
     /// The state.
-    pub state: *mut R,
+    pub state: View<'a, R>,
     /// Where the state before the phases is kept as well.
-    pub kept: Option<*mut R>,
+    pub kept: Option<View<'a, R>>,
     /// The lines, in logical order.
     pub lines: Range<usize>,
 }
@@ -62,11 +63,12 @@ impl<R: Real> Kernel<R> for Start<'_, R> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<V: Lanes<Real = R>>(self) {
+    fn run<V: Lanes<Real = R>>(self, cpu: Cpu<V>) {
         let ProductState { low_bits, low, high } = self.product;
         let phases = &self.layer.phases;
         let (amplitude_mask, phase_mask) = ((1 << low_bits) - 1, (1usize << phases.low_bits) - 1);
         let middle_mask = phases.middle.len() - 1;
+        let to = self.state.lines::<V, 1>(cpu, 0);
         for line in self.lines.clone() {
             let place = self.layout.place(line);
             let rest = line >> phases.low_bits;
@@ -74,22 +76,20 @@ impl<R: Real> Kernel<R> for Start<'_, R> {
             let [hc, hs] = phases.high[rest / phases.middle.len()];
             let factor = high[line >> low_bits];
             let (cos, sin) = (mc * hc - ms * hs, mc * hs + ms * hc);
-            // SAFETY: the promises of this kernel's maker and of the caller; the tables have whole
-            // lines.
-            unsafe {
-                let amplitude = V::load(low.as_ptr().add((line & amplitude_mask) << V::BITS))
-                    .mul(V::splat(factor));
-                let low = phases.low.as_ptr().add((line & phase_mask) << (V::BITS + 1));
-                let (low_cos, low_sin) = (V::load(low), V::load(low.add(V::COUNT)));
-                let (cos, sin) = (V::splat(cos), V::splat(sin));
-                let turn_cos = low_sin.neg_mul_add(sin, low_cos.mul(cos));
-                let turn_sin = low_cos.mul_add(sin, low_sin.mul(cos));
-                amplitude.mul(turn_cos).store(self.state.add(place));
-                amplitude.mul(turn_sin).store(self.state.add(place + V::COUNT));
-                if let Some(kept) = self.kept {
-                    amplitude.store(kept.add(place));
-                    V::splat(R::default()).store(kept.add(place + V::COUNT));
-                }
+            let amplitude = V::read(cpu, &low[(line & amplitude_mask) << V::BITS..]);
+            let amplitude = amplitude.mul(V::splat(cpu, factor));
+            let low = &phases.low[(line & phase_mask) << (V::BITS + 1)..];
+            let (low_cos, low_sin) = (V::read(cpu, low), V::read(cpu, &low[V::COUNT..]));
+            let (cos, sin) = (V::splat(cpu, cos), V::splat(cpu, sin));
+            let turn_cos = low_sin.neg_mul_add(sin, low_cos.mul(cos));
+            let turn_sin = low_cos.mul_add(sin, low_sin.mul(cos));
+            let to = to.at(place);
+            to.set(0, 0, amplitude.mul(turn_cos));
+            to.set(0, 1, amplitude.mul(turn_sin));
+            if let Some(kept) = self.kept {
+                let kept = kept.lines::<V, 1>(cpu, 0).at(place);
+                kept.set(0, 0, amplitude);
+                kept.set(0, 1, V::splat(cpu, R::default()));
             }
         }
     }

@@ -8,7 +8,8 @@ use crate::kernels::first::first_step;
 use crate::kernels::read::{Source, gather_block};
 use crate::layer::Layer;
 use crate::schedule::{Pass, Stage, Step};
-use crate::simd::{Kernel, Lanes, Real};
+use crate::simd::{Cpu, Kernel, Lanes, Real};
+use crate::view::View;
 
 /// What a layer does after its last rotation.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -28,13 +29,13 @@ pub struct Sweep<'a, R> {
     /// The layer.
     pub layer: &'a Layer<R>,
     /// The state.
-    pub state: *mut R,
+    pub state: View<'a, R>,
     /// Where the first step reads, in a layer's first pass.
     pub source: Option<Source<'a, R>>,
     /// How the last step ends.
     pub finish: Finish,
     /// Where the state before the phases is kept as well.
-    pub kept: Option<*mut R>,
+    pub kept: Option<View<'a, R>>,
     /// The tiles.
     pub tiles: Range<usize>,
 }
@@ -43,7 +44,7 @@ impl<R: Real> Kernel<R> for Sweep<'_, R> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<V: Lanes<Real = R>>(self) {
+    fn run<V: Lanes<Real = R>>(self, cpu: Cpu<V>) {
         let pass = self.pass;
         for tile in self.tiles.clone() {
             for (stage_index, stage) in pass.stages.iter().enumerate() {
@@ -52,38 +53,32 @@ impl<R: Real> Kernel<R> for Sweep<'_, R> {
                 for block in 0..stage.blocks.len() {
                     let mut steps = &stage.steps[..];
                     if let (Some(source), 0) = (&self.source, stage_index) {
-                        // SAFETY: the promises of this kernel's maker and of the caller.
-                        unsafe {
-                            if source.gather.uniform && !lone {
-                                let place = Place { tile, block, stage, step: &steps[0] };
-                                match steps[0].bits.len() {
-                                    1 => self.first::<V, 2>(source, place),
-                                    2 => self.first::<V, 4>(source, place),
-                                    _ => self.first::<V, 8>(source, place),
-                                }
-                                steps = &steps[1..];
-                            } else {
-                                self.read::<V>(source, tile, block);
+                        if source.gather.uniform && !lone {
+                            let place = Place { tile, block, stage, step: &steps[0] };
+                            match steps[0].bits.len() {
+                                1 => self.first::<V, 2>(cpu, source, place),
+                                2 => self.first::<V, 4>(cpu, source, place),
+                                _ => self.first::<V, 8>(cpu, source, place),
                             }
+                            steps = &steps[1..];
+                        } else {
+                            self.read(cpu, source, tile, block);
                         }
                     }
                     for (index, step) in steps.iter().enumerate() {
                         let place = Place { tile, block, stage, step };
                         let last = last_stage && index + 1 == steps.len();
-                        // SAFETY: the promises of this kernel's maker and of the caller.
-                        unsafe {
-                            if last && self.finish != Finish::Open {
-                                match step.bits.len() {
-                                    1 => self.last::<V, 2>(place),
-                                    2 => self.last::<V, 4>(place),
-                                    _ => self.last::<V, 8>(place),
-                                }
-                            } else {
-                                match step.bits.len() {
-                                    1 => self.middle::<V, 2>(place),
-                                    2 => self.middle::<V, 4>(place),
-                                    _ => self.middle::<V, 8>(place),
-                                }
+                        if last && self.finish != Finish::Open {
+                            match step.bits.len() {
+                                1 => self.last::<V, 2>(cpu, place),
+                                2 => self.last::<V, 4>(cpu, place),
+                                _ => self.last::<V, 8>(cpu, place),
+                            }
+                        } else {
+                            match step.bits.len() {
+                                1 => self.middle::<V, 2>(cpu, place),
+                                2 => self.middle::<V, 4>(cpu, place),
+                                _ => self.middle::<V, 8>(cpu, place),
                             }
                         }
                     }
@@ -110,63 +105,54 @@ impl<R: Real> Sweep<'_, R> {
     }
 
     #[inline(always)]
-    unsafe fn first<V: Lanes<Real = R>, const J: usize>(
+    fn first<V: Lanes<Real = R>, const J: usize>(
         &self,
+        cpu: Cpu<V>,
         source: &Source<'_, R>,
         place: Place<'_>,
     ) {
         let gather = source.gather;
         let from = gather.tiles[place.tile] ^ gather.blocks[place.block];
-        // SAFETY: the caller's promise.
-        unsafe {
-            let block = self.state.add(self.start(place));
-            first_step::<V, J>(block, source, from, place.step, self.layer);
-        }
+        let to = (self.state, self.start(place));
+        first_step::<V, J>(cpu, to, source, from, (place.step, self.layer));
     }
 
     #[inline(always)]
-    unsafe fn read<V: Lanes<Real = R>>(&self, source: &Source<'_, R>, tile: usize, block: usize) {
+    fn read<V: Lanes<Real = R>>(
+        &self,
+        cpu: Cpu<V>,
+        source: &Source<'_, R>,
+        tile: usize,
+        block: usize,
+    ) {
         let gather = source.gather;
         let from = gather.tiles[tile] ^ gather.blocks[block];
         let start = self.pass.tiles.places[tile] + self.pass.stages[0].blocks.places[block];
-        // SAFETY: the caller's promise.
-        unsafe { gather_block::<V>(self.state.add(start), source, from) };
+        gather_block(cpu, (self.state, start), source, from);
     }
 
     #[inline(always)]
-    unsafe fn middle<V: Lanes<Real = R>, const J: usize>(&self, place: Place<'_>) {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let block = self.state.add(self.start(place));
-            if place.step.lanes {
-                middle_step::<V, J, true>(block, place.step, self.layer);
-            } else {
-                middle_step::<V, J, false>(block, place.step, self.layer);
-            }
+    fn middle<V: Lanes<Real = R>, const J: usize>(&self, cpu: Cpu<V>, place: Place<'_>) {
+        let (start, step, layer) = (self.start(place), place.step, self.layer);
+        if step.lanes {
+            middle_step::<V, J, true>(cpu, self.state, start, step, layer);
+        } else {
+            middle_step::<V, J, false>(cpu, self.state, start, step, layer);
         }
     }
 
     #[inline(always)]
-    unsafe fn last<V: Lanes<Real = R>, const J: usize>(&self, place: Place<'_>) {
-        let (start, step, layer) = (self.start(place), place.step, self.layer);
+    fn last<V: Lanes<Real = R>, const J: usize>(&self, cpu: Cpu<V>, place: Place<'_>) {
+        let (step, layer) = (place.step, self.layer);
         let number = self.pass.tiles.numbers[place.tile] + place.stage.blocks.numbers[place.block];
-        // SAFETY: the caller's promise; without `kept` nothing is written there.
-        unsafe {
-            let block = self.state.add(start);
-            match (self.finish == Finish::Phases, self.kept) {
-                (true, None) => {
-                    last_step::<V, J, true, false>(block, block, number, step, layer);
-                }
-                (false, None) => {
-                    last_step::<V, J, false, false>(block, block, number, step, layer);
-                }
-                (true, Some(kept)) => {
-                    last_step::<V, J, true, true>(block, kept.add(start), number, step, layer);
-                }
-                (false, Some(kept)) => {
-                    last_step::<V, J, false, true>(block, kept.add(start), number, step, layer);
-                }
-            }
+        let at = [self.start(place), number];
+        // Without `kept` nothing is written there.
+        let to = [self.state, self.kept.unwrap_or(self.state)];
+        match (self.finish == Finish::Phases, self.kept.is_some()) {
+            (true, false) => last_step::<V, J, true, false>(cpu, to, at, step, layer),
+            (false, false) => last_step::<V, J, false, false>(cpu, to, at, step, layer),
+            (true, true) => last_step::<V, J, true, true>(cpu, to, at, step, layer),
+            (false, true) => last_step::<V, J, false, true>(cpu, to, at, step, layer),
         }
     }
 }

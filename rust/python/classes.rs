@@ -19,6 +19,7 @@ use crate::memory;
 use crate::parallel::Cancel;
 use crate::simd::Level;
 use crate::weights::{Mapping, Signs, WeightMap};
+use crate::words;
 
 /// The circuit's shape.
 #[pyclass(frozen, name = "EfficientSU2", module = "qnnw._core")]
@@ -149,6 +150,15 @@ impl PyEfficientSu2 {
         let seed = unsigned(seed, "seed")?;
         let angles = py.detach(|| self.0.random_angles(seed))?;
         filled(py, &angles, |&angle| angle)
+    }
+
+    /// What the core does at the level at hand, in words.
+    fn plan(&self, single: bool) -> PyResult<String> {
+        let level = Level::current()?;
+        Ok(match single {
+            true => words::plan::<f32>(&self.0, level)?,
+            false => words::plan::<f64>(&self.0, level)?,
+        })
     }
 
     fn statevector<'py>(

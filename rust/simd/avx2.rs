@@ -2,8 +2,8 @@
 
 use std::arch::x86_64::*;
 
-use super::Lanes;
-use super::x86::{instructions, memory};
+use super::x86::{instructions, memory, registers};
+use super::{Cpu, Lanes};
 
 /// Four double-precision lanes.
 #[derive(Clone, Copy)]
@@ -37,7 +37,7 @@ impl Lanes for F64x4 {
 
     const BITS: usize = 2;
 
-    instructions! {
+    instructions! { F64x4, "avx2,fma";
         add(other) = _mm256_add_pd;
         sub(other) = _mm256_sub_pd;
         mul(other) = _mm256_mul_pd;
@@ -59,65 +59,41 @@ impl Lanes for F64x4 {
         (a.sub(b.mul(tangent)), a.mul_add(tangent, b))
     }
     #[inline(always)]
-    fn permute(self, index: __m256i) -> Self {
-        // SAFETY: a value of this type is proof of the instructions.
-        unsafe {
-            let moved = _mm256_permutevar8x32_ps(_mm256_castpd_ps(self.0), index);
-            Self(_mm256_castps_pd(moved))
-        }
-    }
-    #[inline(always)]
     fn permute_ladder<const FLIP: bool>(self, _index: __m256i) -> Self {
         // 0 3 2 1, or 1 2 3 0: cheaper than a run-time permutation on AMD's cores.
         let near = if FLIP { self.swap(0) } else { self };
         near.merge(near.swap(1), 0)
     }
-    #[inline(always)]
-    fn round(self) -> Self {
-        // SAFETY: a value of this type is proof of the instructions.
-        unsafe {
-            Self(_mm256_round_pd::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(self.0))
+    registers! { F64x4, "avx2,fma";
+        fn permute(x: F64x4, index: __m256i) -> F64x4 {
+            let moved = _mm256_permutevar8x32_ps(_mm256_castpd_ps(x.0), index);
+            F64x4(_mm256_castps_pd(moved))
         }
-    }
-    #[inline(always)]
-    fn exp2_integer(self) -> Self {
-        // SAFETY: a value of this type is proof of the instructions.
-        unsafe {
-            let exponent = _mm256_cvtepi32_epi64(_mm256_cvtpd_epi32(self.0));
+        fn round(x: F64x4) -> F64x4 {
+            F64x4(_mm256_round_pd::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(x.0))
+        }
+        fn exp2_integer(x: F64x4) -> F64x4 {
+            let exponent = _mm256_cvtepi32_epi64(_mm256_cvtpd_epi32(x.0));
             let biased = _mm256_add_epi64(exponent, _mm256_set1_epi64x(1023));
-            Self(_mm256_castsi256_pd(_mm256_slli_epi64::<52>(biased)))
+            F64x4(_mm256_castsi256_pd(_mm256_slli_epi64::<52>(biased)))
         }
-    }
-    #[inline(always)]
-    fn abs(self) -> Self {
-        // SAFETY: a value of this type is proof of the instructions.
-        unsafe { Self(_mm256_andnot_pd(_mm256_set1_pd(-0.0), self.0)) }
-    }
-    #[inline(always)]
-    fn copysign(self, sign: Self) -> Self {
-        // SAFETY: a value of this type is proof of the instructions.
-        unsafe {
+        fn abs(x: F64x4) -> F64x4 {
+            F64x4(_mm256_andnot_pd(_mm256_set1_pd(-0.0), x.0))
+        }
+        fn copysign(x: F64x4, sign: F64x4) -> F64x4 {
             let mask = _mm256_set1_pd(-0.0);
-            Self(_mm256_or_pd(_mm256_and_pd(mask, sign.0), _mm256_andnot_pd(mask, self.0)))
+            F64x4(_mm256_or_pd(_mm256_and_pd(mask, sign.0), _mm256_andnot_pd(mask, x.0)))
         }
-    }
-    #[inline(always)]
-    fn swap(self, bit: usize) -> Self {
-        // SAFETY: a value of this type is proof of the instructions.
-        unsafe {
-            Self(match bit {
-                0 => _mm256_permute_pd::<0b0101>(self.0),
-                _ => swap_halves(self.0),
+        fn swap(x: F64x4, bit: usize) -> F64x4 {
+            F64x4(match bit {
+                0 => _mm256_permute_pd::<0b0101>(x.0),
+                _ => swap_halves(x.0),
             })
         }
-    }
-    #[inline(always)]
-    fn merge(self, other: Self, bit: usize) -> Self {
-        // SAFETY: a value of this type is proof of the instructions.
-        unsafe {
-            Self(match bit {
-                0 => _mm256_blend_pd::<0b1010>(self.0, other.0),
-                _ => _mm256_blend_pd::<0b1100>(self.0, other.0),
+        fn merge(x: F64x4, other: F64x4, bit: usize) -> F64x4 {
+            F64x4(match bit {
+                0 => _mm256_blend_pd::<0b1010>(x.0, other.0),
+                _ => _mm256_blend_pd::<0b1100>(x.0, other.0),
             })
         }
     }
@@ -128,7 +104,7 @@ impl Lanes for F32x8 {
 
     const BITS: usize = 3;
 
-    instructions! {
+    instructions! { F32x8, "avx2,fma";
         add(other) = _mm256_add_ps;
         sub(other) = _mm256_sub_ps;
         mul(other) = _mm256_mul_ps;
@@ -147,59 +123,37 @@ impl Lanes for F32x8 {
         // As in double precision.
         (a.sub(b.mul(tangent)), a.mul_add(tangent, b))
     }
-    #[inline(always)]
-    fn permute(self, index: __m256i) -> Self {
-        // SAFETY: a value of this type is proof of the instructions.
-        unsafe { Self(_mm256_permutevar8x32_ps(self.0, index)) }
-    }
-    #[inline(always)]
-    fn round(self) -> Self {
-        // SAFETY: a value of this type is proof of the instructions.
-        unsafe {
-            Self(_mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(self.0))
+    registers! { F32x8, "avx2,fma";
+        fn permute(x: F32x8, index: __m256i) -> F32x8 {
+            F32x8(_mm256_permutevar8x32_ps(x.0, index))
         }
-    }
-    #[inline(always)]
-    fn exp2_integer(self) -> Self {
-        // SAFETY: a value of this type is proof of the instructions.
-        unsafe {
-            let exponent = _mm256_cvtps_epi32(self.0);
+        fn round(x: F32x8) -> F32x8 {
+            F32x8(_mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(x.0))
+        }
+        fn exp2_integer(x: F32x8) -> F32x8 {
+            let exponent = _mm256_cvtps_epi32(x.0);
             let biased = _mm256_add_epi32(exponent, _mm256_set1_epi32(127));
-            Self(_mm256_castsi256_ps(_mm256_slli_epi32::<23>(biased)))
+            F32x8(_mm256_castsi256_ps(_mm256_slli_epi32::<23>(biased)))
         }
-    }
-    #[inline(always)]
-    fn abs(self) -> Self {
-        // SAFETY: a value of this type is proof of the instructions.
-        unsafe { Self(_mm256_andnot_ps(_mm256_set1_ps(-0.0), self.0)) }
-    }
-    #[inline(always)]
-    fn copysign(self, sign: Self) -> Self {
-        // SAFETY: a value of this type is proof of the instructions.
-        unsafe {
+        fn abs(x: F32x8) -> F32x8 {
+            F32x8(_mm256_andnot_ps(_mm256_set1_ps(-0.0), x.0))
+        }
+        fn copysign(x: F32x8, sign: F32x8) -> F32x8 {
             let mask = _mm256_set1_ps(-0.0);
-            Self(_mm256_or_ps(_mm256_and_ps(mask, sign.0), _mm256_andnot_ps(mask, self.0)))
+            F32x8(_mm256_or_ps(_mm256_and_ps(mask, sign.0), _mm256_andnot_ps(mask, x.0)))
         }
-    }
-    #[inline(always)]
-    fn swap(self, bit: usize) -> Self {
-        // SAFETY: a value of this type is proof of the instructions.
-        unsafe {
-            Self(match bit {
-                0 => _mm256_permute_ps::<0b10_11_00_01>(self.0),
-                1 => _mm256_permute_ps::<0b01_00_11_10>(self.0),
-                _ => _mm256_castpd_ps(swap_halves(_mm256_castps_pd(self.0))),
+        fn swap(x: F32x8, bit: usize) -> F32x8 {
+            F32x8(match bit {
+                0 => _mm256_permute_ps::<0b10_11_00_01>(x.0),
+                1 => _mm256_permute_ps::<0b01_00_11_10>(x.0),
+                _ => _mm256_castpd_ps(swap_halves(_mm256_castps_pd(x.0))),
             })
         }
-    }
-    #[inline(always)]
-    fn merge(self, other: Self, bit: usize) -> Self {
-        // SAFETY: a value of this type is proof of the instructions.
-        unsafe {
-            Self(match bit {
-                0 => _mm256_blend_ps::<0b1010_1010>(self.0, other.0),
-                1 => _mm256_blend_ps::<0b1100_1100>(self.0, other.0),
-                _ => _mm256_blend_ps::<0b1111_0000>(self.0, other.0),
+        fn merge(x: F32x8, other: F32x8, bit: usize) -> F32x8 {
+            F32x8(match bit {
+                0 => _mm256_blend_ps::<0b1010_1010>(x.0, other.0),
+                1 => _mm256_blend_ps::<0b1100_1100>(x.0, other.0),
+                _ => _mm256_blend_ps::<0b1111_0000>(x.0, other.0),
             })
         }
     }

@@ -4,7 +4,7 @@
 //! the smallest relative error of the function that they make up. No function here needs fused
 //! multiply-adds: products that must be exact have few enough bits without them.
 
-use super::{Kernel, Lanes, Level, Real};
+use super::{Cpu, Kernel, Lanes, Level, Real};
 use crate::error::Result;
 use crate::memory;
 
@@ -17,9 +17,8 @@ const INTEGER_SHIFT: f64 = 1.5 * (1u64 << 52) as f64;
 
 /// The number, nearest in the precision of `proof`, in every lane.
 #[inline(always)]
-fn constant<V: Lanes>(_proof: V, value: f64) -> V {
-    // SAFETY: there is a value of this type, so the processor has its instructions.
-    unsafe { V::splat(V::Real::from_f64(value)) }
+fn constant<V: Lanes>(proof: V, value: f64) -> V {
+    V::splat(proof.cpu(), V::Real::from_f64(value))
 }
 
 /// `coefficients[0] + coefficients[1] x + …`
@@ -225,10 +224,9 @@ impl Kernel<f64> for Reduce<'_> {
     type Output = bool;
 
     #[inline(always)]
-    unsafe fn run<V: Lanes<Real = f64>>(self) -> bool {
+    fn run<V: Lanes<Real = f64>>(self, cpu: Cpu<V>) -> bool {
         let Self { angles, quarter_turns, cos, sin } = self;
-        // SAFETY: the caller's promise.
-        let mut room = unsafe { V::splat(MAX_VECTOR_ANGLE) };
+        let mut room = V::splat(cpu, MAX_VECTOR_ANGLE);
         let mut turns = [0.0; BLOCK];
         let whole = angles.len() - angles.len() % V::COUNT;
         let mut start = 0;
@@ -265,10 +263,7 @@ impl Kernel<f64> for Reduce<'_> {
             bit -= 1;
             room = room.min(room.swap(bit));
         }
-        let mut least = [0.0; 16];
-        // SAFETY: no vector has more than 16 lanes.
-        unsafe { room.store(least.as_mut_ptr()) };
-        least[0] >= 0.0
+        room.lanes()[0] >= 0.0
     }
 }
 
@@ -287,17 +282,13 @@ fn reduce<V: Lanes<Real = f64>>(
     assert!(length <= BLOCK && cos.len() == length && sin.len() == length);
     let mut place = 0;
     while place + V::COUNT <= length {
-        // SAFETY: there is a vector, so the processor has its instructions; all slices have the
-        // lanes from `place` on.
-        unsafe {
-            let x = V::load(angles.as_ptr().add(place)).mul(constant(room, 0.5));
-            room = room.min(constant(room, MAX_VECTOR_ANGLE).sub(x.abs()));
-            let (n, r) = half_turns(x);
-            n.add(constant(room, INTEGER_SHIFT)).store(turns.as_mut_ptr().add(place));
-            let (sine, cosine) = sin_cos_small(r);
-            cosine.store(cos.as_mut_ptr().add(place));
-            sine.store(sin.as_mut_ptr().add(place));
-        }
+        let x = V::read(room.cpu(), &angles[place..]).mul(constant(room, 0.5));
+        room = room.min(constant(room, MAX_VECTOR_ANGLE).sub(x.abs()));
+        let (n, r) = half_turns(x);
+        n.add(constant(room, INTEGER_SHIFT)).write(&mut turns[place..]);
+        let (sine, cosine) = sin_cos_small(r);
+        cosine.write(&mut cos[place..]);
+        sine.write(&mut sin[place..]);
         place += V::COUNT;
     }
     room

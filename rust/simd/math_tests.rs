@@ -13,19 +13,16 @@ impl<R: Real> Kernel<R> for Tanh<'_, R> {
     type Output = Vec<[R; 3]>;
 
     #[inline(always)]
-    unsafe fn run<V: Lanes<Real = R>>(self) -> Self::Output {
+    fn run<V: Lanes<Real = R>>(self, cpu: Cpu<V>) -> Self::Output {
         let mut results = Vec::new();
         for chunk in self.0.chunks(V::COUNT) {
             let mut lanes = [[R::default(); 16]; 4];
             lanes[3][..chunk.len()].copy_from_slice(chunk);
-            // SAFETY: the caller's promise; no vector has more than 16 lanes.
-            unsafe {
-                let x = V::load(lanes[3].as_ptr());
-                let (value, derivative) = tanh_with_derivative(x);
-                tanh(x).store(lanes[0].as_mut_ptr());
-                value.store(lanes[1].as_mut_ptr());
-                derivative.store(lanes[2].as_mut_ptr());
-            }
+            let x = V::read(cpu, &lanes[3]);
+            let (value, derivative) = tanh_with_derivative(x);
+            tanh(x).write(&mut lanes[0]);
+            value.write(&mut lanes[1]);
+            derivative.write(&mut lanes[2]);
             results.extend((0..chunk.len()).map(|lane| [0, 1, 2].map(|row| lanes[row][lane])));
         }
         results

@@ -14,6 +14,7 @@ mod portable;
 mod x86;
 
 use std::fmt::Debug;
+use std::marker::PhantomData;
 use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -21,6 +22,9 @@ use crate::error::{Error, Result};
 
 /// The environment variable that forces a level.
 pub const VARIABLE: &str = "QNNW_SIMD";
+
+/// Most lanes of a vector.
+pub const MAX_LANES: usize = 16;
 
 /// What the processor can do, as far as the kernels make use of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,10 +82,21 @@ pub trait Real:
     fn sqrt(self) -> Self;
 }
 
+/// Proof that the processor has the instructions of `V`: [`Level::run`] alone makes one.
+#[derive(Debug)]
+pub struct Cpu<V>(PhantomData<V>);
+
+impl<V> Clone for Cpu<V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<V> Copy for Cpu<V> {}
+
 /// A vector of numbers, lane 0 first.
 ///
-/// Values come from [`Lanes::load`] and [`Lanes::splat`] alone, whose callers promise that the
-/// processor has the instructions; so whoever holds a value may use all other methods.
+/// Values come from a [`Cpu`] alone; so whoever holds one may use all other methods.
 pub trait Lanes: Copy {
     /// The precision.
     type Real: Real;
@@ -90,31 +105,54 @@ pub trait Lanes: Copy {
     /// Number of lanes, as a power of two: 2^BITS.
     const BITS: usize;
     /// Number of lanes.
-    const COUNT: usize = 1 << Self::BITS;
+    const COUNT: usize = {
+        assert!(Self::BITS <= MAX_LANES.ilog2() as usize);
+        1 << Self::BITS
+    };
 
+    /// The proof that a value is.
+    #[inline(always)]
+    fn cpu(self) -> Cpu<Self> {
+        Cpu(PhantomData)
+    }
     /// The number in every lane.
-    ///
-    /// # Safety
-    /// The processor has this type's instructions.
-    unsafe fn splat(value: Self::Real) -> Self;
+    fn splat(cpu: Cpu<Self>, value: Self::Real) -> Self;
     /// Lanes from memory, at any alignment.
     ///
     /// # Safety
-    /// The processor has this type's instructions; `from` may be read for all lanes.
-    unsafe fn load(from: *const Self::Real) -> Self;
+    /// `from` may be read for all lanes.
+    unsafe fn load(cpu: Cpu<Self>, from: *const Self::Real) -> Self;
     /// Lanes to memory, at any alignment.
     ///
     /// # Safety
     /// `to` may be written for all lanes.
     unsafe fn store(self, to: *mut Self::Real);
+    /// The first lanes of a slice.
+    #[inline(always)]
+    fn read(cpu: Cpu<Self>, from: &[Self::Real]) -> Self {
+        let from = &from[..Self::COUNT];
+        // SAFETY: the slice has all lanes.
+        unsafe { Self::load(cpu, from.as_ptr()) }
+    }
+    /// Lanes to the start of a slice.
+    #[inline(always)]
+    fn write(self, to: &mut [Self::Real]) {
+        let to = &mut to[..Self::COUNT];
+        // SAFETY: the slice has all lanes.
+        unsafe { self.store(to.as_mut_ptr()) }
+    }
+    /// The lanes, and zeros up to 16: no vector has more.
+    #[inline(always)]
+    fn lanes(self) -> [Self::Real; MAX_LANES] {
+        let mut lanes = [Self::Real::default(); MAX_LANES];
+        self.write(&mut lanes);
+        lanes
+    }
     /// Prepares the permutation that takes lane `sources[l]` to lane l, as words for
     /// [`Lanes::load_index`].
     fn index_words(sources: &[u8]) -> [u32; 16];
-    /// A permutation from its words.
-    ///
-    /// # Safety
-    /// The processor has this type's instructions; `words` are those of `index_words`.
-    unsafe fn load_index(words: &[u32; 16]) -> Self::Index;
+    /// A permutation from its words, those of `index_words`.
+    fn load_index(cpu: Cpu<Self>, words: &[u32; 16]) -> Self::Index;
     /// Moves lanes by a prepared permutation.
     fn permute(self, index: Self::Index) -> Self;
     /// The lane permutation of a ladder of CNOTs, prepared as `index`: lane l from `l ^ (l << 1)`,
@@ -168,10 +206,7 @@ pub trait Lanes: Copy {
             bit -= 1;
             self = self.add(self.swap(bit));
         }
-        let mut first = [Self::Real::default(); 16];
-        // SAFETY: no vector has more than 16 lanes.
-        unsafe { self.store(first.as_mut_ptr()) };
-        first[0]
+        self.lanes()[0]
     }
 }
 
@@ -182,10 +217,7 @@ pub trait Kernel<R: Real> {
 
     /// Does the work with vectors `V`. Implementations are `#[inline(always)]`, and so is all that
     /// they call down to the last loop.
-    ///
-    /// # Safety
-    /// The processor has the instructions of `V`.
-    unsafe fn run<V: Lanes<Real = R>>(self) -> Self::Output;
+    fn run<V: Lanes<Real = R>>(self, cpu: Cpu<V>) -> Self::Output;
 }
 
 impl Level {
@@ -280,23 +312,20 @@ impl Level {
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = "avx2,fma")]
         fn avx2<R: Real, K: Kernel<R>>(kernel: K) -> K::Output {
-            // SAFETY: this function's features are those of the vectors.
-            unsafe { kernel.run::<R::Avx2>() }
+            kernel.run::<R::Avx2>(Cpu(PhantomData))
         }
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = "avx512f,avx512dq,avx2,fma")]
         fn avx512<R: Real, K: Kernel<R>>(kernel: K) -> K::Output {
-            // SAFETY: this function's features are those of the vectors.
-            unsafe { kernel.run::<R::Avx512>() }
+            kernel.run::<R::Avx512>(Cpu(PhantomData))
         }
         match self {
-            // SAFETY: the portable vectors need nothing beyond the baseline.
-            Self::Portable => unsafe { kernel.run::<R::Portable>() },
+            Self::Portable => kernel.run::<R::Portable>(Cpu(PhantomData)),
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: the proof says that the processor has the features.
+            // SAFETY: the proof comes from `available`, which asked the processor for these features.
             Self::Avx2(_) => unsafe { avx2(kernel) },
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: the proof says that the processor has the features.
+            // SAFETY: as above.
             Self::Avx512(_) => unsafe { avx512(kernel) },
         }
     }

@@ -1,6 +1,6 @@
 //! Vectors of 128 bits in plain Rust: what the compiler makes of them on the target's baseline.
 
-use super::{Lanes, Real};
+use super::{Cpu, Lanes, Real};
 
 /// Two double-precision lanes.
 #[derive(Clone, Copy)]
@@ -38,17 +38,17 @@ macro_rules! portable {
             const BITS: usize = $bits;
 
             #[inline(always)]
-            unsafe fn splat(value: $real) -> Self {
+            fn splat(_: Cpu<Self>, value: $real) -> Self {
                 Self([value; 1 << $bits])
             }
             #[inline(always)]
-            unsafe fn load(from: *const $real) -> Self {
-                // SAFETY: the caller's promise.
+            unsafe fn load(_: Cpu<Self>, from: *const $real) -> Self {
+                // SAFETY: all lanes may be read, says the caller.
                 unsafe { Self(from.cast::<[$real; 1 << $bits]>().read_unaligned()) }
             }
             #[inline(always)]
             unsafe fn store(self, to: *mut $real) {
-                // SAFETY: the caller's promise.
+                // SAFETY: all lanes may be written, says the caller.
                 unsafe { to.cast::<[$real; 1 << $bits]>().write_unaligned(self.0) }
             }
             #[inline(always)]
@@ -56,7 +56,7 @@ macro_rules! portable {
                 std::array::from_fn(|lane| u32::from(sources[lane % (1 << $bits)]))
             }
             #[inline(always)]
-            unsafe fn load_index(words: &[u32; 16]) -> Self::Index {
+            fn load_index(_: Cpu<Self>, words: &[u32; 16]) -> Self::Index {
                 std::array::from_fn(|lane| words[lane] as u8)
             }
             #[inline(always)]

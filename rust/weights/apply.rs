@@ -12,8 +12,9 @@ use super::task::{Apply, Feed, Formula, Vjp};
 use super::{Mapping, WeightMap};
 use crate::error::Result;
 use crate::memory;
-use crate::parallel::{self, Cancel, Pointer, TASK_AMPLITUDES};
+use crate::parallel::{self, Cancel, TASK_AMPLITUDES};
 use crate::simd::{Level, Real};
+use crate::view::View;
 
 impl WeightMap {
     /// Writes the weights of one set of probabilities.
@@ -174,24 +175,16 @@ impl WeightMap {
             pulled.fill(R::default());
         }
         // No basis feeds two weights, so no two tasks write the same entry.
-        let pulled = Pointer::new(pulled.as_mut_ptr());
-        let each = Pointer::new(by_gammas.as_mut_ptr());
+        let pulled = View::of(pulled);
+        let mut each = by_gammas.chunks_mut(TASK_AMPLITUDES);
         // One sum per task, added in order: the total does not depend on the number of threads.
         let mut sums = memory::filled(cotangent.len().div_ceil(TASK_AMPLITUDES), 0.0)?;
         parallel::with_team(cotangent.len(), |team| {
             let tasks = cotangent.chunks(TASK_AMPLITUDES).zip(self.feeds()).zip(&mut sums);
+            let tasks = tasks.map(|task| (task, each.next().unwrap_or_default()));
             let tasks = memory::collected(tasks.enumerate())?;
-            team.for_each(tasks, |(task, ((cotangent, feed), sum))| {
+            team.for_each(tasks, |(task, (((cotangent, feed), sum), by_gammas))| {
                 let gammas = part::<R, EACH>(gammas, task, cotangent.len());
-                let by_gammas = if EACH {
-                    // SAFETY: it has an entry for every weight, and every task has weights of its own.
-                    unsafe {
-                        let start = each.get().add(task * TASK_AMPLITUDES);
-                        std::slice::from_raw_parts_mut(start, cotangent.len())
-                    }
-                } else {
-                    &mut []
-                };
                 let each = (gammas, by_gammas);
                 *sum = level.run(Vjp::<_, SHARED, EACH> {
                     feed,

@@ -16,7 +16,7 @@ use super::{Mapping, WeightMap, walsh};
 use crate::error::Result;
 use crate::memory;
 use crate::parallel::{self, Cancel, TASK_AMPLITUDES, Team};
-use crate::simd::{Kernel, Lanes, Level, Real};
+use crate::simd::{Cpu, Kernel, Lanes, Level, Real};
 
 impl WeightMap {
     /// What [`WeightMap::features`] takes.
@@ -118,7 +118,7 @@ impl<R: Real> Kernel<R> for Forward<'_, R> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<V: Lanes<Real = R>>(self) {
+    fn run<V: Lanes<Real = R>>(self, _: Cpu<V>) {
         let Self { probabilities, features, signs, bases } = self;
         let bases = R::from_f64(bases);
         let pairs = features.iter_mut().zip(probabilities);
@@ -149,7 +149,7 @@ impl<R: Real> Kernel<R> for Backward<'_, R> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<V: Lanes<Real = R>>(self) {
+    fn run<V: Lanes<Real = R>>(self, _: Cpu<V>) {
         let Self { probabilities, pulled, signs, least, bases } = self;
         let pairs = pulled.iter_mut().zip(probabilities);
         if signs.is_empty() {

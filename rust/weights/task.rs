@@ -1,8 +1,9 @@
 //! One task of the map or of its way back: blocks are gathered, then whole vectors of arithmetic.
 
-use crate::parallel::Pointer;
 use crate::simd::math::{tanh, tanh_with_derivative};
-use crate::simd::{Kernel, Lanes, Real};
+use crate::simd::{Cpu, Kernel, Lanes, Real};
+use crate::view::View;
+
 /// Weights between a gather and the arithmetic: a multiple of the lanes of every vector.
 const BLOCK: usize = 64;
 /// Running sums of the derivative by gamma, the same for vectors of every length.
@@ -36,17 +37,12 @@ struct Splat<V> {
 }
 
 impl<R: Real> Formula<R> {
-    /// # Safety
-    /// The processor has the instructions of `V`.
     #[inline(always)]
-    unsafe fn splat<V: Lanes<Real = R>>(self) -> Splat<V> {
-        // SAFETY: the caller's promise.
-        unsafe {
-            Splat {
-                gamma: V::splat(self.gamma),
-                slope: V::splat(self.slope),
-                offset: V::splat(self.offset),
-            }
+    fn splat<V: Lanes<Real = R>>(self, cpu: Cpu<V>) -> Splat<V> {
+        Splat {
+            gamma: V::splat(cpu, self.gamma),
+            slope: V::splat(cpu, self.slope),
+            offset: V::splat(cpu, self.offset),
         }
     }
 }
@@ -61,24 +57,13 @@ impl<V: Lanes> Splat<V> {
 
 impl Feed<'_> {
     /// q of the weights from `start` on, as many as `buffer` takes.
-    ///
-    /// # Safety
-    /// `values` has an entry for every basis of the map.
     #[inline(always)]
-    unsafe fn gather<R: Real, const SHARED: bool>(
-        &self,
-        start: usize,
-        values: &[R],
-        buffer: &mut [R],
-    ) {
+    fn gather<R: Real, const SHARED: bool>(&self, start: usize, values: &[R], buffer: &mut [R]) {
         let half = R::from_f64(0.5);
         let end = start + buffer.len();
         let bases = self.first[start..end].iter().zip(&self.second[start..end]);
         for (q, (&first, &second)) in buffer.iter_mut().zip(bases) {
-            // SAFETY: the caller's promise.
-            let sum = unsafe {
-                *values.get_unchecked(first as usize) + *values.get_unchecked(second as usize)
-            };
+            let sum = values[first as usize] + values[second as usize];
             // Exact where both are the same basis.
             *q = if SHARED { share::<R>(first, second) * sum } else { half * sum };
         }
@@ -112,38 +97,30 @@ impl<R: Real, const SHARED: bool, const EACH: bool> Kernel<R> for Apply<'_, R, S
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<V: Lanes<Real = R>>(self) {
+    fn run<V: Lanes<Real = R>>(self, cpu: Cpu<V>) {
         let Self { feed, formula, values, gammas, weights } = self;
-        // SAFETY: the caller's promise.
-        let splat = unsafe { formula.splat::<V>() };
+        let splat = formula.splat(cpu);
         let (mut q, mut signs) = ([R::default(); BLOCK], [R::default(); BLOCK]);
         let mut own = [R::default(); BLOCK];
         let mut start = 0;
         while start < weights.len() {
             let block = BLOCK.min(weights.len() - start);
-            // SAFETY: `apply` holds the number of probabilities against the map.
-            unsafe { feed.gather::<_, SHARED>(start, values, &mut q[..block]) };
+            feed.gather::<_, SHARED>(start, values, &mut q[..block]);
             feed.signs(start, &mut signs[..block]);
             if EACH {
                 own[..block].copy_from_slice(&gammas[start..][..block]);
             }
             let mut place = 0;
             while place < block {
-                // SAFETY: the caller's promise; the buffers have a multiple of all lanes.
-                let weight = unsafe {
-                    let sign = V::load(signs.as_ptr().add(place));
-                    let gamma = if EACH { V::load(own.as_ptr().add(place)) } else { splat.gamma };
-                    let b = splat.argument(gamma, V::load(q.as_ptr().add(place)));
-                    tanh(b).mul(gamma).mul(sign)
-                };
+                // The buffers have a multiple of all lanes.
+                let sign = V::read(cpu, &signs[place..]);
+                let gamma = if EACH { V::read(cpu, &own[place..]) } else { splat.gamma };
+                let b = splat.argument(gamma, V::read(cpu, &q[place..]));
+                let weight = tanh(b).mul(gamma).mul(sign);
                 if place + V::COUNT <= block {
-                    // SAFETY: `weights` has all lanes.
-                    unsafe { weight.store(weights.as_mut_ptr().add(start + place)) };
+                    weight.write(&mut weights[start + place..]);
                 } else {
-                    let mut lanes = [R::default(); 16];
-                    // SAFETY: no vector has more than 16 lanes.
-                    unsafe { weight.store(lanes.as_mut_ptr()) };
-                    weights[start + place..].copy_from_slice(&lanes[..block - place]);
+                    weights[start + place..].copy_from_slice(&weight.lanes()[..block - place]);
                 }
                 place += V::COUNT;
             }
@@ -159,17 +136,16 @@ pub(super) struct Vjp<'a, R, const SHARED: bool, const EACH: bool> {
     pub(super) values: &'a [R],
     pub(super) each: (&'a [R], &'a mut [R]),
     pub(super) cotangent: &'a [R],
-    pub(super) pulled: Pointer<R>,
+    pub(super) pulled: View<'a, R>,
 }
 
 impl<R: Real, const SHARED: bool, const EACH: bool> Kernel<R> for Vjp<'_, R, SHARED, EACH> {
     type Output = f64;
 
     #[inline(always)]
-    unsafe fn run<V: Lanes<Real = R>>(self) -> f64 {
+    fn run<V: Lanes<Real = R>>(self, cpu: Cpu<V>) -> f64 {
         let Self { feed, formula, values, each: (gammas, by_gammas), cotangent, pulled } = self;
-        // SAFETY: the caller's promise.
-        let (splat, limit) = unsafe { (formula.splat::<V>(), V::splat(R::from_f64(1e3))) };
+        let (splat, limit) = (formula.splat(cpu), V::splat(cpu, R::from_f64(1e3)));
         let half = R::from_f64(0.5);
         // q becomes dL/dq in place, and s dL/dtheta becomes a summand of dL/dgamma.
         let (mut by_q, mut by_gamma) = ([R::default(); BLOCK], [R::default(); BLOCK]);
@@ -178,8 +154,7 @@ impl<R: Real, const SHARED: bool, const EACH: bool> Kernel<R> for Vjp<'_, R, SHA
         let mut start = 0;
         while start < cotangent.len() {
             let block = BLOCK.min(cotangent.len() - start);
-            // SAFETY: `vjp` holds the number of probabilities against the map.
-            unsafe { feed.gather::<_, SHARED>(start, values, &mut by_q[..block]) };
+            feed.gather::<_, SHARED>(start, values, &mut by_q[..block]);
             feed.signs(start, &mut by_gamma[..block]);
             for (signed, &cotangent) in by_gamma[..block].iter_mut().zip(&cotangent[start..]) {
                 *signed *= cotangent;
@@ -189,19 +164,16 @@ impl<R: Real, const SHARED: bool, const EACH: bool> Kernel<R> for Vjp<'_, R, SHA
             }
             let mut place = 0;
             while place < block {
-                // SAFETY: the caller's promise; the buffers have a multiple of all lanes.
-                unsafe {
-                    let signed = V::load(by_gamma.as_ptr().add(place));
-                    let gamma = if EACH { V::load(own.as_ptr().add(place)) } else { splat.gamma };
-                    let b = splat.argument(gamma, V::load(by_q.as_ptr().add(place)));
-                    // The derivative is 0 long before the limit, and 0 times infinity is no number.
-                    let b = limit.min(b.abs()).copysign(b);
-                    let (value, derivative) = tanh_with_derivative(b);
-                    let slope = derivative.mul(gamma).mul(gamma).mul(splat.slope);
-                    slope.mul(signed).store(by_q.as_mut_ptr().add(place));
-                    let summand = b.mul_add(derivative, value).mul(signed);
-                    summand.store(by_gamma.as_mut_ptr().add(place));
-                }
+                // The buffers have a multiple of all lanes.
+                let signed = V::read(cpu, &by_gamma[place..]);
+                let gamma = if EACH { V::read(cpu, &own[place..]) } else { splat.gamma };
+                let b = splat.argument(gamma, V::read(cpu, &by_q[place..]));
+                // The derivative is 0 long before the limit, and 0 times infinity is no number.
+                let b = limit.min(b.abs()).copysign(b);
+                let (value, derivative) = tanh_with_derivative(b);
+                let slope = derivative.mul(gamma).mul(gamma).mul(splat.slope);
+                slope.mul(signed).write(&mut by_q[place..]);
+                b.mul_add(derivative, value).mul(signed).write(&mut by_gamma[place..]);
                 place += V::COUNT;
             }
             if EACH {
@@ -220,11 +192,9 @@ impl<R: Real, const SHARED: bool, const EACH: bool> Kernel<R> for Vjp<'_, R, SHA
                     (false, true) => share::<R>(first, second) * value,
                     (false, false) => half * value,
                 };
-                // SAFETY: `vjp` holds the length against the map; no other task has these bases.
-                unsafe {
-                    *pulled.get().add(first as usize) = value;
-                    *pulled.get().add(second as usize) = value;
-                }
+                // No other task has these bases.
+                pulled.set(first as usize, value);
+                pulled.set(second as usize, value);
             }
             start = end;
         }

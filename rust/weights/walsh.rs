@@ -7,7 +7,7 @@
 use crate::error::Result;
 use crate::memory;
 use crate::parallel::{Cancel, TASK_AMPLITUDES, Team};
-use crate::simd::{Kernel, Lanes, Level, Real};
+use crate::simd::{Cpu, Kernel, Lanes, Level, Real};
 
 /// Transforms `values` in place; their number is a power of two.
 pub fn transform<R: Real>(
@@ -56,38 +56,33 @@ impl<R: Real> Kernel<R> for Stages<'_, R> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<V: Lanes<Real = R>>(self) {
+    fn run<V: Lanes<Real = R>>(self, cpu: Cpu<V>) {
         let Self(values) = self;
         let length = values.len();
         let mut half = if length >= V::COUNT { V::COUNT } else { 1 };
         if half > 1 {
             for lanes in values.chunks_exact_mut(V::COUNT) {
-                // SAFETY: the caller's promise; the slice has all lanes.
-                unsafe {
-                    let mut vector = V::load(lanes.as_ptr());
-                    let mut bit = 0;
-                    while bit < V::BITS {
-                        let other = vector.swap(bit);
-                        vector = vector.add(other).merge(other.sub(vector), bit);
-                        bit += 1;
-                    }
-                    vector.store(lanes.as_mut_ptr());
+                let mut vector = V::read(cpu, lanes);
+                let mut bit = 0;
+                while bit < V::BITS {
+                    let other = vector.swap(bit);
+                    vector = vector.add(other).merge(other.sub(vector), bit);
+                    bit += 1;
                 }
+                vector.write(lanes);
             }
         }
         while 4 * half <= length {
             for group in values.chunks_exact_mut(4 * half) {
                 let (low, high) = group.split_at_mut(2 * half);
                 let ((a, b), (c, d)) = (low.split_at_mut(half), high.split_at_mut(half));
-                // SAFETY: the caller's promise.
-                unsafe { Two([a, b, c, d]).run::<V>() };
+                Two([a, b, c, d]).run(cpu);
             }
             half *= 4;
         }
         if half < length {
             let (a, b) = values.split_at_mut(half);
-            // SAFETY: the caller's promise.
-            unsafe { One([a, b]).run::<V>() };
+            One([a, b]).run(cpu);
         }
     }
 }
@@ -99,7 +94,7 @@ impl<R: Real> Kernel<R> for One<'_, R> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<V: Lanes<Real = R>>(self) {
+    fn run<V: Lanes<Real = R>>(self, _: Cpu<V>) {
         let Self([a, b]) = self;
         for (a, b) in a.iter_mut().zip(b) {
             (*a, *b) = (*a + *b, *a - *b);
@@ -114,24 +109,21 @@ impl<R: Real> Kernel<R> for Two<'_, R> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<V: Lanes<Real = R>>(self) {
+    fn run<V: Lanes<Real = R>>(self, cpu: Cpu<V>) {
         let Self([a, b, c, d]) = self;
         let length = a.len();
         assert!(b.len() == length && c.len() == length && d.len() == length);
         let whole = length - length % V::COUNT;
         let mut place = 0;
         while place < whole {
-            // SAFETY: the caller's promise; all slices have the lanes from `place` on.
-            unsafe {
-                let [low, high] = [&*a, &*b].map(|from| V::load(from.as_ptr().add(place)));
-                let (sum, difference) = (low.add(high), low.sub(high));
-                let [low, high] = [&*c, &*d].map(|from| V::load(from.as_ptr().add(place)));
-                let (other, another) = (low.add(high), low.sub(high));
-                sum.add(other).store(a.as_mut_ptr().add(place));
-                difference.add(another).store(b.as_mut_ptr().add(place));
-                sum.sub(other).store(c.as_mut_ptr().add(place));
-                difference.sub(another).store(d.as_mut_ptr().add(place));
-            }
+            let [low, high] = [&*a, &*b].map(|from| V::read(cpu, &from[place..]));
+            let (sum, difference) = (low.add(high), low.sub(high));
+            let [low, high] = [&*c, &*d].map(|from| V::read(cpu, &from[place..]));
+            let (other, another) = (low.add(high), low.sub(high));
+            sum.add(other).write(&mut a[place..]);
+            difference.add(another).write(&mut b[place..]);
+            sum.sub(other).write(&mut c[place..]);
+            difference.sub(another).write(&mut d[place..]);
             place += V::COUNT;
         }
         for place in whole..length {

@@ -324,6 +324,27 @@ class EfficientSU2:
         values = self._checked_set(angles).tolist()
         return openqasm3(self.num_qubits, self._instructions(), values, measured)
 
+    def plan(self, *, dtype: DTypeLike = np.float64) -> str:
+        """What is done to the state, in words: walks, tiles, and the layers that each walk takes.
+
+        It depends on N, the entanglement, the precision and the processor's vectors, and is made
+        before any angle is known: a state that fits in a cache goes layer by layer, a large one of
+        a ladder several layers at a time, tile by tile.
+
+        Parameters
+        ----------
+        dtype
+            Precision: ``float64`` or ``float32``.
+
+        Raises
+        ------
+        TypeError
+            ``dtype`` is neither precision.
+        MemoryError
+            The plan's tables do not fit in memory.
+        """
+        return self._core.plan(is_single(dtype))
+
     def _instructions(self) -> list[Instruction]:
         """Gates in order: name, qubits, index of the angle."""
         qubits = range(self.num_qubits)
