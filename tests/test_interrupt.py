@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import qnnw
+from tiers import slowly
 
 CALLS = {
     "one large state": """
@@ -55,7 +56,10 @@ def call():
 }
 
 
-@pytest.mark.parametrize("call", CALLS)
+QUICK = ("one large state", "a batch of small states", "a gradient of weights", "a pullback")
+
+
+@pytest.mark.parametrize("call", [call if call in QUICK else slowly(call) for call in CALLS])
 def test_ctrl_c_is_answered_within_a_second(call):
     script = f"""
 import numpy as np, qnnw, sys, time
@@ -223,6 +227,7 @@ def test_threads_share_a_pullback():
     assert not any(wrong)
 
 
+@pytest.mark.slow
 def test_a_handler_may_save_the_model():
     """As batch systems' warnings ask for, while a step is under way."""
     pytest.importorskip("torch")
