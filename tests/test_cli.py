@@ -15,7 +15,7 @@ import typer
 from typer.testing import CliRunner
 
 import user_files
-from commands import called, qnnw
+from commands import QNNW, called, qnnw
 from qnnw.cli import app
 from qnnw.cli.options import protocol, with_settings
 from qnnw.paper.presets import PRESETS
@@ -215,8 +215,7 @@ def test_resume_and_eval(trained):
 
 @pytest.mark.slow
 def test_ctrl_c_says_how_to_go_on(tmp_path):
-    command = [sys.executable, "-m", "qnnw", "train", "iris", "--paper",
-               "--out", str(tmp_path), "--json"]  # fmt: skip
+    command = [*QNNW, "train", "iris", "--paper", "--out", str(tmp_path), "--json"]
     with subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -333,7 +332,7 @@ def test_the_live_display(tmp_path):
     import pty
 
     leader, follower = pty.openpty()
-    command = [sys.executable, "-m", "qnnw", "train", "iris", *SHORT, "--out", str(tmp_path)]
+    command = [*QNNW, "train", "iris", *SHORT, "--out", str(tmp_path)]
     environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "120"}
     process = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=follower, env=environment, close_fds=True

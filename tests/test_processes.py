@@ -207,7 +207,8 @@ def read_until(process, start):
     raise AssertionError(f"no line {start!r}")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, slowly(signal.SIGTERM)])
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_one_signal_lets_the_period_be_written(number, tmp_path):
     settings = ["--optimizer", "cobyla", "--periods", "40", "--angle-evals", "2000"]
     with started("train", "iris", *settings, "--out", tmp_path) as process:

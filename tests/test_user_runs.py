@@ -28,6 +28,7 @@ from running import (
     cut,
     same_but_for_time,
 )
+from tiers import slowly
 from user_files import diabetes_csv, digits_npz, image_folder, networks_py, wine_csv
 
 
@@ -37,7 +38,7 @@ def settings(data, **changed):
 
 
 @pytest.mark.parametrize("make", [wine_csv, diabetes_csv, digits_npz, image_folder])
-@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("own", [False, slowly(True)])
 def test_stops_change_nothing(tmp_path, make, own):
     changed = {"network": f"{networks_py(tmp_path)}:normed"} if own else {}
     config = settings(make(tmp_path), **changed)
