@@ -1,8 +1,8 @@
 """For scikit-learn: classifier and regressor whose network's weights a quantum circuit makes."""
 
-from qnnw._common.extras import needs
+from qnnw._common.extras import needs as _needs
 
-with needs("train", "qnnw.sklearn"):
+with _needs("train", "qnnw.sklearn"):
     from qnnw.sklearn.classifier import QuantumTrainClassifier
     from qnnw.sklearn.regressor import QuantumTrainRegressor
 
