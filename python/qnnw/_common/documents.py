@@ -169,7 +169,8 @@ def plain_file(
     """
     try:
         # A pipe is not waited for.
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        flags = [getattr(os, name, 0) for name in ("O_NONBLOCK", "O_CLOEXEC", "O_BINARY")]
+        handle = os.open(path, sum(flags, os.O_RDONLY))
     except FileNotFoundError:
         raise
     except OSError as reason:

@@ -14,6 +14,8 @@ from typing import BinaryIO
 from qnnw._common.errors import UserError
 
 NEW_SECONDS = 1.0
+# Not every system has all of them; one that tells texts from bytes is told that these are bytes.
+_CAREFUL = ("O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK", "O_BINARY")
 
 
 class NotReplacedError(UserError, OSError):
@@ -49,7 +51,7 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
     try:
         with beside.open("xb") as handle:
             _hold(handle)
-            if there is not None:
+            if there is not None and hasattr(os, "fchown"):
                 with suppress(PermissionError):
                     os.fchown(handle.fileno(), there.st_uid, there.st_gid)
                 os.fchmod(handle.fileno(), stat.S_IMODE(there.st_mode))
@@ -70,7 +72,9 @@ def open_in_place(path: str | os.PathLike[str], flags: int) -> int:
 
     A link there, which could lead anywhere, is an OSError, and a pipe is not waited for.
     """
-    return os.open(path, flags | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+    for name in _CAREFUL:
+        flags |= getattr(os, name, 0)
+    return os.open(path, flags | os.O_CREAT, 0o666)
 
 
 def append_line(path: str | os.PathLike[str], line: bytes) -> None:
