@@ -75,7 +75,8 @@ fn held<R: Real>(program: &Program, parameters: &[f64], cotangent: &[f64], near:
     program.brought_back(&by_turns, &mut expected);
     let size = expected.iter().fold(1.0, |size: f64, by| size.max(by.abs()));
     let terms: f64 = 1.0 + program.angles.coefficients.iter().map(|c| c.abs()).sum::<f64>();
-    assert!(off(&gradient, &expected) < near * size * terms, "gradient");
+    let far = off(&gradient, &expected);
+    assert!(far < near * size * terms, "gradient off by {far:e}, of {size:e} and {terms}");
 }
 
 /// Any program: refused, or held against the definition at every level.

@@ -1,4 +1,4 @@
-//! `random SECONDS [SEED]`: every target on random bytes, taking turns; prints what was run.
+//! `random SECONDS [SEED [FIRST]]`: every target on random bytes, taking turns, from a run on.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,8 @@ fn main() {
     let seed = arguments.next().unwrap_or_else(|| std::process::id().into());
     println!("seed {seed}");
     let end = Instant::now() + Duration::from_secs(seconds);
-    let mut runs = 0u64;
+    let first = arguments.next().unwrap_or(0);
+    let mut runs = first;
     while Instant::now() < end {
         let mut stream = Stream::new(seed, Domain::Angles, runs, 0);
         let length = 8 * (1 + stream.below(128));
@@ -23,5 +24,6 @@ fn main() {
         }
         runs += 1;
     }
+    let runs = runs - first;
     println!("{runs} runs, {} of each target", runs / targets::ALL.len() as u64);
 }
