@@ -12,6 +12,7 @@ from qnnw._common.errors import FileError
 from qnnw.circuit.devices.journal import Journal, JournalError
 from qnnw.data import registry
 from qnnw.nn import QuantumTrain, pretrained, tensorfile
+from qnnw.sweep.grid import parse_grid
 
 
 def test_nobodys_home_is_a_name_like_any_other():
@@ -19,6 +20,12 @@ def test_nobodys_home_is_a_name_like_any_other():
         registry.kind_of("~nobody-of-this-name/images")
     assert registry.resolved("~nobody-of-this-name/data.csv").endswith("data.csv")
     assert registry.resolved("~nobody-of-this-name/my.py:f").endswith("my.py:f")
+
+
+@pytest.mark.parametrize("last", ["9" * 30, "9" * 5000, "-1", ""])
+def test_a_range_that_counts_for_ever_is_refused(last):
+    with pytest.raises(ValueError, match=r"the range '0\.\."):
+        parse_grid(f"seeds=0..{last}")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

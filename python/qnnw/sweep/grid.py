@@ -226,12 +226,12 @@ def _values(declared: Setting, piece: str, what: str) -> list[Any]:
     if not dots or declared.kind is not int:
         return [parsed(declared, piece, what)]
     try:
-        numbers = range(int(first), int(last) + 1)
+        low, high = int(first), int(last)
     except ValueError:
-        numbers = range(0)
-    if not 0 < len(numbers) <= MOST_VALUES:
+        low, high = 0, -1
+    if not 0 <= high - low < MOST_VALUES:
         raise ValueError(
             f"`{what}` has the range {piece!r} for {declared.name!r}; it must be like 0..9, with "
             f"at most {MOST_VALUES} numbers"
         )
-    return list(numbers)
+    return list(range(low, high + 1))
