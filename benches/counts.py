@@ -55,7 +55,8 @@ def main() -> None:
     print(f"{cpu_name()}, {os.cpu_count()} cores; Python {platform.python_version()}, ", end="")
     print(f"numpy {np.__version__}; {len(probabilities)} bins")
     threads = [int(count) for count in asked.threads.split(",")]
-    named = [f"{name}, {count} thr." for count in threads for name in ("before", "now")[-len(cores):]]
+    which = ("before", "now")[-len(cores) :]
+    named = [f"{name}, {count} thr." for count in threads for name in which]
     print("| shots | " + " | ".join(named) + " | numpy | numpy / now, median |")
     print("|---" * (len(named) + 3) + "|")
     for shots in map(int, asked.shots.split(",")):
@@ -67,10 +68,10 @@ def main() -> None:
             for core in cores:
                 core.set_num_threads(count)
             calls = [
-                lambda seed, core=core: core.sample_counts(probabilities, shots, seed)
+                lambda seed, core=core, shots=shots: core.sample_counts(probabilities, shots, seed)
                 for core in cores
             ]
-            calls.append(lambda _: generator.multinomial(shots, probabilities))
+            calls.append(lambda _, shots=shots: generator.multinomial(shots, probabilities))
             least, ratio = timed(calls, asked.seconds)
             cells += [f"{value:.1f} µs" for value in least[:-1]]
             ratios.append(f"{ratio[-2]:.2f}")

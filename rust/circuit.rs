@@ -48,7 +48,7 @@ impl Plan {
             walks,
             forward: entanglers.clone().map(|e| gather(&e.sources)).collect::<Result<_>>()?,
             backward: entanglers.map(|e| gather(&e.targets)).collect::<Result<_>>()?,
-            products: Schedule::for_two_states::<R>(layout)?,
+            products: Schedule::for_two_states(layout)?,
             schedule,
         })
     }

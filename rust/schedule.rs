@@ -6,7 +6,6 @@ use crate::blocking::{self, STEP_BITS};
 use crate::error::Result;
 use crate::layout::Layout;
 use crate::memory;
-use crate::simd::Real;
 
 /// Lines that start tiles, blocks or runs: line numbers and places.
 #[derive(Debug, Clone, Default)]
@@ -97,8 +96,9 @@ impl Schedule {
     }
 
     /// The schedule of a layout for work on two states at once.
-    pub fn for_two_states<R: Real>(layout: Layout) -> Result<Self> {
-        Self::with_tiles(layout, layout.tile_bits, bits_of_two_states::<R>(layout))
+    pub fn for_two_states(layout: Layout) -> Result<Self> {
+        // Two states in a step of three bits are more vectors than AVX2 has registers.
+        Self::with_tiles(layout, layout.tile_bits, 2)
     }
 
     fn with_tiles(layout: Layout, tile_bits: usize, step_bits: usize) -> Result<Self> {
@@ -122,8 +122,8 @@ impl Schedule {
 
     /// The same for work on two states at once, which always starts with the lowest lines, be it
     /// without a bit of theirs.
-    pub fn of_two_tiles<R: Real>(layout: Layout, active: &Range<usize>) -> Result<Self> {
-        let mut schedule = Self::tile(layout, active, bits_of_two_states::<R>(layout))?;
+    pub fn of_two_tiles(layout: Layout, active: &Range<usize>) -> Result<Self> {
+        let mut schedule = Self::tile(layout, active, 2)?;
         let (block_bits, stage) = (schedule.block_bits, &mut schedule.passes[0].stages[0]);
         if stage.steps.first().is_none_or(|step| step.bits.start > 0) {
             let block: Vec<_> = (0..block_bits).collect();
@@ -148,12 +148,6 @@ impl Schedule {
     pub fn last_step(&self) -> Option<&Step> {
         self.passes.last()?.stages.last()?.steps.last()
     }
-}
-
-/// Bits of a step on two states at once: three of these are more vectors than AVX2 has registers;
-/// vectors of 512 bits come with twice as many.
-fn bits_of_two_states<R: Real>(layout: Layout) -> usize {
-    if size_of::<R>() << layout.lane_bits == 64 { STEP_BITS } else { 2 }
 }
 
 /// The step that turns the lane qubits: one between the first and the last that has little else to

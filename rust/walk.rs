@@ -309,7 +309,7 @@ impl Op {
             }
             None => bits.len() - 1..bits.len(),
         };
-        let products = Schedule::of_two_tiles::<R>(layout, &active)?;
+        let products = Schedule::of_two_tiles(layout, &active)?;
         let schedule = Schedule::of_tile(layout, &active, in_lanes.iter().any(Option::is_some))?;
         let Entangler { sources, targets } = Entangler::new(qubits.len(), &pairs);
         let own = |line| layout.place(line);
