@@ -63,6 +63,8 @@ fn plain(program: &Program, turns: &[f64], cotangent: &[f64]) -> (Vec<f64>, Vec<
 fn held<R: Real>(program: &Program, parameters: &[f64], cotangent: &[f64], near: f64) {
     let turns = program.evaluated(parameters).unwrap();
     let (probabilities, by_turns) = plain(program, &turns, cotangent);
+    // Angles of up to 10^6 are summed in another order than here, to as many places.
+    let near = near + f64::EPSILON * turns.iter().map(|by| by.abs()).sum::<f64>();
     let cancel = Cancel::default();
     let evolved = program.evolve::<R>(parameters, Team::Solo, &cancel).unwrap();
     let mut found = vec![R::default(); program.dimension()];
