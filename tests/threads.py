@@ -98,7 +98,7 @@ def _of_size(qubits, dtype):
         "map of arrays": lambda: _parts(qnnw.WeightMap.from_arrays(*arrays)),
         "angles": lambda: [ansatz.random_angles(4), ansatz.live_angles, circuit.live_angles],
         "same": lambda: [weight_map == copy.deepcopy(weight_map), ansatz.entangler_pairs(1)],
-        "plan": circuit.plan,
+        "plan": lambda: [ansatz.plan(**told), circuit.plan()],
     }  # fmt: skip
     if qubits == SIZES[0] and dtype == "float64":
         found |= {
