@@ -58,10 +58,8 @@ class Counts(nn.Module):
     def _repr_html_(self) -> str:
         trained, whole = self.num_trainable_parameters, self.num_all_parameters
         told = f"{trained:,d} numbers train, {whole:,d} parameters: {self.source!r}"
-        source: Any = self.source
-        while not hasattr(source, "ansatz") and hasattr(source, "source"):
-            source = source.source
-        circuit = source.ansatz._repr_html_() if hasattr(source, "ansatz") else ""
+        inner = _inner(self.source)
+        circuit = inner.ansatz._repr_html_() if hasattr(inner, "ansatz") else ""
         network = f"<details><summary>network</summary><pre>{escape(str(self.module))}</pre>"
         return f"<div>{escape(told)}</div>{circuit}{network}</details>"
 
