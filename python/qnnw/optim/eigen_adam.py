@@ -80,7 +80,7 @@ class EigenAdam(torch.optim.Optimizer):
         TypeError, ValueError
             A parameter is complex, or has more entries than ``LARGEST``.
         """
-        # Past the wrapper that imports torch's compiler: two seconds at the start of every run.
+        # Past the wrapper that imports torch's compiler, which takes as long as torch itself.
         unwrap(torch.optim.Optimizer.add_param_group)(self, param_group)
         try:
             for place, parameter in enumerate(self.param_groups[-1]["params"]):
