@@ -1,6 +1,7 @@
 """Coverage-guided fuzzing of every reader of files, by atheris (`python -m pip install '.[fuzz]'`).
 
     python fuzz/readers.py --seconds 3600 [TARGET ...]   each target so long; then a line of figures
+    python fuzz/readers.py --executions 1000000 [TARGET ...]   each so often
     python fuzz/readers.py --seconds 60 all              all in one process, taking turns
     python fuzz/readers.py TARGET INPUT                  one input again, as libFuzzer left it
 
@@ -292,20 +293,22 @@ def fuzz(name, arguments):
     atheris.Fuzz()
 
 
-def fuzz_for(seconds, names):
-    """Fuzz each so long in a process of its own, and print what came of it; 1 after a fault."""
+def fuzz_each(limit, names):
+    """Fuzz each up to the limit in a process of its own; what came of it; 1 after a fault."""
     faults = 0
     for name in names:
         with tempfile.TemporaryDirectory() as place:
             told = Path(place) / "ends"
-            command = [sys.executable, __file__, name, f"-max_total_time={seconds}"]
+            begun = time.monotonic()
+            command = [sys.executable, __file__, name, limit]
             command += ["-print_final_stats=1", f"-artifact_prefix={Path.cwd()}/{name}-"]
             ended = subprocess.run(
                 command, capture_output=True, text=True, errors="replace",
                 env={**os.environ, "QNNW_FUZZ_TOLD": str(told)},
             )  # fmt: skip
             ends = json.loads(told.read_text()) if told.is_file() else {}
-        print(f"{name}: {sum(ends.values())} executions, {ends}", flush=True)
+        took = time.monotonic() - begun
+        print(f"{name}: {sum(ends.values())} executions in {took:.0f} s, {ends}", flush=True)
         if ended.returncode != 0:
             faults += 1
             told = f"{ended.stdout[-2000:]}{ended.stderr[-4000:]}"
@@ -314,6 +317,8 @@ def fuzz_for(seconds, names):
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--seconds"]:
-        sys.exit(fuzz_for(int(sys.argv[2]), sys.argv[3:] or [*TARGETS]))
+    limits = {"--seconds": "-max_total_time", "--executions": "-runs"}
+    if sys.argv[1] in limits:
+        limit = f"{limits[sys.argv[1]]}={int(sys.argv[2])}"
+        sys.exit(fuzz_each(limit, sys.argv[3:] or [*TARGETS]))
     fuzz(sys.argv[1], sys.argv[2:])

@@ -10,7 +10,9 @@ import qnnw
 from golden.write import network
 from qnnw._common.errors import FileError
 from qnnw.circuit.devices.journal import Journal, JournalError
-from qnnw.data import registry
+from qnnw.data import registry, tables
+from qnnw.data.arrays import from_arrays
+from qnnw.data.datasets import DatasetError
 from qnnw.nn import QuantumTrain, pretrained, tensorfile
 from qnnw.sweep.grid import parse_grid
 
@@ -26,6 +28,23 @@ def test_nobodys_home_is_a_name_like_any_other():
 def test_a_range_that_counts_for_ever_is_refused(last):
     with pytest.raises(ValueError, match=r"the range '0\.\."):
         parse_grid(f"seeds=0..{last}")
+
+
+@pytest.mark.parametrize("size", [1e200, 1e-200])
+@pytest.mark.parametrize("what", ["inputs", "targets"])
+def test_a_table_whose_deviation_float64_does_not_hold_is_refused(tmp_path, what, size):
+    values = np.arange(24.0).reshape(8, 3)
+    values[:, slice(0, 2) if what == "inputs" else 2] *= size
+    np.savetxt(tmp_path / "table.csv", values, delimiter=",", header="a,b,c", comments="")
+    with pytest.raises(DatasetError, match=rf"table\.csv.*: the {what} are too large or too small"):
+        tables.load_csv(str(tmp_path / "table.csv"), seed=0, task="regression")
+
+
+@pytest.mark.parametrize("value", [0.1, 3e38, 1e308, -7.0])
+def test_a_constant_feature_becomes_nought_whatever_its_size(value):
+    inputs = np.column_stack([np.full(13, value), np.arange(13.0)])
+    data = from_arrays("d", (inputs, np.arange(13.0)), None, seed=0, standardise=True)
+    assert data.train_inputs[:, 0].abs().max() == data.test_inputs[:, 0].abs().max() == 0
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

@@ -268,15 +268,10 @@ def _inputs(
         notes = (f"{name}: images are taken as (channels, height, width), {turned[0].shape[1:]}",)
     if standardise:
         axes = (0, *range(2, turned[0].ndim))
-        mean = turned[0].mean(axis=axes, dtype=np.float64, keepdims=True)
-        deviation = turned[0].std(axis=axes, dtype=np.float64, keepdims=True)
-        # A constant feature stays one: it becomes 0.
-        deviation[deviation == 0] = 1.0
+        mean, deviation = _moments(name, "inputs", turned[0], axes)
         turned = [(array - mean) / deviation for array in turned]
         notes = (*notes, f"{name}: inputs are standardised by the training split")
-    with np.errstate(over="ignore"):  # what float32 cannot hold is refused by the data set
-        floats = [np.ascontiguousarray(array, dtype=np.float32) for array in turned]
-    return [torch.from_numpy(array.copy()) for array in floats], notes
+    return _single(turned), notes
 
 
 def _channels_first(array: NDArray[Any]) -> NDArray[Any]:
@@ -305,11 +300,36 @@ def _targets(
         return [torch.from_numpy(part) for part in (numbers[:cut], numbers[cut:])], {
             "classes": classes
         }
-    mean, scale = parts[0].mean(axis=0, dtype=np.float64), parts[0].std(axis=0, dtype=np.float64)
-    scale = np.where(scale == 0, 1.0, scale)
-    tensors = [torch.from_numpy(((part - mean) / scale).astype(np.float32)) for part in parts]
+    mean, scale = _moments(name, "targets", parts[0], (0,))
+    tensors = _single([(part - mean) / scale for part in parts])
     about = {"target_mean": mean, "target_scale": scale}
-    return tensors, {key: tuple(np.atleast_1d(value).tolist()) for key, value in about.items()}
+    return tensors, {key: tuple(value.reshape(-1).tolist()) for key, value in about.items()}
+
+
+def _moments(
+    name: str, what: str, part: NDArray[Any], axes: tuple[int, ...]
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Mean and standard deviation over the axes, which stay with length one."""
+    least = part.min(axis=axes, keepdims=True)
+    constant = part.max(axis=axes, keepdims=True) == least
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = part.mean(axis=axes, dtype=np.float64, keepdims=True)
+        deviation = part.std(axis=axes, dtype=np.float64, keepdims=True)
+    # A constant stays one: it becomes 0, whatever rounds in its mean.
+    mean, deviation = np.where(constant, least, mean), np.where(constant, 1.0, deviation)
+    if not (np.isfinite(mean) & np.isfinite(deviation) & (deviation > 0)).all():
+        raise DatasetError(
+            f"{name}: the {what} are too large or too small for a mean and a standard deviation "
+            "in float64"
+        )
+    return mean, deviation
+
+
+def _single(parts: list[NDArray[Any]]) -> list[torch.Tensor]:
+    """Float32 tensors of their own; what float32 cannot hold is refused by the data set."""
+    with np.errstate(over="ignore"):
+        floats = [np.ascontiguousarray(array, dtype=np.float32) for array in parts]
+    return [torch.from_numpy(array.copy()) for array in floats]
 
 
 def _named(
