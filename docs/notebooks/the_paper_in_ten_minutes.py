@@ -26,8 +26,8 @@ ansatz
 
 # %%
 probabilities = ansatz.probabilities(angles)
-total = probabilities.sum()
-print(f"{len(angles)} angles make {len(probabilities)} probabilities, their sum is {total:.6f}")
+print(f"{len(angles)} angles make {len(probabilities)} probabilities")
+print(f"their sum is {probabilities.sum():.6f}")
 
 # %% [markdown]
 # ## A map
@@ -47,7 +47,12 @@ print(f"131 weights from {np.min(weights):.3f} to {np.max(weights):.3f}")
 
 # %%
 paper = qnnw.train(
-    data="iris", optimizer="cobyla", mapping="paper", scale="none", gamma=0.3, periods=3
+    data="iris",
+    optimizer="cobyla",
+    mapping="paper",
+    scale="none",
+    gamma=0.3,
+    periods=3,
 )
 paper
 
@@ -65,7 +70,8 @@ exact.plot()
 
 # %%
 for name, result in (("paper", paper), ("gradients", exact)):
-    print(f"{name}: test accuracy {result['test_accuracy']:.2f}, {result['num_trained']} numbers")
+    accuracy, trained = result["test_accuracy"], result["num_trained"]
+    print(f"{name}: test accuracy {accuracy:.2f}, {trained} numbers")
 
 # %% [markdown]
 # The run's folder has the finished network, an ordinary one. What the circuit is worth beside other

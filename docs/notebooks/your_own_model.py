@@ -16,13 +16,20 @@ from torch import nn
 import qnnw
 
 # %%
-images, labels = (torch.as_tensor(array) for array in load_digits(return_X_y=True))
+digits = load_digits()
+images, labels = torch.as_tensor(digits.data), torch.as_tensor(digits.target)
 images = (images.float().view(-1, 1, 8, 8) - 4.9) / 6.0
 train, test = slice(0, 1400), slice(1400, None)
 
 # %%
-net = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(72, 10))
-model = qnnw.nn.QuantumTrain(net, reps=8, seed=0)
+net = nn.Sequential(
+    nn.Conv2d(1, 8, kernel_size=3),
+    nn.ReLU(),
+    nn.MaxPool2d(2),
+    nn.Flatten(),
+    nn.Linear(72, 10),
+)
+model = qnnw.nn.QuantumTrain(net, reps=16, seed=0)
 model
 
 # %% [markdown]
@@ -31,14 +38,15 @@ model
 # %%
 optimizer = torch.optim.Adam(model.parameters(), lr=0.03)
 losses = []
-for _epoch in range(10):
+torch.manual_seed(0)  # of the order of the samples
+for _epoch in range(20):
     for batch in torch.randperm(1400).split(64):
         loss = nn.functional.cross_entropy(model(images[batch]), labels[batch])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     losses.append(loss.item())
-print(" ".join(f"{loss:.2f}" for loss in losses))
+print(" ".join(f"{loss:.2f}" for loss in losses[::4]))
 
 # %% [markdown]
 # Merged, it is the plain network again: no circuit, and no qnnw, in it.
@@ -47,7 +55,8 @@ print(" ".join(f"{loss:.2f}" for loss in losses))
 plain = model.merge_and_unload().eval()
 with torch.no_grad():
     accuracy = (plain(images[test]).argmax(1) == labels[test]).float().mean()
-print(f"test accuracy {accuracy:.2f} with {model.num_trainable_parameters} trained numbers")
+trained = model.num_trainable_parameters
+print(f"test accuracy {accuracy:.2f} with {trained} trained numbers")
 
 # %% [markdown]
 # To ship it, [save a recipe](../guide/compress_to_a_recipe.md) of a few kB; on your own data and
