@@ -20,7 +20,6 @@ from qnnw._common.documents import (
     digest_of,
     hold,
     parsed,
-    parsed_together,
     plain_bytes,
     read_document,
     sealed,
@@ -191,14 +190,6 @@ def test_a_document_is_read_as_it_was_written(indent):
         # The seal itself is damaged: then there is none, and a name that nobody knows.
         told = json.loads(content)["sha256"]
         assert found.keys() - {*CONTENT, "sha256"} or found["sha256"] != told
-
-
-def test_lines_together_are_the_lines_one_by_one():
-    lines = [sealed({"number": number, "text": "}, {"}).rstrip(b"\n") for number in range(5)]
-    assert parsed_together(lines) == [parsed(line)[0] for line in lines]
-    assert parsed_together([]) == []
-    assert parsed_together([*lines, b'{"number": 5}']) is None
-    assert parsed_together([*lines[:2], lines[2].replace(b"2", b"3", 1)]) is None
 
 
 @pytest.mark.parametrize(

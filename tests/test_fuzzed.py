@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import pytest
 import torch
@@ -14,7 +16,9 @@ from qnnw.data import registry, tables
 from qnnw.data.arrays import from_arrays
 from qnnw.data.datasets import DatasetError
 from qnnw.nn import QuantumTrain, pretrained, tensorfile
+from qnnw.sweep.events import read_events
 from qnnw.sweep.grid import parse_grid
+from qnnw.training.record import RecordError
 
 
 def test_nobodys_home_is_a_name_like_any_other():
@@ -80,3 +84,16 @@ def test_an_adapter_of_another_format_is_refused(tmp_path):
     tensorfile.write(tmp_path / "model.safetensors", tensors, {**description, "format": 3})
     with pytest.raises(FileError, match="has format 3"):
         model.load_adapter(tmp_path, "other")
+
+
+def test_two_lines_of_a_ledger_are_never_read_as_one(tmp_path):
+    """Their checksums fit, and put together they are an object."""
+    bodies = [b'{"event": "died", "trial": "a}', b'{b", "rounds": 1, "reason": "", "number": 1}']
+    digests = [hashlib.sha256(body).hexdigest().encode() for body in bodies]
+    lines = [
+        body[:-1] + b', "sha256": "' + digest + b'"}\n'
+        for body, digest in zip(bodies, digests, strict=True)
+    ]
+    (tmp_path / "ledger.jsonl").write_bytes(b"".join(lines))
+    with pytest.raises(RecordError, match=r"ledger\.jsonl' is damaged in line 1: "):
+        list(read_events(tmp_path / "ledger.jsonl"))

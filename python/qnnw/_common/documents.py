@@ -13,7 +13,7 @@ import math
 import os
 import re
 import stat
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -62,16 +62,6 @@ def strictly(content: bytes) -> dict[str, Any]:
     found = _loaded(content, **_STRICT)
     if not isinstance(found, dict):
         raise ValueError("it holds no object")
-    return found
-
-
-def parsed_together(lines: Sequence[bytes]) -> list[dict[str, Any]] | None:
-    """Lines that all have their checksum, much faster than one by one; ``None`` if not all have."""
-    try:
-        bodies = [_unsealed(line) or b"" for line in lines]
-        found: list[dict[str, Any]] = _loaded(b"[" + b",".join(bodies) + b"]")
-    except ValueError:
-        return None
     return found
 
 

@@ -11,7 +11,6 @@ from qnnw._common.documents import (
     hold,
     is_torn,
     parsed,
-    parsed_together,
     plain_bytes,
 )
 from qnnw.training.record import RecordError, check_result
@@ -51,10 +50,9 @@ def read_events(
         return
     if is_torn(lines[-1], _START):  # or nothing
         lines.pop()
-    together = parsed_together(lines)
     for number, line in enumerate(lines, 1):
         try:
-            event, whole = (together[number - 1], True) if together else parsed(line)
+            event, whole = parsed(line)
             sealed_from_start = sealed_from_start or whole
             if sealed_from_start and not whole:
                 raise ValueError("it has no checksum")
