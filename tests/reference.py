@@ -229,6 +229,14 @@ def gate_matrix(name, angles):
         return controlled(rotation(PAULIS[name[2]], *angles))
     if name in ("cp", "cu1"):
         return controlled(u(0, 0, *angles))
+    if name in ("xx_plus_yy", "xx_minus_yy"):
+        theta, beta = angles
+        one, other = (1, 2) if name == "xx_plus_yy" else (0, 3)
+        matrix = np.eye(4, dtype=complex)
+        matrix[one, one] = matrix[other, other] = np.cos(theta / 2)
+        matrix[one, other] = -1j * np.sin(theta / 2) * np.exp(-1j * beta)
+        matrix[other, one] = -1j * np.sin(theta / 2) * np.exp(1j * beta)
+        return matrix
     if name == "cu3":
         return controlled(u(*angles))
     if name == "cu":

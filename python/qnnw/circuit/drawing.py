@@ -92,6 +92,7 @@ def _dot(x: int, qubit: int) -> str:
 
 
 def _box(x: int, qubit: int, name: str) -> str:
+    name = name.replace("_plus_", "+").replace("_minus_", "-")
     y, wide = _y(qubit), max(BOX, 8 * len(name) + 6)
     return (
         f'<rect x="{x - wide // 2}" y="{y - BOX // 2}" width="{wide}" height="{BOX}" '

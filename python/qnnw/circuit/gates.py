@@ -185,6 +185,19 @@ def _dcx(first: int, second: int) -> Iterator[Step]:
     yield _step("cx", second, first)
 
 
+def _xx_yy(sign: int) -> Made:
+    """exp(-i theta (XX + sign YY) / 4), a qubit turned about Z by beta around it."""
+
+    def steps(first: int, second: int, theta: Any, beta: Any) -> Iterator[Step]:
+        turned, by = (first, -Angle.of(beta)) if sign > 0 else (second, Angle.of(beta))
+        yield _step("Z", turned, angle=-by)
+        yield _step("XX", first, second, angle=Angle.of(theta) / 2)
+        yield _step("YY", first, second, angle=Angle.of(theta) * (sign / 2))
+        yield _step("Z", turned, angle=by)
+
+    return steps
+
+
 def _ecr(first: int, second: int) -> Iterator[Step]:
     yield _step("ZX", first, second, angle=pi / 4)
     yield _step("X", first, angle=pi)
@@ -234,6 +247,7 @@ GATES: dict[str, Kind] = {
     "crz": Kind(2, 1, _controlled("Z")), "cp": Kind(2, 1, _cp), "cu1": Kind(2, 1, _cp),
     "rxx": Kind(2, 1, _by_pauli("XX")), "ryy": Kind(2, 1, _by_pauli("YY")),
     "rzz": Kind(2, 1, _by_pauli("ZZ")), "rzx": Kind(2, 1, _by_pauli("ZX")),
+    "xx_plus_yy": Kind(2, 2, _xx_yy(1)), "xx_minus_yy": Kind(2, 2, _xx_yy(-1)),
     "cu3": Kind(2, 3, lambda c, t, a, b, d: _cu(c, t, a, b, d, 0.0)), "cu": Kind(2, 4, _cu),
     "ccx": Kind(3, 0, _ccx), "ccz": Kind(3, 0, _ccz), "cswap": Kind(3, 0, _cswap),
 }  # fmt: skip

@@ -117,6 +117,7 @@ def qiskit_circuit(
         from qiskit.circuit import ParameterVector, library
     rare = {"u1": library.U1Gate, "u2": library.U2Gate, "u3": library.U3Gate}
     rare |= {"cu1": library.CU1Gate, "cu3": library.CU3Gate}
+    rare |= {"xx_plus_yy": library.XXPlusYYGate, "xx_minus_yy": library.XXMinusYYGate}
     circuit = QuantumCircuit(num_qubits, name=name)
     for gate, qubits, angles in gates(ParameterVector("θ", count) if values is None else values):
         if gate in rare:
