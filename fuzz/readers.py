@@ -19,6 +19,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -212,6 +213,10 @@ def sealed_again(name, inside):
     return len(header).to_bytes(8, "little") + header + data
 
 
+def digests(content):
+    return set(re.findall(rb"[0-9a-f]{64}", content))
+
+
 class Target:
     """One file's reader in a folder of its own."""
 
@@ -252,9 +257,12 @@ class Target:
             same = found == self.expected
             # What a kill tore off a ledger's end, the trial's own folder tells too.
             torn = self.name == "ledger" and self.content.startswith(content.rpartition(b"\n")[0])
-            if whole and self.checked and not same and not torn:
+            # What a comparison was with, atheris tells libFuzzer: it has put in a fitting digest.
+            forged = not digests(content) <= digests(self.content)
+            held = whole and self.checked and not forged
+            if held and not same and not torn:
                 raise AssertionError(f"read as something else: {content!r}")
-            self.ends["same" if same else "torn" if whole and self.checked else "other"] += 1
+            self.ends["same" if same else "torn" if held else "other"] += 1
         assert time.process_time() - begun < SLOWEST, "slow"
 
 
