@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -15,16 +16,14 @@ from qnnw._common.precision import is_single
 from qnnw._common.seeds import Seed, seed_to_int
 from qnnw.circuit.derivatives import fisher, jacobian
 from qnnw.circuit.drawing import circuit_html
-from qnnw.circuit.interchange import Instruction, openqasm3, qiskit_circuit
-
-if TYPE_CHECKING:
-    from qiskit import QuantumCircuit
+from qnnw.circuit.evolved import Evolved, Real
+from qnnw.circuit.interchange import Instruction, openqasm3
 
 Pairs = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True)
-class EfficientSU2:
+class EfficientSU2(Evolved):
     """Hadamards, then ``reps`` times (RY and RZ on every qubit, a block of CNOTs), then RY and RZ.
 
     The circuit is Qiskit's ``efficient_su2(num_qubits, su2_gates=["ry", "rz"], reps=reps,
@@ -56,14 +55,14 @@ class EfficientSU2:
     num_qubits: int
     reps: int = 3
     entanglement: str | Pairs = "linear"
-    _core: _core.EfficientSU2 = field(init=False, repr=False, compare=False)
+
+    _named: ClassVar[str] = "EfficientSU2"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "num_qubits", integer("num_qubits", self.num_qubits))
         object.__setattr__(self, "reps", integer("reps", self.reps))
         object.__setattr__(self, "entanglement", _normalized(self.entanglement))
-        core = _core.EfficientSU2(self.num_qubits, self.reps, self._given)
-        object.__setattr__(self, "_core", core)
+        _ = self._core  # which checks their ranges
 
     def __reduce__(self) -> tuple[type[EfficientSU2], tuple[int, int, str | Pairs]]:
         return EfficientSU2, (self.num_qubits, self.reps, self.entanglement)
@@ -71,6 +70,10 @@ class EfficientSU2:
     def _repr_html_(self) -> str:
         gates = [(n, q, [] if k is None else [f"θ[{k}]"]) for n, q, k in self._instructions()]
         return circuit_html(repr(self), self.num_qubits, gates)
+
+    @cached_property
+    def _core(self) -> _core.EfficientSU2:
+        return _core.EfficientSU2(self.num_qubits, self.reps, self._given)
 
     @property
     def _given(self) -> str | list[tuple[int, int]]:
@@ -131,74 +134,14 @@ class EfficientSU2:
 
         Raises
         ------
-        TypeError
-            ``angles`` are not real numbers, or ``dtype`` is neither precision.
-        ValueError
-            Their shape is wrong, or one is NaN or infinite.
-        MemoryError
-            The state does not fit in memory; the message says how many GiB it needs.
-        RuntimeError
-            The system refuses to start the threads that are asked for.
+        TypeError, ValueError, MemoryError, RuntimeError
+            As for :meth:`probabilities`.
         """
         return self._core.statevector(angles, is_single(dtype))
 
-    def probabilities(
-        self, angles: ArrayLike, *, dtype: DTypeLike = np.float64
-    ) -> NDArray[np.floating[Any]]:
-        """Measurement probabilities p_i = |<i|psi(angles)>|^2.
-
-        Parameters
-        ----------
-        angles
-            Real numbers, shape (num_parameters,) or (B, num_parameters); radians.
-        dtype
-            Precision of the evolution and of the result: ``float64`` or ``float32``. Angles are
-            always taken in double precision.
-
-        Returns
-        -------
-        ndarray of ``dtype``, shape (2**N,) or (B, 2**N)
-            Each row sums to 1, to rounding: float32 rows may be off by some 1e-6.
-
-        Raises
-        ------
-        TypeError, ValueError, MemoryError
-            As for :meth:`statevector`.
-        """
-        return self._core.probabilities(angles, is_single(dtype))
-
-    def probabilities_vjp(
-        self, angles: ArrayLike, cotangent: ArrayLike, *, dtype: DTypeLike = np.float64
-    ) -> NDArray[np.floating[Any]]:
-        """Exact gradient by the angles of L = sum_i cotangent_i p_i(angles).
-
-        One forward evolution and one sweep back, for any number of angles: see
-        :meth:`probabilities_with_vjp` where the probabilities are wanted too.
-
-        Parameters
-        ----------
-        angles
-            Real numbers, shape (num_parameters,) or (B, num_parameters); radians.
-        cotangent
-            Real numbers dL/dp, shape (2**N,) or (B, 2**N), as the probabilities have.
-        dtype
-            Precision of the evolution and of the result: ``float64`` or ``float32``.
-
-        Returns
-        -------
-        ndarray of ``dtype``, shape of ``angles``
-            dL/dangles. Those of the last RZ layer are exactly 0.
-
-        Raises
-        ------
-        TypeError, ValueError, MemoryError
-            As for :meth:`statevector`; also where ``cotangent`` does not fit.
-        """
-        return self._core.probabilities_vjp(angles, cotangent, is_single(dtype))
-
     def probabilities_with_vjp(
         self, angles: ArrayLike, *, dtype: DTypeLike = np.float64
-    ) -> tuple[NDArray[np.floating[Any]], Callable[[ArrayLike], NDArray[np.floating[Any]]]]:
+    ) -> tuple[Real, Callable[[ArrayLike], Real]]:
         """Probabilities, and a function that takes cotangents of them to gradients.
 
         The function is that of :meth:`probabilities_vjp` at these angles, but the forward evolution
@@ -221,13 +164,11 @@ class EfficientSU2:
         Raises
         ------
         TypeError, ValueError, MemoryError
-            As for :meth:`statevector`.
+            As for :meth:`probabilities`.
         """
         return _core.record_probabilities(self._core, angles, is_single(dtype))
 
-    def jacobian(
-        self, angles: ArrayLike, *, dtype: DTypeLike = np.float64
-    ) -> NDArray[np.floating[Any]]:
+    def jacobian(self, angles: ArrayLike, *, dtype: DTypeLike = np.float64) -> Real:
         """Jacobian J[i, k] = d p_i / d angles_k, by the parameter-shift rule (exact here).
 
         Costs 2 num_parameters evolutions and 2**N num_parameters numbers: meant for small N.
@@ -246,7 +187,7 @@ class EfficientSU2:
         Raises
         ------
         TypeError, ValueError, MemoryError
-            As for :meth:`statevector`.
+            As for :meth:`probabilities`.
         """
         return jacobian(self._core, self._checked_set(angles), is_single(dtype))
 
@@ -275,35 +216,10 @@ class EfficientSU2:
         Raises
         ------
         TypeError, ValueError, MemoryError
-            As for :meth:`statevector`; also where ``block`` is unknown.
+            As for :meth:`probabilities`; also where ``block`` is unknown.
         """
         one_of("block", block, ["layer"])
         return fisher(self._core, self._checked_set(angles), self._given)
-
-    def to_qiskit(self, angles: ArrayLike | None = None) -> QuantumCircuit:
-        """Return the circuit for Qiskit, without measurements.
-
-        Parameters
-        ----------
-        angles
-            Shape (num_parameters,), radians; ``None`` leaves parameters named ``θ[0]``, ``θ[1]``, …
-            in the order of the angles.
-
-        Raises
-        ------
-        MissingExtraError
-            Qiskit is not installed.
-        TypeError, ValueError
-            ``angles`` are wrong.
-        """
-        values = None if angles is None else self._checked_set(angles).tolist()
-
-        def gates(given: Any) -> Iterator[tuple[str, tuple[int, ...], list[Any]]]:
-            instructions = self._instructions()
-            return ((name, on, [] if k is None else [given[k]]) for name, on, k in instructions)
-
-        sizes = (self.num_qubits, self.num_parameters)
-        return qiskit_circuit(*sizes, gates, values, "EfficientSU2")
 
     def to_openqasm3(self, angles: ArrayLike, measure: bool = False) -> str:
         """Return the circuit as an OpenQASM 3 program.
@@ -345,6 +261,10 @@ class EfficientSU2:
         """
         return self._core.plan(is_single(dtype))
 
+    def _gates_at(self, given: Any) -> Iterator[tuple[str, tuple[int, ...], list[Any]]]:
+        for name, qubits, place in self._instructions():
+            yield name, qubits, [] if place is None else [given[place]]
+
     def _instructions(self) -> list[Instruction]:
         """Gates in order: name, qubits, index of the angle."""
         qubits = range(self.num_qubits)
@@ -356,15 +276,6 @@ class EfficientSU2:
             if layer < self.reps:
                 gates += [("cx", pair, None) for pair in self.entangler_pairs(layer)]
         return gates
-
-    def _checked_set(self, angles: ArrayLike) -> NDArray[np.float64]:
-        """One set of angles, checked."""
-        values = self._core.checked_angles(angles)
-        if values.ndim != 1:
-            raise ValueError(
-                f"`angles` has shape {values.shape}; {self!r} needs ({self.num_parameters},)"
-            )
-        return values
 
 
 def _normalized(entanglement: Any) -> str | Pairs:

@@ -20,19 +20,19 @@ from qnnw._common.seeds import Seed, seed_to_int
 from qnnw.circuit import interchange
 from qnnw.circuit.derivatives import shifted
 from qnnw.circuit.drawing import circuit_html
+from qnnw.circuit.evolved import Evolved, Real
 from qnnw.circuit.gates import Angle, Gate, checked_gate
 from qnnw.circuit.lowering import Lowered, lowered
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
 
-Real = NDArray[np.floating[Any]]
 #: Standard deviation of ``"near_identity"``, in radians.
 NEAR_IDENTITY = 0.01
 
 
 @dataclass(frozen=True, repr=False)
-class Circuit:
+class Circuit(Evolved):
     """Gates on N qubits that start in |0>, their angles linear in the parameters; measured at last.
 
     Basis index i = sum_q b_q 2^q, Qiskit's: qubit 0 is the least significant bit. A circuit is a
@@ -106,6 +106,9 @@ class Circuit:
     def _core(self) -> _core.Program:
         return self._lowered.program(self.num_parameters)
 
+    def _gates_at(self, given: Any) -> Iterator[tuple[str, tuple[int, ...], list[Any]]]:
+        return ((name, on, [a.at(given) for a in angles]) for name, on, angles in self.gates)
+
     @property
     def live_angles(self) -> NDArray[np.intp]:
         """Places of the parameters that can change a probability, as far as the gates' order tells.
@@ -129,50 +132,6 @@ class Circuit:
             The same for the same seed in every release.
         """
         return _start_angles(self.num_parameters, self.initial, seed_to_int(seed))
-
-    def probabilities(self, angles: ArrayLike, *, dtype: DTypeLike = np.float64) -> Real:
-        """Measurement probabilities p_i, as :meth:`qnnw.EfficientSU2.probabilities`.
-
-        Parameters
-        ----------
-        angles
-            Values of the parameters, shape (num_parameters,) or (B, num_parameters).
-        dtype
-            ``float64`` or ``float32``.
-
-        Returns
-        -------
-        ndarray of ``dtype``, shape (2**N,) or (B, 2**N)
-
-        Raises
-        ------
-        TypeError, ValueError, MemoryError
-            As there.
-        """
-        return self._core.probabilities(angles, is_single(dtype))
-
-    def probabilities_vjp(
-        self, angles: ArrayLike, cotangent: ArrayLike, *, dtype: DTypeLike = np.float64
-    ) -> Real:
-        """Exact gradient of L = sum_i cotangent_i p_i, by one evolution and one sweep back.
-
-        Parameters
-        ----------
-        angles, dtype
-            As for :meth:`probabilities`.
-        cotangent
-            dL/dp, of the probabilities' shape.
-
-        Returns
-        -------
-        ndarray of ``dtype``, shape of ``angles``
-
-        Raises
-        ------
-        TypeError, ValueError, MemoryError
-            As for :meth:`probabilities`.
-        """
-        return self._core.probabilities_vjp(angles, cotangent, is_single(dtype))
 
     def probabilities_with_vjp(
         self, angles: ArrayLike, *, dtype: DTypeLike = np.float64
@@ -248,28 +207,6 @@ class Circuit:
         qubits, gates, count = interchange.gates_of(circuit)
         return cls(qubits, tuple(gates), count, initial)
 
-    def to_qiskit(self, angles: ArrayLike | None = None) -> QuantumCircuit:
-        """Return the circuit for Qiskit, without measurements.
-
-        Parameters
-        ----------
-        angles
-            Shape (num_parameters,); ``None`` leaves the parameters ``θ[0]``, ``θ[1]``, ….
-
-        Raises
-        ------
-        MissingExtraError
-            Qiskit is not installed.
-        TypeError, ValueError
-            ``angles`` are wrong.
-        """
-        values = None if angles is None else self._checked_set(angles).tolist()
-
-        def gates(given: Any) -> Iterator[tuple[str, tuple[int, ...], list[Any]]]:
-            return ((name, on, [a.at(given) for a in angles]) for name, on, angles in self.gates)
-
-        return interchange.qiskit_circuit(self.num_qubits, self.num_parameters, gates, values)
-
     @classmethod
     def from_openqasm3(cls, program: str, *, initial: str | float = "uniform") -> Circuit:
         """Take over an OpenQASM 3 program; raises as :meth:`from_qiskit`.
@@ -304,13 +241,6 @@ class Circuit:
         ]
         count, initial = described["num_parameters"], described["initial"]
         return cls(described["num_qubits"], gates, count, initial)  # type: ignore[arg-type]
-
-    def _checked_set(self, angles: ArrayLike) -> NDArray[np.float64]:
-        values = self._core.checked_angles(angles)
-        if values.ndim != 1:
-            need = f"{self!r} needs ({self.num_parameters},)"
-            raise ValueError(f"`angles` has shape {values.shape}; {need}")
-        return values
 
 
 class Rotations:

@@ -158,7 +158,7 @@ def num_directions(config: TrainConfig, num_weights: int) -> int:
     weight_map = WeightMap(num_weights, config.seed, config.signs, config.mapping)
     ansatz = _ansatz(config, weight_map.num_qubits)
     angles = ansatz.random_angles(config.seed)
-    probabilities = np.asarray(ansatz.probabilities(angles))
+    probabilities = np.asarray(ansatz.probabilities(angles), np.float64)
     by_angles = np.asarray(ansatz.jacobian(angles))
     argument = config.gamma * map_argument(probabilities, weight_map)
     slope = config.gamma**2 / np.cosh(argument) ** 2

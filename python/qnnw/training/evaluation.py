@@ -124,8 +124,7 @@ class Evaluator:
     def own_weights(self) -> NDArray[np.float64]:
         """The weights that the network was given with, shape (M,)."""
         parts = [p.detach().reshape(-1).cpu().double() for p in self._parameters]
-        weights: NDArray[np.float64] = torch.cat(parts).numpy()
-        return weights
+        return torch.cat(parts).numpy()
 
     def state_dict(
         self, weights: NDArray[Any], buffers: Buffers | None = None

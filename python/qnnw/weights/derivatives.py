@@ -122,7 +122,7 @@ def _at(
     ansatz: Ansatz, weight_map: WeightMap, angles: Vector, gamma: float | Vector
 ) -> tuple[Vector, Vector, tuple[Vector | float, Vector | float]]:
     """u, sech^2 u, and the first and second derivative of what :func:`_linear` takes, by p."""
-    probabilities = np.asarray(ansatz.probabilities(angles))
+    probabilities = np.asarray(ansatz.probabilities(angles), np.float64)
     argument = weight_map.signs * gamma * map_argument(probabilities, weight_map)
     return argument, 1 - np.tanh(argument) ** 2, _bends(probabilities, weight_map)
 
@@ -141,8 +141,7 @@ def _gathered(values: Vector, weight_map: WeightMap) -> Vector:
     """One basis' number, or what two share."""
     alone = weight_map.first == weight_map.second
     shared = values[weight_map.first] + values[weight_map.second]
-    gathered: Vector = shared * np.where(alone, 0.5, math.sqrt(0.5))
-    return gathered
+    return shared * np.where(alone, 0.5, math.sqrt(0.5))
 
 
 def _linear(values: Vector, weight_map: WeightMap) -> Vector:

@@ -143,8 +143,7 @@ class LearnedSource:
         """The weights, float64, shape (M,)."""
         with torch.no_grad(), one_torch_thread():
             made = self._made(*self._leaves(parameters))
-        values: Vector = made.numpy()
-        return values
+        return made.numpy()
 
     def forward(self, parameters: Parameters, draw: int = 0) -> tuple[Array, Pullback]:  # noqa: ARG002
         """See :class:`qnnw.weights.source.WeightSource`."""
@@ -158,9 +157,10 @@ class LearnedSource:
 
         def pullback(cotangent: ArrayLike) -> dict[str, Vector]:
             by_read, by_map = back(cotangent)
+            by_angles = np.full(count, np.nan)
             # A step that overflowed is seen by who scales the loss, and left out.
-            finite = np.isfinite(by_read).all()
-            by_angles = np.asarray(through_circuit(by_read)) if finite else np.full(count, np.nan)
+            if np.isfinite(by_read).all():
+                by_angles = np.asarray(through_circuit(by_read), np.float64)
             return {"angles": by_angles, "map": by_map}
 
         return made, pullback
