@@ -25,13 +25,12 @@ from qnnw.nn.fitting import (
     check_rest,
     checked_state,
     matching_targets,
-    named,
     source_of,
 )
 from qnnw.nn.maker import digest
 from qnnw.nn.tensorfile import ModelFileError
 from qnnw.nn.wrapping import prepared, values_of
-from qnnw.weights.source import WeightSource
+from qnnw.weights.source import WeightSource, named
 from qnnw.weights.targets import Target
 
 Build = Callable[[nn.Module, tuple[Target, ...], WeightSource, list[Tensor] | None], Any]

@@ -29,7 +29,7 @@ from qnnw.training.trainer import (
     unpacked_buffers,
 )
 from qnnw.weights.settings import LEARNED
-from qnnw.weights.source import Group
+from qnnw.weights.source import Group, named
 
 with needs("train", "qnnw.training.epochs"):
     import torch
@@ -243,10 +243,9 @@ class EpochTrainer(Trainer):
             numbers.copy_(torch.from_numpy(values.copy()))
         self._optimizer = self._new_optimizer()
         for name, numbers in self._numbers.items():
-            start = f"moment.{name}."
-            for place in (place for place in state["moments"] if place.startswith(start)):
-                moment = torch.from_numpy(arrays[place].copy())
-                self._optimizer.state[numbers][place.removeprefix(start)] = moment
+            moments = named({place: arrays[place] for place in state["moments"]}, f"moment.{name}.")
+            for key, moment in moments.items():
+                self._optimizer.state[numbers][key] = torch.from_numpy(moment.copy())
         self._gradient.set_buffers(unpacked_buffers("now", arrays))
         self.steps = int(state["steps"])
         self.lr_factor = float(state["lr_factor"])

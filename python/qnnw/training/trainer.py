@@ -26,6 +26,7 @@ from qnnw.training.losses import Evaluation
 from qnnw.training.record import MODEL_FORMAT, RecordError, RunFolder
 from qnnw.training.sources import source_of
 from qnnw.training.tasks import TASKS
+from qnnw.weights.source import named
 
 with needs("train", "qnnw.training.trainer"):
     import torch
@@ -333,9 +334,5 @@ def packed_buffers(when: str, buffers: Buffers) -> dict[str, NDArray[Any]]:
 
 def unpacked_buffers(when: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, torch.Tensor]:
     """The buffers that :func:`packed_buffers` made arrays of."""
-    start = f"buffer.{when}."
-    return {
-        name.removeprefix(start): torch.from_numpy(array.copy())
-        for name, array in arrays.items()
-        if name.startswith(start)
-    }
+    own = named(arrays, f"buffer.{when}.")
+    return {name: torch.from_numpy(array.copy()) for name, array in own.items()}

@@ -149,10 +149,4 @@ class JoinedSource:
 def _described(description: Description) -> Iterator[tuple[str, Description]]:
     """The parts' names and descriptions."""
     for name, settings in description.settings["parts"]:
-        start = f"{name}/"
-        own = {
-            key.removeprefix(start): array
-            for key, array in description.arrays.items()
-            if key.startswith(start)
-        }
-        yield name, Description(settings, own)
+        yield name, description.part(settings, f"{name}/")
