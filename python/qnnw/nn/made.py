@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
 
 # Where a made layer keeps its maker, and the numbers of its targets.
@@ -118,3 +119,17 @@ def _reduce(self: Any, protocol: Any) -> tuple[Any, ...]:
 def _new(plain: type, names: tuple[str, ...]) -> Any:
     made: Any = _class_of(plain, names)
     return made.__new__(made)
+
+
+class Densify(torch.autograd.Function):
+    """The weight itself; a sparse gradient becomes a dense one on its way back."""
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor) -> Tensor:  # noqa: ARG004
+        """Pass on."""
+        return weight.view_as(weight)
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> Tensor:  # noqa: ARG004
+        """Densify."""
+        return cotangent.to_dense() if cotangent.is_sparse else cotangent

@@ -14,7 +14,7 @@ from torch.autograd import forward_ad
 
 from qnnw.nn import compiled
 from qnnw.nn.layout import Layout
-from qnnw.nn.made import places_of
+from qnnw.nn.made import Densify, places_of
 from qnnw.nn.operator import Call, device_of, make
 from qnnw.weights.source import WeightSource
 from qnnw.weights.targets import Target
@@ -279,10 +279,8 @@ class Maker:
     def split(self, buffers: tuple[Tensor, ...]) -> list[Tensor]:
         """The targets in these buffers."""
         tensors = self._with_kept_rows(self.layout.split(buffers))
-        for tensor, target in zip(tensors, self.targets, strict=True):
-            if target.sparse and tensor.requires_grad:
-                tensor.register_hook(lambda by: by.to_dense() if by.is_sparse else by)  # type: ignore[no-untyped-call]
-        return tensors
+        pairs = zip(tensors, self.targets, strict=True)
+        return [Densify.apply(tensor) if target.sparse else tensor for tensor, target in pairs]
 
     def traced(self) -> list[Tensor]:
         """All targets, in operators that torch.compile and torch.export follow."""

@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 
 from qnnw._common.words import markdown
-from qnnw.circuit import Ansatz
-from qnnw.circuit.blocks import ansatz_of
 from qnnw.paper.figures import budgeted, seed_count
 from qnnw.paper.presets import compared
 from qnnw.sweep.ledger import SweepFolder, Trial
@@ -17,7 +15,7 @@ from qnnw.training.config import TrainConfig
 from qnnw.training.legacy import num_trained, upgraded_checkpoint
 from qnnw.training.optimizers import Adam, EigenAdam
 from qnnw.training.record import RunFolder
-from qnnw.weights.derivatives import map_argument, push_argument
+from qnnw.weights.derivatives import push_weights
 from qnnw.weights.mapping import WeightMap
 
 #: The compared sources of weights: the settings that make each, and its name in words.
@@ -143,7 +141,7 @@ def _spread(folder: SweepFolder, trial: Trial, config: TrainConfig, num_qubits: 
     checkpoint = RunFolder(folder.trial_path(trial)).read_checkpoint()
     if checkpoint is None:
         return ""
-    ansatz = _ansatz(config, num_qubits)
+    ansatz = config.ansatz(num_qubits)
     groups = {"angles": ansatz.num_parameters, "gamma": 1}
     arrays, _ = upgraded_checkpoint(checkpoint[0], checkpoint[1], groups)
     probabilities = np.asarray(ansatz.probabilities(arrays["best.angles"]))
@@ -156,19 +154,9 @@ def num_directions(config: TrainConfig, num_weights: int) -> int:
     Scales of whole tensors leave it as it is and are left out.
     """
     weight_map = WeightMap(num_weights, config.seed, config.signs, config.mapping)
-    ansatz = _ansatz(config, weight_map.num_qubits)
-    angles = ansatz.random_angles(config.seed)
-    probabilities = np.asarray(ansatz.probabilities(angles), np.float64)
-    by_angles = np.asarray(ansatz.jacobian(angles))
-    argument = config.gamma * map_argument(probabilities, weight_map)
-    slope = config.gamma**2 / np.cosh(argument) ** 2
-    columns = [push_argument(probabilities, weight_map, change) for change in by_angles.T]
-    moved = np.column_stack(columns)
-    by_gamma = np.tanh(argument) + argument / np.cosh(argument) ** 2
-    jacobian = np.column_stack([slope[:, None] * moved, by_gamma])
-    return int(np.linalg.matrix_rank(jacobian))
-
-
-def _ansatz(config: TrainConfig, num_qubits: int) -> Ansatz:
-    reps, entanglement = config.reps, config.entanglement
-    return ansatz_of(config.circuit, num_qubits, reps=reps, entanglement=entanglement)
+    ansatz = config.ansatz(weight_map.num_qubits)
+    chain = (ansatz, weight_map, ansatz.random_angles(config.seed), config.gamma)
+    still = np.zeros(ansatz.num_parameters)
+    columns = [push_weights(*chain, along, 0.0) for along in np.eye(len(still))]
+    columns.append(push_weights(*chain, still, 1.0))
+    return int(np.linalg.matrix_rank(np.column_stack(columns)))

@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 
 from qnnw._common.extras import needs
-from qnnw.circuit import Ansatz
-from qnnw.circuit.blocks import ansatz_of
 from qnnw.circuit.devices import Execution, Journal, Noisy, Sampler, named
 from qnnw.training.config import TrainConfig
 from qnnw.weights.circuit import CircuitSource
@@ -95,7 +93,7 @@ def _whole(config: TrainConfig, targets: Sequence[Target]) -> WeightSource:
             **{name: getattr(config, name) for name in same},
         )
     weight_map = WeightMap(size, config.seed, config.signs, config.mapping)
-    ansatz = _ansatz(config, weight_map.num_qubits)
+    ansatz = config.ansatz(weight_map.num_qubits)
     numbers = config.trained or ansatz.num_parameters
     if config.source in SUBSPACES:
         return SUBSPACES[config.source](layout, numbers, config.seed)
@@ -147,11 +145,6 @@ def _learned(config: TrainConfig, targets: Sequence[Target], size: int) -> Weigh
     )
     ansatz = None
     if config.map_inputs == "circuit":
-        ansatz = _ansatz(config, qubits_needed(size, learned_map))
+        ansatz = config.ansatz(qubits_needed(size, learned_map))
     scale = per_weight(targets, scale_of(targets, config.scale))
     return LearnedSource(size, learned_map, ansatz, scale=scale, seed=config.seed)
-
-
-def _ansatz(config: TrainConfig, num_qubits: int) -> Ansatz:
-    reps, entanglement = config.reps, config.entanglement
-    return ansatz_of(config.circuit, num_qubits, reps=reps, entanglement=entanglement)

@@ -45,11 +45,6 @@ def map_argument(probabilities: Vector, weight_map: WeightMap) -> Vector:
     return argument - 1 if weight_map.mapping == "centered" else argument
 
 
-def push_argument(probabilities: Vector, weight_map: WeightMap, change: Vector) -> Vector:
-    """Derivative of :func:`map_argument` along a change of the probabilities, shape (M,)."""
-    return _linear(_bends(probabilities, weight_map)[0] * change, weight_map)
-
-
 def push_weights(
     ansatz: Ansatz, weight_map: WeightMap, angles: Vector, gamma: float | Vector,
     along: Vector, by_gamma: float | Vector,
