@@ -89,12 +89,6 @@ def _same(one: _Key, other: _Key) -> bool:
     return all(torch.equal(a, b) if isinstance(a, Tensor) else a == b for a, b in pairs)
 
 
-def _constant(method: Callable[[Any, int], str]) -> Callable[[Any, int], str]:
-    """What torch.compiler.assume_constant_result marks, which imports all of torch's compiler."""
-    method._dynamo_marked_constant = True  # type: ignore[attr-defined]
-    return method
-
-
 class Maker:
     """Makes the targets of a module from the numbers of its owner.
 
@@ -295,9 +289,11 @@ class Maker:
             tensors = [a + b for a, b in zip(self._base, tensors, strict=True)]
         return self._with_kept_rows(tensors)
 
-    @_constant
     def _described(self, version: int) -> str:  # noqa: ARG002
         return compiled.described(self.source)
+
+    # As torch.compiler.assume_constant_result marks it, which imports all of torch's compiler.
+    _described._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
     def moved(self, number: int, fn: Callable[[Tensor], Tensor]) -> None:
         """A target's layer went to another device or dtype."""

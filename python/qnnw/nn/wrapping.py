@@ -124,20 +124,13 @@ def check_untouched(maker: Maker, made: Made) -> None:
     if replaced is None and not made.changed(torch.is_grad_enabled()):
         return
     maker.drop()
-    number = _changed(maker, made) if replaced is None else replaced
-    which = maker.targets[number].name
+    pairs = enumerate(zip(made.tensors, maker.made().tensors, strict=True))
+    differ = (n for n, (now, was) in pairs if now.shape != was.shape or not torch.equal(now, was))
+    which = maker.targets[next(differ, 0) if replaced is None else replaced].name
     raise RuntimeError(
         f"the network changed its weight {which!r} in this call, which is made and has no state "
         "of its own: gradients would be wrong; leave it out with `target_parameters`"
     )
-
-
-def _changed(maker: Maker, made: Made) -> int:
-    pairs = enumerate(zip(made.tensors, maker.made().tensors, strict=True))
-    differ = (
-        n for n, (now, then) in pairs if now.shape != then.shape or not torch.equal(now, then)
-    )
-    return next(differ, 0)
 
 
 def values_of(module: nn.Module, targets: Sequence[Target]) -> list[Tensor]:

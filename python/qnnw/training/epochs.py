@@ -29,7 +29,7 @@ from qnnw.training.trainer import (
     unpacked_buffers,
 )
 from qnnw.weights.settings import LEARNED
-from qnnw.weights.source import Group, named
+from qnnw.weights.source import named
 
 with needs("train", "qnnw.training.epochs"):
     import torch
@@ -74,12 +74,12 @@ class EpochTrainer(Trainer):
             name: torch.from_numpy(values.copy()) for name, values in self.best.parameters.items()
         }
         # Of every group, relative to the angles.
-        self._steps = [self._step_of(group) for group in self.groups.values()]
-        self._optimizer = self._new_optimizer()
-
-    def _step_of(self, group: Group) -> float:
         own = self.budget.gamma_lr
-        return group.step if own is None or not group.even else group.step * own / self.peak_lr
+        self._steps = [
+            group.step if own is None or not group.even else group.step * own / self.peak_lr
+            for group in self.groups.values()
+        ]
+        self._optimizer = self._new_optimizer()
 
     def _new_optimizer(self) -> torch.optim.Optimizer:
         groups = [{"params": [numbers]} for numbers in self._numbers.values()]
@@ -137,7 +137,9 @@ class EpochTrainer(Trainer):
         start = time.perf_counter()
         before = self.steps
         epoch = len(self.history) + 1
-        order = self._order(epoch)
+        rng = np.random.default_rng(derived_seed(self.config.seed, ORDERS + epoch))
+        shuffled = torch.from_numpy(rng.permutation(len(self._labels)))
+        order = shuffled.to(self._labels.device)
         seconds = dict.fromkeys(PARTS, 0.0)
         self._inputs = self._augmented(epoch)
         for batch in self._gradient.batches(order, self.budget.batch_size):
@@ -163,10 +165,6 @@ class EpochTrainer(Trainer):
         images, budget, seed = self._images, self.budget, self.config.seed
         images = shifted(images, budget.shift, seed, epoch) if budget.shift else images
         return mirrored(images, seed, epoch) if budget.mirror else images
-
-    def _order(self, epoch: int) -> torch.Tensor:
-        rng = np.random.default_rng(derived_seed(self.config.seed, ORDERS + epoch))
-        return torch.from_numpy(rng.permutation(len(self._labels))).to(self._labels.device)
 
     def _lr(self) -> float:
         share = self.steps / (self.rounds * self.units_per_round)

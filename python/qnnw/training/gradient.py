@@ -166,26 +166,17 @@ class BatchGradient:
             self._slots.append(_Slot(self._network, self._device, self._names, False))
         flat = torch.from_numpy(weights).to(self._slots[0].flat_dtype)
         work = [(slot, flat, *chunk) for slot, chunk in zip(self._slots, chunks, strict=False)]
-        parts = self._all(work, step)
+        seed = derived_seed(self._seed, NETWORK_DRAWS + step)
+        alone = self.behaviour.whole is None
+        threads = one_torch_thread() if self._device.type == "cpu" else nullcontext()
+        with nullcontext() if alone else seeded(seed, self._device), threads:
+            mapped = map if self._pool is None or len(work) == 1 else self._pool.map
+            parts = list(mapped(self._one, work))
         loss = sum(part[0] for part in parts) / len(labels)
         gradient = parts[0][1]
         for part in parts[1:]:
             gradient = gradient + part[1]
         return loss, (gradient / len(labels)).cpu().numpy().astype(np.float64)
-
-    def _all(
-        self, work: list[tuple[_Slot, torch.Tensor, torch.Tensor, torch.Tensor]], step: int
-    ) -> list[tuple[float, torch.Tensor]]:
-        alone = self.behaviour.whole is None
-        draws = (
-            nullcontext()
-            if alone
-            else seeded(derived_seed(self._seed, NETWORK_DRAWS + step), self._device)
-        )
-        threads = one_torch_thread() if self._device.type == "cpu" else nullcontext()
-        with draws, threads:
-            mapped = map if self._pool is None or len(work) == 1 else self._pool.map
-            return list(mapped(self._one, work))
 
     def _one(
         self, work: tuple[_Slot, torch.Tensor, torch.Tensor, torch.Tensor]

@@ -55,7 +55,10 @@ def source_of(config: TrainConfig, network: nn.Module) -> tuple[WeightSource, tu
     """
     targets = find_targets(network, None)
     names = [target.name for target in targets]
-    main = _main(config, targets)
+    main = _whole(config, targets)
+    # How many numbers a subspace or a manifold has is its own to choose.
+    if config.trained is not None and config.source not in (*SUBSPACES, "mcnc"):
+        main = TrainedSource(main, config.trained, config.trained_how, config.seed)
     rest = [(n, p) for n, p in network.named_parameters() if p.requires_grad and n not in names]
     if not rest:
         return main, tuple(names)
@@ -63,14 +66,6 @@ def source_of(config: TrainConfig, network: nn.Module) -> tuple[WeightSource, tu
     layout = [(parameter.numel(), 1) for _, parameter in rest]
     joined = JoinedSource({"": main, REST: DirectSource(layout, start=values)})
     return joined, (*names, *(name for name, _ in rest))
-
-
-def _main(config: TrainConfig, targets: Sequence[Target]) -> WeightSource:
-    source = _whole(config, targets)
-    # How many numbers a subspace or a manifold has is its own to choose.
-    if config.trained is None or config.source in (*SUBSPACES, "mcnc"):
-        return source
-    return TrainedSource(source, config.trained, config.trained_how, config.seed)
 
 
 def _whole(config: TrainConfig, targets: Sequence[Target]) -> WeightSource:

@@ -259,20 +259,17 @@ class Trainer(ABC):
             parameters = {name: arrays[f"best.{name}"].astype(np.float64) for name in self.sizes}
             buffers = unpacked_buffers("best", arrays)
             self.best = Point(parameters, int(state["draw"]), float(state["loss"]), buffers)
-            self._check_sizes(parameters, folder)
+            for name, values in parameters.items():
+                if values.shape != self.groups[name].start.shape:
+                    raise RecordError(
+                        f"{str(folder.checkpoint_path)!r} does not belong to "
+                        f"{str(folder.config_path)!r}: its {name} have shape {values.shape}, not "
+                        f"{self.groups[name].start.shape}"
+                    )
             self._restore_state(arrays, state)
             self.history = [dict(line) for line in history]
         except (KeyError, TypeError, ValueError) as error:
             raise RecordError(f"{str(folder.checkpoint_path)!r} is damaged: {error}") from error
-
-    def _check_sizes(self, parameters: dict[str, NDArray[Any]], folder: RunFolder) -> None:
-        for name, values in parameters.items():
-            if values.shape != self.groups[name].start.shape:
-                raise RecordError(
-                    f"{str(folder.checkpoint_path)!r} does not belong to "
-                    f"{str(folder.config_path)!r}: its {name} have shape {values.shape}, not "
-                    f"{self.groups[name].start.shape}"
-                )
 
     def result(self, folder: RunFolder) -> dict[str, Any]:
         """What ``result.json`` holds."""

@@ -122,7 +122,9 @@ class LearnedSource:
         bits = states[:, None] >> np.arange(self.num_qubits)[::-1] & 1
         self._bits = torch.from_numpy(2.0 * bits - 1)
         if ansatz is None:
-            self._fixed = torch.from_numpy(_porter_thomas(self.num_qubits, rng))
+            # The probabilities of a Haar-random state: exponential numbers, normalised.
+            drawn = rng.exponential(size=2**self.num_qubits)
+            self._fixed = torch.from_numpy(drawn / drawn.sum())
         self._factors: Tensor | None = None
         if self.scale is not None:
             start = {name: group.start for name, group in self.groups.items()}
@@ -278,13 +280,6 @@ def _checked_qubits(num_weights: int, learned_map: LearnedMap, ansatz: Ansatz | 
             f"{learned_map.outputs} a basis state, need {needed}"
         )
     return needed
-
-
-def _porter_thomas(num_qubits: int, rng: np.random.Generator) -> Vector:
-    """The probabilities of a Haar-random state: exponential numbers, normalised."""
-    drawn = rng.exponential(size=2**num_qubits)
-    probabilities: Vector = drawn / drawn.sum()
-    return probabilities
 
 
 def _angles(parameters: Parameters) -> Vector:

@@ -274,8 +274,13 @@ class _Projected:
         self._at_start = at_start
         self.start = np.zeros(size)
         count = len(at_start)
-        self._matrix = _orthonormal(seed, count, size) if count * size <= DENSE else None
-        if self._matrix is not None:
+        self._matrix: Vector | None = None
+        if count * size <= DENSE:
+            # Rows that are the columns of P.
+            words = _words(seed, 2 * count * size) >> np.uint64(11)
+            uniform = words.reshape(2, size, count) * 2.0**-53
+            normal = np.sqrt(-2 * np.log1p(-uniform[0])) * np.cos(2 * math.pi * uniform[1])
+            self._matrix = orthonormal(normal)
             return
         block = 1 << (count.bit_length() - 1)
         words = _words(seed, 3 * count).reshape(3, count)
@@ -317,12 +322,6 @@ def _words(seed: int, count: int) -> NDArray[np.uint64]:
 
 def _permutation(words: NDArray[np.uint64]) -> NDArray[np.intp]:
     return np.argsort(words, kind="stable")
-
-
-def _orthonormal(seed: int, count: int, size: int) -> Vector:
-    """Rows that are the columns of P: normal numbers, made orthonormal."""
-    uniform = (_words(seed, 2 * count * size) >> np.uint64(11)).reshape(2, size, count) * 2.0**-53
-    return orthonormal(np.sqrt(-2 * np.log1p(-uniform[0])) * np.cos(2 * math.pi * uniform[1]))
 
 
 def orthonormal(rows: Vector) -> Vector:
