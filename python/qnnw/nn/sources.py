@@ -6,6 +6,8 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -73,13 +75,8 @@ class Circuits:
         if not isinstance(self.each, str | Sequence):
             return chunk_sizes(sum(lengths), self.each)
         modules = _modules([target.name for target in targets], self.each)
-        sizes: list[int] = []
-        for number, length in enumerate(lengths):
-            if number and modules[number] == modules[number - 1]:
-                sizes[-1] += length
-            else:
-                sizes.append(length)
-        return sizes
+        runs = groupby(zip(modules, lengths, strict=True), key=itemgetter(0))
+        return [sum(length for _, length in run) for _, run in runs]
 
 
 def _modules(names: Sequence[str], patterns: str | Sequence[str]) -> list[str | None]:

@@ -13,7 +13,7 @@ from qnnw.sweep.ledger import SweepFolder, Trial
 from qnnw.sweep.tables import Group, grouped, heads_of, measured, task_among
 from qnnw.training.config import TrainConfig
 from qnnw.training.legacy import num_trained, upgraded_checkpoint
-from qnnw.training.optimizers import Adam, EigenAdam
+from qnnw.training.optimizers import EigenAdam
 from qnnw.training.record import RunFolder
 from qnnw.weights.derivatives import push_weights
 from qnnw.weights.mapping import WeightMap
@@ -75,7 +75,7 @@ def _suited(config: TrainConfig) -> TrainConfig:
     if config.source == "subspace":
         return config.changed(lr=SUBSPACE_LR[config.reps])
     if config.source == "direct":  # so many numbers have no eigenbasis that could be held
-        return config.changed(optimizer=Adam(**config.optimizer.settings))
+        return config.by("adam")
     return config
 
 

@@ -19,9 +19,7 @@ from qnnw._common.seeds import derived_seed
 from qnnw.sweep.ledger import SweepFolder, Trial, TrialState
 from qnnw.sweep.tables import HELD_OUT
 from qnnw.training.config import TrainConfig
-from qnnw.training.optimizers import OPTIMIZERS
 from qnnw.training.record import PLACE, RecordError, RunFolder, decisive
-from qnnw.training.settings import settings_of
 
 with needs("search", "qnnw search"):
     import optuna
@@ -206,12 +204,8 @@ class Search:
 
     def _config(self, axes: dict[str, Any]) -> TrainConfig:
         """The base with a draw's settings; another optimiser takes over what it has too."""
-        shared: dict[str, Any] = {}
-        if "optimizer" in axes:
-            own = settings_of(OPTIMIZERS[axes["optimizer"]])
-            before = self._base.optimizer.settings
-            shared = {name: value for name, value in before.items() if name in own}
-        return self._base.changed(**{**shared, **axes})
+        base = self._base.by(axes["optimizer"]) if "optimizer" in axes else self._base
+        return base.changed(**axes)
 
     def _read(self, trial: Trial) -> dict[int, float]:
         """The losses on held-out samples after a trial's rounds, counted from 1."""

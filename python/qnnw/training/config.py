@@ -208,6 +208,13 @@ class TrainConfig:
         pairs = self.entanglement
         return ansatz_of(self.circuit, num_qubits, reps=self.reps, entanglement=pairs)
 
+    def by(self, optimizer: str) -> TrainConfig:
+        """The same by another optimiser, which takes over the settings that it has too."""
+        kind = OPTIMIZERS[one_of("optimizer", optimizer, OPTIMIZERS)]
+        before, own = self.optimizer.settings, settings_of(kind)
+        shared = {name: value for name, value in before.items() if name in own}
+        return replace(self, optimizer=kind(**shared))
+
     def changed(self, **settings: Any) -> TrainConfig:
         """The same with other settings, the optimiser's among them.
 

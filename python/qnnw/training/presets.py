@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from qnnw._common.checks import one_of
 from qnnw.circuit.blocks import DEFAULT
 from qnnw.data import registry
 from qnnw.training.config import WHOLE, TrainConfig
@@ -89,9 +88,7 @@ def preset(
     if isinstance(optimizer, OptimizerConfig):
         best = best.changed(optimizer=optimizer)
     elif optimizer is not None:
-        kind = OPTIMIZERS[one_of("optimizer", optimizer, OPTIMIZERS)]
-        by_gradients = issubclass(kind, EigenAdam)
-        best = best.changed(optimizer=kind(**(best.optimizer.settings if by_gradients else {})))
+        best = best.by(optimizer)
     measured = _by_count(best, settings)
     if isinstance(optimizer, OptimizerConfig):  # it has settings of its own
         measured = {n: value for n, value in measured.items() if n not in optimizer.settings}

@@ -28,6 +28,9 @@ from qnnw.circuit.derivatives import shifted
 from qnnw.weights.mapping import WeightMap
 
 Vector = NDArray[np.float64]
+#: A circuit at its angles, with map and gamma; and how angles and gamma change.
+Chain = tuple[Ansatz, WeightMap, Vector, float | Vector]
+Along = tuple[Vector, float | Vector]
 # Mean and standard deviation of the root of an exponential variable of mean 1.
 ROOT_MEAN, ROOT_SPREAD = math.sqrt(math.pi) / 2, math.sqrt(1 - math.pi / 4)
 # Probabilities below it are those of amplitudes that are rounding alone.
