@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,7 +14,7 @@ import qnnw._core as _core
 from qnnw._common.checks import flag, integer, kind_of, one_of
 from qnnw._common.precision import is_single
 from qnnw._common.seeds import Seed, seed_to_int
-from qnnw.circuit.derivatives import fisher, jacobian
+from qnnw.circuit.derivatives import pauli_covariances, shifted
 from qnnw.circuit.drawing import circuit_html
 from qnnw.circuit.evolved import Evolved, Real
 from qnnw.circuit.interchange import Instruction, openqasm3
@@ -189,7 +189,15 @@ class EfficientSU2(Evolved):
         TypeError, ValueError, MemoryError
             As for :meth:`probabilities`.
         """
-        return jacobian(self._core, self._checked_set(angles), is_single(dtype))
+        single, qubits, checked = is_single(dtype), self.num_qubits, self._checked_set(angles)
+        size = len(checked) * 2**qubits * (4 if single else 8)
+        _core.require_memory(size, f"the Jacobian of {qubits} qubits")
+        columns = np.zeros((len(checked), 2**qubits), np.float32 if single else np.float64)
+        read = partial(self.probabilities, dtype=dtype)
+        for place, change in shifted(read, checked, self.live_angles):
+            columns[place] = change / 2
+        by_basis: Real = columns.T
+        return by_basis
 
     def fisher(self, angles: ArrayLike, *, block: str = "layer") -> NDArray[np.float64]:
         """Quantum Fisher information, in blocks of one rotation layer.
@@ -219,7 +227,17 @@ class EfficientSU2(Evolved):
             As for :meth:`probabilities`; also where ``block`` is unknown.
         """
         one_of("block", block, ["layer"])
-        return fisher(self._core, self._checked_set(angles), self._given)
+        checked, qubits = self._checked_set(angles), self.num_qubits
+        # Every Pauli's state, and their conjugates.
+        _core.require_memory(64 * qubits * 2**qubits, f"the Fisher information of {qubits} qubits")
+        blocks = np.empty((self.reps + 1, 2 * qubits, 2 * qubits))
+        for layer in range(self.reps + 1):
+            # The same circuit, cut after this layer's RY.
+            part = _core.EfficientSU2(qubits, layer, self._given)
+            until = checked[: part.num_parameters].copy()
+            until[-qubits:] = 0.0
+            blocks[layer] = pauli_covariances(part.statevector(until, False), qubits)
+        return blocks
 
     def to_openqasm3(self, angles: ArrayLike, measure: bool = False) -> str:
         """Return the circuit as an OpenQASM 3 program.

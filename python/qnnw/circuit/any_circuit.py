@@ -79,8 +79,12 @@ class Circuit(Evolved):
         count = integer("num_parameters", given, 0)
         if count <= highest:
             raise ValueError(f"`num_parameters` is {count}; the gates have parameter {highest}")
-        checked = {"num_qubits": qubits, "gates": gates, "num_parameters": count}
-        for name, value in (*checked.items(), ("initial", _checked_start(self.initial))):
+        checked: dict[str, Any] = {"num_qubits": qubits, "gates": gates, "num_parameters": count}
+        if isinstance(self.initial, str):
+            checked["initial"] = one_of("initial", self.initial, ["uniform", "near_identity"])
+        else:
+            checked["initial"] = real("initial", self.initial, above=0)
+        for name, value in checked.items():
             object.__setattr__(self, name, value)
 
     def __reduce__(self) -> tuple[type[Circuit], tuple[Any, ...]]:
@@ -219,7 +223,10 @@ class Circuit(Evolved):
 
     def to_openqasm3(self, angles: ArrayLike | None = None) -> str:
         """Return the circuit as an OpenQASM 3 program; for the rest see :meth:`to_qiskit`."""
-        return interchange.written(self.to_qiskit(angles))
+        circuit = self.to_qiskit(angles)
+        from qiskit import qasm3
+
+        return str(qasm3.dumps(circuit))
 
     def describe(self) -> dict[str, Any]:
         """The circuit as JSON."""
@@ -280,13 +287,6 @@ class Rotations:
 def _angle_from(constant: Any, terms: Iterable[Any]) -> Angle:
     pairs = tuple((integer("gates", k, 0), real("gates", factor)) for k, factor in terms)
     return Angle(real("gates", constant), pairs)
-
-
-def _checked_start(initial: Any) -> str | float:
-    """``"uniform"``, ``"near_identity"``, or a standard deviation > 0."""
-    if isinstance(initial, str):
-        return one_of("initial", initial, ["uniform", "near_identity"])
-    return real("initial", initial, above=0)
 
 
 def _start_angles(count: int, initial: str | float, seed: int) -> NDArray[np.float64]:

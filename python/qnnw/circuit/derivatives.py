@@ -1,4 +1,4 @@
-"""Derivatives of the whole state: the Jacobian of the probabilities, and the Fisher information."""
+"""What the Jacobian of the probabilities and the Fisher information are made of."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-import qnnw._core as _core
 
 Vector = NDArray[np.float64]
 # Shifted sets of angles that are evolved together.
@@ -28,22 +26,6 @@ def reduced(angles: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(far, 2 * np.arctan2(np.sin(half), np.cos(half)), angles)
 
 
-def jacobian(
-    circuit: _core.EfficientSU2, angles: NDArray[np.float64], single: bool
-) -> NDArray[np.floating[Any]]:
-    """J[i, k] = d p_i / d angles_k by the parameter-shift rule, shape (2**N, num_parameters)."""
-    count, qubits = circuit.num_parameters, circuit.num_qubits
-    size = count * 2**qubits * (4 if single else 8)
-    _core.require_memory(size, f"the Jacobian of {qubits} qubits")
-    columns = np.zeros((count, 2**qubits), np.float32 if single else np.float64)
-    # The last RZ layer moves nothing.
-    moving = np.arange(count - qubits)
-    for place, change in shifted(lambda sets: circuit.probabilities(sets, single), angles, moving):
-        columns[place] = change / 2
-    by_basis: NDArray[np.floating[Any]] = columns.T
-    return by_basis
-
-
 def shifted(
     function: Callable[[Vector], NDArray[Any]], angles: Vector, places: NDArray[np.intp]
 ) -> Iterator[tuple[int, NDArray[Any]]]:
@@ -61,27 +43,7 @@ def shifted(
         yield from zip(part.tolist(), differences, strict=True)
 
 
-def fisher(
-    circuit: _core.EfficientSU2,
-    angles: NDArray[np.float64],
-    entanglement: str | list[tuple[int, int]],
-) -> NDArray[np.float64]:
-    """Quantum Fisher information, one block a rotation layer, shape (reps + 1, 2 N, 2 N)."""
-    qubits = circuit.num_qubits
-    layers = circuit.num_parameters // (2 * qubits)
-    # Every Pauli's state, and their conjugates.
-    _core.require_memory(64 * qubits * 2**qubits, f"the Fisher information of {qubits} qubits")
-    blocks = np.empty((layers, 2 * qubits, 2 * qubits))
-    for layer in range(layers):
-        # The same circuit, cut after this layer's RY.
-        part = _core.EfficientSU2(qubits, layer, entanglement)
-        until = angles[: part.num_parameters].copy()
-        until[-qubits:] = 0.0
-        blocks[layer] = _pauli_covariances(part.statevector(until, False), qubits)
-    return blocks
-
-
-def _pauli_covariances(state: NDArray[Any], num_qubits: int) -> NDArray[np.float64]:
+def pauli_covariances(state: NDArray[Any], num_qubits: int) -> NDArray[np.float64]:
     """Covariances Re<G_j G_k> - <G_j><G_k> of Y on every qubit, then Z on every qubit."""
     moved = np.empty((2 * num_qubits, state.size), dtype=state.dtype)
     for qubit in range(num_qubits):

@@ -117,21 +117,15 @@ def lowered(num_qubits: int, gates: Iterable[Gate]) -> Lowered:
                 rotate(what, qubits, angle)
             untouched.difference_update(qubits)
     flips, signs = (np.array([r[i] for r in found], dtype=np.uint64) for i in range(2))
-    live = _live(flips, signs, hadamards)
+    plus = np.uint64(hadamards)
+    leaves_start = ((flips & ~plus) == 0) & ((signs & plus) == 0)
+    kept = _needed(flips, signs, leaves_start, np.arange(len(flips)))
+    live = _needed(flips, signs, flips == 0, kept[::-1])[::-1]
     quarters = np.array([r[2] for r in found], dtype=np.int64)
     angles_left = tuple(found[place][3] for place in live)
     dropped = len(found) - len(live)
     left = (flips[live], signs[live], quarters[live])
     return Lowered(num_qubits, *left, angles_left, tuple(rows), hadamards, dropped)
-
-
-def _live(flips: Masks, signs: Masks, hadamards: int) -> NDArray[np.intp]:
-    """Places of the rotations that can change a probability."""
-    plus = np.uint64(hadamards)
-    leaves_start = ((flips & ~plus) == 0) & ((signs & plus) == 0)
-    kept = _needed(flips, signs, leaves_start, np.arange(len(flips)))
-    kept = _needed(flips, signs, flips == 0, kept[::-1])
-    return kept[::-1]
 
 
 def _needed(

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -137,11 +136,13 @@ class QuantumTrainEstimator(BaseEstimator, ABC):  # type: ignore[misc]
             self._fits = 0
         # A network's own random choices (dropout, its discarded weights) come from the seed too,
         # and the global generator is left as it was.
-        with self._seeded() as rng:
+        self._fits += 1
+        seed = self._seed if self._fits == 1 else derived_seed(self._seed, self._fits)
+        with seeded(seed, as_device(self.device)):
             if first:
                 self._build(features.shape[1])
             all_of = self._tensors(features, encoded, self._weights_for(encoded, weights))
-            done = train(*all_of, rng)
+            done = train(*all_of, np.random.default_rng(seed))
         self._finish(*all_of)
         return done
 
@@ -232,14 +233,6 @@ class QuantumTrainEstimator(BaseEstimator, ABC):  # type: ignore[misc]
         # What is trained besides is too much, or too little, for a matrix of its products.
         plain = [torch.optim.Adam(rest, lr=rate)] if rest else []
         return [EigenAdam(numbers, lr=rate), *plain]
-
-    @contextmanager
-    def _seeded(self) -> Iterator[np.random.Generator]:
-        """Torch's numbers and the orders of this fit, or this part of one, from the seed."""
-        self._fits += 1
-        seed = self._seed if self._fits == 1 else derived_seed(self._seed, self._fits)
-        with seeded(seed, as_device(self.device)):
-            yield np.random.default_rng(seed)
 
     def _inputs(self, features: NDArray[Any]) -> Tensor:
         target = self.model_.targets[0]

@@ -75,7 +75,9 @@ class Runner:
                 results, job = self._tried(parts, number, num_qubits)
                 jobs.append(job)
                 for (pub, rows), counts in zip(batch, results, strict=True):
-                    totals[pub] = totals[pub] + _placed(counts, rows, totals[pub].shape)
+                    part = counts.tocoo()
+                    places = (part.row + rows.start, part.col)
+                    totals[pub] += csr_array((part.data, places), shape=totals[pub].shape)
         line = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(start)),
             "seconds": round(time.time() - start, 3),
@@ -162,10 +164,3 @@ def _counts(result: Any, rows: int, shots: int, num_qubits: int) -> csr_array:
     found, number = np.unique(places, return_counts=True)
     where = (found >> num_qubits, found & (2**num_qubits - 1))
     return csr_array((number.astype(np.int64), where), shape=(rows, 2**num_qubits))
-
-
-def _placed(counts: csr_array, rows: slice, shape: tuple[int, int]) -> csr_array:
-    """The counts of some rows among all."""
-    whole = counts.tocoo()
-    places = (whole.row + rows.start, whole.col)
-    return csr_array((whole.data, places), shape=shape)
