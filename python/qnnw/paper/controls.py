@@ -10,7 +10,7 @@ from qnnw._common.words import markdown
 from qnnw.paper.figures import budgeted, seed_count
 from qnnw.paper.presets import compared
 from qnnw.sweep.ledger import SweepFolder, Trial
-from qnnw.sweep.tables import Group, grouped, heads_of, measured, task_among
+from qnnw.sweep.tables import grouped, heads_of, measured, task_among
 from qnnw.training.config import TrainConfig
 from qnnw.training.legacy import num_trained, upgraded_checkpoint
 from qnnw.training.optimizers import EigenAdam
@@ -113,26 +113,19 @@ def write_control_table(folder: SweepFolder) -> str:
             for trial in folder.trials
             if all(trial.axes[name] == value for name, value in group.place.items())
         )
-        if group.results:
-            rows.append(_row(folder, group, trial, TrainConfig.from_dict(trial.config)))
+        if not group.results:
+            continue
+        config, result = TrainConfig.from_dict(trial.config), group.results[0]
+        directions = trained = num_trained(result)
+        if config.source == "circuit":
+            directions = num_directions(config, int(result["num_weights"]))
+        name, _ = CONTROLS[str(group.place["control"])]
+        spread = _spread(folder, trial, config, int(result["num_qubits"]))
+        row = [name, str(trained), str(directions), spread, str(len(group.results))]
+        rows.append([*row, *measured(group, task_among([group]))])
     text = markdown(heads, rows)
     folder.write("controls.md", text.encode())
     return text
-
-
-def _row(folder: SweepFolder, group: Group, trial: Trial, config: TrainConfig) -> list[str]:
-    trained = num_trained(group.results[0])
-    directions = trained
-    if config.source == "circuit":
-        directions = num_directions(config, int(group.results[0]["num_weights"]))
-    return [
-        CONTROLS[str(group.place["control"])][0],
-        str(trained),
-        str(directions),
-        _spread(folder, trial, config, int(group.results[0]["num_qubits"])),
-        str(len(group.results)),
-        *measured(group, task_among([group])),
-    ]
 
 
 def _spread(folder: SweepFolder, trial: Trial, config: TrainConfig, num_qubits: int) -> str:

@@ -120,7 +120,12 @@ def about_of(folder: RunFolder, config: TrainConfig, given: Given = NOTHING) -> 
     qnnw.training.record.RecordError
         The record is damaged.
     """
-    if _takes_data(config, given):
+    spec, function = config.network or "<", given.network
+    if function is None and spec not in registry.names() and not spec.startswith("<"):
+        function = function_of(spec)
+    if isinstance(function, nn.Module):
+        function = None
+    if function is not None and len(arguments_of(function, "`network`")) == 1:
         return data_of(config, given)
     stored = folder.read_config().get("dataset")
     if stored is None and config.dataset in registry.names():  # a run of the last release
@@ -148,14 +153,3 @@ def fingerprint(network: nn.Module) -> str:
             values = tensor.detach().cpu().contiguous()
             sha.update(values.reshape(-1).view(torch.uint8).numpy().tobytes())
     return sha.hexdigest()
-
-
-def _takes_data(config: TrainConfig, given: Given) -> bool:
-    """Whether the network is made by a function of the data set."""
-    if given.network is not None:
-        function = None if isinstance(given.network, nn.Module) else given.network
-    else:
-        spec = config.network
-        known = spec is None or spec in registry.names() or spec.startswith("<")
-        function = None if spec is None or known else function_of(spec)
-    return function is not None and len(arguments_of(function, "`network`")) == 1
