@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, ClassVar
@@ -13,7 +13,6 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 import qnnw._core as _core
 from qnnw._common.checks import flag, integer, kind_of, one_of
 from qnnw._common.precision import is_single
-from qnnw._common.seeds import Seed, seed_to_int
 from qnnw.circuit.derivatives import pauli_covariances, shifted
 from qnnw.circuit.drawing import circuit_html
 from qnnw.circuit.evolved import Evolved, Real
@@ -57,6 +56,7 @@ class EfficientSU2(Evolved):
     entanglement: str | Pairs = "linear"
 
     _named: ClassVar[str] = "EfficientSU2"
+    _record = staticmethod(_core.record_probabilities)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "num_qubits", integer("num_qubits", self.num_qubits))
@@ -101,20 +101,8 @@ class EfficientSU2(Evolved):
             raise ValueError(f"`block` is {block}; {need}")
         return tuple(self._core.entangler_pairs(block))
 
-    def random_angles(self, seed: Seed) -> NDArray[np.float64]:
-        """Angles uniform on [0, 2 pi), the same for the same seed in every release.
-
-        Parameters
-        ----------
-        seed
-            An integer from 0 to 2**64 - 1, or a ``numpy.random.Generator``.
-
-        Returns
-        -------
-        ndarray of float64, shape (num_parameters,)
-            Radians.
-        """
-        return self._core.random_angles(seed_to_int(seed))
+    def _started(self, seed: int) -> NDArray[np.float64]:
+        return self._core.random_angles(seed)
 
     def statevector(
         self, angles: ArrayLike, *, dtype: DTypeLike = np.float64
@@ -138,35 +126,6 @@ class EfficientSU2(Evolved):
             As for :meth:`probabilities`.
         """
         return self._core.statevector(angles, is_single(dtype))
-
-    def probabilities_with_vjp(
-        self, angles: ArrayLike, *, dtype: DTypeLike = np.float64
-    ) -> tuple[Real, Callable[[ArrayLike], Real]]:
-        """Probabilities, and a function that takes cotangents of them to gradients.
-
-        The function is that of :meth:`probabilities_vjp` at these angles, but the forward evolution
-        is not done again: up to 16 qubits the states of all layers wait in memory, (L + 1) 2^N
-        complex numbers. For more qubits only the last state does, and a second call of the function
-        evolves once more; so does a call that comes while another is under way, from a thread, a
-        signal handler or a lazy array: none waits for another.
-
-        Parameters
-        ----------
-        angles, dtype
-            As for :meth:`probabilities_vjp`.
-
-        Returns
-        -------
-        probabilities : ndarray of ``dtype``, shape (2**N,) or (B, 2**N)
-        pullback : callable
-            ``pullback(cotangent)`` is dL/dangles, in the shape of ``angles``.
-
-        Raises
-        ------
-        TypeError, ValueError, MemoryError
-            As for :meth:`probabilities`.
-        """
-        return _core.record_probabilities(self._core, angles, is_single(dtype))
 
     def jacobian(self, angles: ArrayLike, *, dtype: DTypeLike = np.float64) -> Real:
         """Jacobian J[i, k] = d p_i / d angles_k, by the parameter-shift rule (exact here).

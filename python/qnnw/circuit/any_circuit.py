@@ -5,18 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import ArrayLike, NDArray
 
 import qnnw._core as _core
 from qnnw._common.checks import integer, one_of, real
-from qnnw._common.precision import is_single
-from qnnw._common.seeds import Seed, seed_to_int
 from qnnw.circuit import interchange
 from qnnw.circuit.derivatives import shifted
 from qnnw.circuit.drawing import circuit_html
@@ -71,6 +69,8 @@ class Circuit(Evolved):
     num_parameters: int = None  # type: ignore[assignment]
     initial: str | float = "uniform"
 
+    _record = staticmethod(_core.Program.record)
+
     def __post_init__(self) -> None:
         qubits = integer("num_qubits", self.num_qubits, 1, 32)
         gates = tuple(checked_gate(gate, k, qubits) for k, gate in enumerate(self.gates))
@@ -122,30 +122,18 @@ class Circuit(Evolved):
         """
         return np.unique(self._lowered.terms[1]).astype(np.intp)
 
-    def random_angles(self, seed: Seed) -> NDArray[np.float64]:
-        """Parameters where training starts, by the rule of ``initial``.
-
-        Parameters
-        ----------
-        seed
-            An integer from 0 to 2**64 - 1, or a ``numpy.random.Generator``.
-
-        Returns
-        -------
-        ndarray of float64, shape (num_parameters,)
-            The same for the same seed in every release.
-        """
-        return _start_angles(self.num_parameters, self.initial, seed_to_int(seed))
-
-    def probabilities_with_vjp(
-        self, angles: ArrayLike, *, dtype: DTypeLike = np.float64
-    ) -> tuple[Real, Callable[[ArrayLike], Real]]:
-        """Probabilities, and a function that takes cotangents of them to gradients.
-
-        The state waits in memory for the first call of the function; later calls evolve again.
-        Arguments and errors as for :meth:`probabilities`.
-        """
-        return _core.Program.record(self._core, angles, is_single(dtype))
+    def _started(self, seed: int) -> NDArray[np.float64]:
+        # From raw words of PCG64, which no version of NumPy changes.
+        count = self.num_parameters
+        words = np.random.PCG64(seed).random_raw(2 * count).reshape(2, count)
+        uniform = (words >> np.uint64(11)) * 2.0**-53
+        if self.initial == "uniform":
+            turns: NDArray[np.float64] = 2 * math.pi * uniform[0]
+            return turns
+        sigma = NEAR_IDENTITY if self.initial == "near_identity" else float(self.initial)
+        radius: NDArray[np.float64] = np.sqrt(-2 * np.log1p(-uniform[0]))
+        drawn: NDArray[np.float64] = sigma * radius * np.cos(2 * math.pi * uniform[1])
+        return drawn
 
     def jacobian(self, angles: ArrayLike) -> NDArray[np.float64]:
         """Jacobian d p_i / d angles_k, by the parameter-shift rule for every rotation; exact.
@@ -287,16 +275,3 @@ class Rotations:
 def _angle_from(constant: Any, terms: Iterable[Any]) -> Angle:
     pairs = tuple((integer("gates", k, 0), real("gates", factor)) for k, factor in terms)
     return Angle(real("gates", constant), pairs)
-
-
-def _start_angles(count: int, initial: str | float, seed: int) -> NDArray[np.float64]:
-    """``count`` angles by the rule, from raw words of PCG64, which no version of NumPy changes."""
-    words = np.random.PCG64(seed).random_raw(2 * count).reshape(2, count)
-    uniform = (words >> np.uint64(11)) * 2.0**-53
-    if initial == "uniform":
-        turns: NDArray[np.float64] = 2 * math.pi * uniform[0]
-        return turns
-    sigma = NEAR_IDENTITY if initial == "near_identity" else float(initial)
-    radius: NDArray[np.float64] = np.sqrt(-2 * np.log1p(-uniform[0]))
-    drawn: NDArray[np.float64] = sigma * radius * np.cos(2 * math.pi * uniform[1])
-    return drawn

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 import qnnw._core as _core
 from qnnw._common.precision import is_single
+from qnnw._common.seeds import Seed, seed_to_int
 from qnnw.circuit.interchange import qiskit_circuit
 
 if TYPE_CHECKING:
@@ -37,9 +38,33 @@ class Evolved(ABC):
     def _core(self) -> _core.EfficientSU2 | _core.Program:
         """What the core runs."""
 
+    @property
+    @abstractmethod
+    def _record(self) -> Callable[..., tuple[Real, Callable[[ArrayLike], Real]]]:
+        """What the core has for :meth:`probabilities_with_vjp`."""
+
+    @abstractmethod
+    def _started(self, seed: int) -> NDArray[np.float64]:
+        """Where training starts."""
+
     @abstractmethod
     def _gates_at(self, given: Any) -> Iterator[tuple[str, tuple[int, ...], list[Any]]]:
         """Name, qubits and angles of every gate, for these values of the parameters."""
+
+    def random_angles(self, seed: Seed) -> NDArray[np.float64]:
+        """Angles where training starts: uniform on [0, 2 pi), or by a circuit's own ``initial``.
+
+        Parameters
+        ----------
+        seed
+            An integer from 0 to 2**64 - 1, or a ``numpy.random.Generator``.
+
+        Returns
+        -------
+        ndarray of float64, shape (num_parameters,)
+            Radians; the same for the same seed in every release.
+        """
+        return self._started(seed_to_int(seed))
 
     def probabilities(self, angles: ArrayLike, *, dtype: DTypeLike = np.float64) -> Real:
         """Measurement probabilities p_i = |<i|psi(angles)>|^2.
@@ -76,7 +101,7 @@ class Evolved(ABC):
         """Exact gradient by the angles of L = sum_i cotangent_i p_i(angles).
 
         One forward evolution and one sweep back, for any number of angles: see
-        ``probabilities_with_vjp`` where the probabilities are wanted too.
+        :meth:`probabilities_with_vjp` where the probabilities are wanted too.
 
         Parameters
         ----------
@@ -96,6 +121,36 @@ class Evolved(ABC):
             As for :meth:`probabilities`; also where ``cotangent`` does not fit.
         """
         return self._core.probabilities_vjp(angles, cotangent, is_single(dtype))
+
+    def probabilities_with_vjp(
+        self, angles: ArrayLike, *, dtype: DTypeLike = np.float64
+    ) -> tuple[Real, Callable[[ArrayLike], Real]]:
+        """Probabilities, and a function that takes cotangents of them to gradients.
+
+        The function is that of :meth:`probabilities_vjp` at these angles, but the forward evolution
+        is not done again: of :class:`qnnw.EfficientSU2` up to 16 qubits the states of all layers
+        wait in memory, (L + 1) 2^N complex numbers. For more qubits, and of any other circuit, only
+        the last state does, and a second call of the function evolves once more; so does a call
+        that comes while another is under way, from a thread, a signal handler or a lazy array: none
+        waits for another.
+
+        Parameters
+        ----------
+        angles, dtype
+            As for :meth:`probabilities_vjp`.
+
+        Returns
+        -------
+        probabilities : ndarray of ``dtype``, shape (2**N,) or (B, 2**N)
+        pullback : callable
+            ``pullback(cotangent)`` is dL/dangles, in the shape of ``angles``.
+
+        Raises
+        ------
+        TypeError, ValueError, MemoryError
+            As for :meth:`probabilities`.
+        """
+        return self._record(self._core, angles, is_single(dtype))
 
     def to_qiskit(self, angles: ArrayLike | None = None) -> QuantumCircuit:
         """Return the circuit for Qiskit, without measurements.

@@ -256,12 +256,7 @@ class EpochTrainer(Trainer):
             / max(self.steps, 1)
             for part in PARTS
         }
-        return {
-            **result,
-            "batch_size": self.budget.batch_size,
-            "lr": self.peak_lr,
-            **per_step,
-        }
+        return {**result, "batch_size": self.budget.batch_size, "lr": self.peak_lr, **per_step}
 
     def close(self) -> None:
         """Stop the threads."""
