@@ -128,8 +128,15 @@ def _show_result(result: dict[str, Any], as_json: bool) -> None:
     table.add_column()
     table.add_column(overflow="fold")
     share = f"{100 * result['parameter_ratio']:.2f} %"
+    words = {"train": "training", "test": "test"}
+    places = [(m, split) for m in task_of(result).measures for split in reversed(SPLITS)]
     rows = {
-        **_measures(result),
+        **{
+            f"{words[split]} {m.label.lower() if m.unit else m.label}": m.shown(
+                result[f"{split}_{m.key}"]
+            )
+            for m, split in places
+        },
         "loss": f"{result['loss']:.4f}",
         "trained / weights": f"{num_trained(result)} / {result['num_weights']} = {share}",
         **({"gamma": f"{result['gamma']:.4f}"} if "gamma" in result else {}),
@@ -139,14 +146,3 @@ def _show_result(result: dict[str, Any], as_json: bool) -> None:
     for name, value in rows.items():
         table.add_row(name, value)
     plain_console().print(table)
-
-
-def _measures(result: dict[str, Any]) -> dict[str, str]:
-    words = {"train": "training", "test": "test"}
-    return {
-        f"{words[split]} {measure.label.lower() if measure.unit else measure.label}": measure.shown(
-            result[f"{split}_{measure.key}"]
-        )
-        for measure in task_of(result).measures
-        for split in reversed(SPLITS)
-    }
