@@ -13,19 +13,6 @@ Vector = NDArray[np.float64]
 BATCH = 32
 
 
-def reduced(angles: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The same rotations by angles of at most 16, which pi/2 can be added to without loss.
-
-    Beyond 1e16 neighbouring floats are more than pi/2 apart. Sines reduce any angle exactly; that
-    of the half angle keeps the state's sign.
-    """
-    far = np.abs(angles) > 16
-    if not far.any():
-        return angles
-    half = angles / 2
-    return np.where(far, 2 * np.arctan2(np.sin(half), np.cos(half)), angles)
-
-
 def shifted(
     function: Callable[[Vector], NDArray[Any]], angles: Vector, places: NDArray[np.intp]
 ) -> Iterator[tuple[int, NDArray[Any]]]:
@@ -33,7 +20,12 @@ def shifted(
 
     Half of it is the derivative, exactly, where f has one frequency in that angle.
     """
-    angles = reduced(angles)
+    far = np.abs(angles) > 16
+    if far.any():
+        # Beyond 1e16 neighbouring floats are more than pi/2 apart. Sines reduce any angle exactly;
+        # that of the half angle keeps the state's sign.
+        half = angles / 2
+        angles = np.where(far, 2 * np.arctan2(np.sin(half), np.cos(half)), angles)
     # Batches keep the memory of the shifted sets small beside the result.
     for start in range(0, len(places), BATCH):
         part = places[start : start + BATCH]

@@ -136,16 +136,10 @@ def _needed(
     count = 0
     for place in order:
         others = kept[:count]
-        odd = _odd((flips[others] & signs[place]) ^ (signs[others] & flips[place]))
-        if not doubtful[place] or odd.any():
+        odd = (flips[others] & signs[place]) ^ (signs[others] & flips[place])
+        for shift in (32, 16, 8, 4, 2, 1):  # down to whether an odd number of bits is set
+            odd = odd ^ (odd >> np.uint64(shift))
+        if not doubtful[place] or (odd & np.uint64(1)).any():
             kept[count] = place
             count += 1
     return kept[:count]
-
-
-def _odd(masks: Masks) -> NDArray[np.bool_]:
-    """Whether an odd number of bits is set."""
-    for shift in (32, 16, 8, 4, 2, 1):
-        masks = masks ^ (masks >> np.uint64(shift))
-    odd: NDArray[np.bool_] = (masks & np.uint64(1)).astype(bool)
-    return odd

@@ -48,15 +48,6 @@ def check_source(source: Any, targets: Sequence[Target]) -> None:
         raise ValueError(f"`source` makes {source.num_weights} weights; the targets have {size}")
 
 
-def parameter_names(owner: nn.Module, source: WeightSource) -> dict[str, str]:
-    """Group to the name of its parameter."""
-    names = {group: group.replace(".", "_") for group in source.groups}
-    for name in names.values():
-        if hasattr(type(owner), name) or name in ("module", "draws", "fingerprint"):
-            raise ValueError(f"`source` has a group {name!r}; it needs another name")
-    return names
-
-
 def prepared(
     module: nn.Module,
     targets: Sequence[Target],

@@ -198,7 +198,7 @@ def budgeted(whole: TrainConfig, budget: str) -> TrainConfig:
     one_of("budget", budget, BUDGETS)
     optimizer = whole.optimizer
     if budget == "half":
-        return whole.changed(**optimizer.shortened(math.ceil(optimizer.rounds / 2)))
+        return whole.changed(**{f"{optimizer.round_name}s": math.ceil(optimizer.rounds / 2)})
     if budget == "full" or whole.dataset == "iris":
         return whole
     if isinstance(optimizer, EigenAdam):

@@ -205,23 +205,21 @@ class QuantumTrainEstimator(BaseEstimator, ABC):  # type: ignore[misc]
         return merged(features, targets, weights)
 
     def _build(self, num_features: int) -> None:
-        device = as_device(self.device)
-        network = self._build_network(num_features, self._num_outputs).to(device)
+        device, outputs = as_device(self.device), self._num_outputs
+        if self.network is None:
+            layers = (nn.Linear(num_features, 16), nn.ReLU(), nn.Linear(16, outputs))
+            network: nn.Module = nn.Sequential(*layers).double()
+        elif isinstance(self.network, nn.Module):
+            network = copied(self.network)
+        else:
+            network = self.network(num_features, outputs)
+        network = network.to(device)
         if self.source is not None:
             self.model_ = QuantumTrain(network, self.source)
         else:
             circuit = {name: getattr(self, name) for name in CIRCUIT}
             self.model_ = QuantumTrain(network, seed=self._seed, **circuit)
         self._optimizers = self._new_optimizers() if self.optimizer in BY_GRADIENTS else []
-
-    def _build_network(self, num_features: int, num_outputs: int) -> nn.Module:
-        if self.network is None:
-            return nn.Sequential(
-                nn.Linear(num_features, 16), nn.ReLU(), nn.Linear(16, num_outputs)
-            ).double()
-        if isinstance(self.network, nn.Module):
-            return copied(self.network)
-        return self.network(num_features, num_outputs)
 
     def _new_optimizers(self) -> list[torch.optim.Optimizer]:
         rate = float(self.learning_rate)

@@ -153,7 +153,9 @@ class Search:
             asked = study.ask(self._space)
             axes = {name: asked.params[name] for name in self._space}
             try:
-                trial = Trial(f"trial{place}", axes, self._config(axes).to_dict())
+                # Another optimiser takes over what it has too.
+                base = self._base.by(axes["optimizer"]) if "optimizer" in axes else self._base
+                trial = Trial(f"trial{place}", axes, base.changed(**axes).to_dict())
             except (TypeError, ValueError) as error:
                 study.tell(asked, state=optuna.trial.TrialState.FAIL)
                 refused = str(error)
@@ -201,11 +203,6 @@ class Search:
             distributions=self._space,
             intermediate_values=losses,
         )
-
-    def _config(self, axes: dict[str, Any]) -> TrainConfig:
-        """The base with a draw's settings; another optimiser takes over what it has too."""
-        base = self._base.by(axes["optimizer"]) if "optimizer" in axes else self._base
-        return base.changed(**axes)
 
     def _read(self, trial: Trial) -> dict[int, float]:
         """The losses on held-out samples after a trial's rounds, counted from 1."""

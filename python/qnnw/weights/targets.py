@@ -194,6 +194,7 @@ def _target(module: nn.Module, names: tuple[str, ...], parameter: nn.Parameter) 
             "weight in every call: leave it out with `target_parameters`"
         )
     padding = owner.padding_idx if isinstance(owner, nn.Embedding | nn.EmbeddingBag) else None
+    kept = None if padding is None else parameter.detach()[padding].clone()
     return Target(
         names,
         tuple(parameter.shape),
@@ -202,17 +203,10 @@ def _target(module: nn.Module, names: tuple[str, ...], parameter: nn.Parameter) 
         parameter.requires_grad,
         _fan_in(module, name, parameter),
         padding,
-        _kept_row(parameter, padding),
+        kept if kept is not None and bool(kept.any()) else None,
         bool(getattr(owner, "sparse", False)),
         lies_channels_last(parameter),
     )
-
-
-def _kept_row(parameter: nn.Parameter, padding: int | None) -> torch.Tensor | None:
-    if padding is None:
-        return None
-    row = parameter.detach()[padding]
-    return row.clone() if bool(row.any()) else None
 
 
 def lies_channels_last(tensor: torch.Tensor) -> bool:

@@ -67,7 +67,9 @@ class Runner:
         start = time.time()
         totals = [csr_array((len(values), 2**num_qubits), dtype=np.int64) for _, values in pubs]
         jobs: list[dict[str, Any]] = []
-        for size in _portions(shots, self._shots):
+        # As few portions as may be, nearly equal.
+        count = 1 if self._shots is None else -(-shots // self._shots)
+        for size in (shots // count + (number < shots % count) for number in range(count)):
             for batch in _batches([len(values) for _, values in pubs], self._circuits):
                 parts = [(pubs[pub][0], pubs[pub][1][rows], size) for pub, rows in batch]
                 # A job that is tried again has the seed that it had.
@@ -123,12 +125,6 @@ def _limit(name: str, given: int | None, backend: Any, attribute: str) -> int | 
     if given is None:
         given = getattr(backend, attribute, None)
     return None if given is None else integer(name, given, 1)
-
-
-def _portions(shots: int, most: int | None) -> list[int]:
-    """As few portions as may be, nearly equal."""
-    count = 1 if most is None else -(-shots // most)
-    return [shots // count + (number < shots % count) for number in range(count)]
 
 
 def _batches(sizes: list[int], most: int | None) -> list[list[tuple[int, slice]]]:
