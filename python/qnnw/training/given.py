@@ -66,20 +66,11 @@ def data_of(config: TrainConfig, given: Given = NOTHING) -> Dataset:
     ValueError, qnnw.data.datasets.DatasetError
         They cannot be had.
     """
-    samples = {
-        "train_samples": config.train_samples,
-        "validation_samples": config.validation_samples,
-    }
+    names = ("seed", "task", "train_samples", "validation_samples")
+    shared: dict[str, Any] = {name: getattr(config, name) for name in names}
     if given.data is not None:
-        return registry.given(given.data, seed=config.seed, task=config.task, **samples)
-    return registry.load(
-        config.dataset,
-        seed=config.seed,
-        data_dir=config.data_dir,
-        label=config.label,
-        task=config.task,
-        **samples,
-    )
+        return registry.given(given.data, **shared)
+    return registry.load(config.dataset, data_dir=config.data_dir, label=config.label, **shared)
 
 
 def network_of(config: TrainConfig, about: Dataset | About, given: Given = NOTHING) -> nn.Module:

@@ -90,6 +90,8 @@ class CircuitSource:
 
     shots: int | None
     seed: int
+    #: Grows when a setting is set.
+    version = -1
 
     def __init__(
         self,
@@ -145,13 +147,7 @@ class CircuitSource:
         elif self.__dict__.get("_made"):
             raise AttributeError(f"`{name}` of a source stays as it is; make another source")
         self.__dict__[name] = value
-        self.__dict__["_version"] = self.__dict__.get("_version", -1) + 1
-
-    @property
-    def version(self) -> int:
-        """Grows when a setting is set."""
-        version: int = self.__dict__["_version"]
-        return version
+        self.__dict__["version"] = self.version + 1
 
     def weights(self, parameters: Parameters, draw: int = 0) -> Array:
         """The weights, of ``dtype``, shape (M,)."""
