@@ -94,11 +94,7 @@ def push_probabilities(ansatz: Ansatz, angles: Vector, along: Vector) -> Vector:
         rotations = ansatz.rotations
         angles, along = rotations.angles(angles), rotations.turns(along)
         return push_probabilities(rotations, angles, along)  # type: ignore[arg-type]
-
-    def probabilities(sets: Vector) -> Vector:
-        return np.asarray(ansatz.probabilities(sets))
-
-    return _shifted(ansatz, probabilities, angles, along, 2**ansatz.num_qubits)
+    return _shifted(ansatz, ansatz.probabilities, angles, along, 2**ansatz.num_qubits)
 
 
 def turn_probabilities(ansatz: Ansatz, angles: Vector, cotangent: Vector, along: Vector) -> Vector:
@@ -122,17 +118,14 @@ def _at(
     """u, sech^2 u, and the first and second derivative of what :func:`_linear` takes, by p."""
     probabilities = np.asarray(ansatz.probabilities(angles), np.float64)
     argument = weight_map.signs * gamma * map_argument(probabilities, weight_map)
-    return argument, 1 - np.tanh(argument) ** 2, _bends(probabilities, weight_map)
-
-
-def _bends(probabilities: Vector, weight_map: WeightMap) -> tuple[Vector | float, Vector | float]:
+    slope = 1 - np.tanh(argument) ** 2
     if weight_map.mapping != "sqrt":
-        return 1.0, 0.0
+        return argument, slope, (1.0, 0.0)
     size = len(probabilities)
     seen = probabilities >= ROUNDING
     scaled = np.where(seen, size * probabilities, 1.0)
     first = np.where(seen, size / (2 * ROOT_SPREAD * np.sqrt(scaled)), 0.0)
-    return first, np.where(seen, -first * size / (2 * scaled), 0.0)
+    return argument, slope, (first, np.where(seen, -first * size / (2 * scaled), 0.0))
 
 
 def _gathered(values: Vector, weight_map: WeightMap) -> Vector:
