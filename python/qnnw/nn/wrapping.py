@@ -115,9 +115,11 @@ def check_untouched(maker: Maker, made: Made) -> None:
     if replaced is None and not made.changed(torch.is_grad_enabled()):
         return
     maker.drop()
-    pairs = enumerate(zip(made.tensors, maker.made().tensors, strict=True))
-    differ = (n for n, (now, was) in pairs if now.shape != was.shape or not torch.equal(now, was))
-    which = maker.targets[next(differ, 0) if replaced is None else replaced].name
+    if replaced is None:
+        pairs = enumerate(zip(made.tensors, maker.made().tensors, strict=True))
+        same = ((n, now.shape == was.shape and torch.equal(now, was)) for n, (now, was) in pairs)
+        replaced = next((number for number, kept in same if not kept), 0)
+    which = maker.targets[replaced].name
     raise RuntimeError(
         f"the network changed its weight {which!r} in this call, which is made and has no state "
         "of its own: gradients would be wrong; leave it out with `target_parameters`"
