@@ -33,17 +33,13 @@ def selected(datasets: str | None, counts: str | None, contenders: str | None) -
         if text is not None
     }
     if "counts" in lists:
-        lists["counts"] = _numbers(lists["counts"])
+        told = ",".join(lists["counts"])
+        need = "it must be whole numbers, like 52,130"
+        try:
+            lists["counts"] = [int(piece) for piece in lists["counts"]]
+        except ValueError:
+            raise ValueError(f"`counts` is {told!r}; {need}") from None
     return Selection(**lists)
-
-
-def _numbers(pieces: list[str]) -> list[int]:
-    try:
-        return [int(piece) for piece in pieces]
-    except ValueError:
-        raise ValueError(
-            f"`counts` is {','.join(pieces)!r}; it must be whole numbers, like 52,130"
-        ) from None
 
 
 def run_records(

@@ -252,7 +252,7 @@ def network(
         The file cannot be read.
     """
     from qnnw.data import networks
-    from qnnw.data.functions import made_by
+    from qnnw.data.functions import call_network, function_of
 
     name = spec if spec is not None else dataset.network
     if name is None:
@@ -265,7 +265,8 @@ def network(
             f"`network` is {name!r}; it must be one of {listed}, or a Python function as "
             "my_file.py:function"
         )
-    return networks.seeded(lambda: made_by(name, "network", dataset), dataset, seed)
+    who = f"`network` {name!r}"
+    return networks.seeded(lambda: call_network(function_of(name), who, dataset), dataset, seed)
 
 
 def _is_function(spec: str) -> bool:

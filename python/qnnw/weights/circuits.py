@@ -163,12 +163,11 @@ class CircuitsSource:
         ValueError
             The weights are measured: they have no derivative.
         """
-        moved = self._joined(
-            [
-                np.stack([push_weights(*chain, *along) for chain, along in circuits])
-                for circuits in self._along(parameters, tangents)
-            ]
-        )
+        rows = [
+            np.stack([push_weights(*chain, *along) for chain, along in circuits])
+            for circuits in self._along(parameters, tangents)
+        ]
+        moved = self._joined(rows)
         return moved if self.scale is None else moved * self.scale
 
     def hvp(
