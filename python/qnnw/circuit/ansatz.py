@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -12,19 +13,16 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 import qnnw._core as _core
 from qnnw._common.checks import flag, integer, kind_of, one_of
 from qnnw._common.precision import is_single
-from qnnw._common.seeds import Seed, seed_to_int
-from qnnw.circuit.derivatives import fisher, jacobian
+from qnnw.circuit.derivatives import pauli_covariances, shifted
 from qnnw.circuit.drawing import circuit_html
-from qnnw.circuit.interchange import Instruction, openqasm3, qiskit_circuit
-
-if TYPE_CHECKING:
-    from qiskit import QuantumCircuit
+from qnnw.circuit.evolved import Evolved, Real
+from qnnw.circuit.interchange import Instruction, openqasm3
 
 Pairs = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True)
-class EfficientSU2:
+class EfficientSU2(Evolved):
     """Hadamards, then ``reps`` times (RY and RZ on every qubit, a block of CNOTs), then RY and RZ.
 
     The circuit is Qiskit's ``efficient_su2(num_qubits, su2_gates=["ry", "rz"], reps=reps,
@@ -56,14 +54,15 @@ class EfficientSU2:
     num_qubits: int
     reps: int = 3
     entanglement: str | Pairs = "linear"
-    _core: _core.EfficientSU2 = field(init=False, repr=False, compare=False)
+
+    _named: ClassVar[str] = "EfficientSU2"
+    _record = staticmethod(_core.record_probabilities)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "num_qubits", integer("num_qubits", self.num_qubits))
         object.__setattr__(self, "reps", integer("reps", self.reps))
         object.__setattr__(self, "entanglement", _normalized(self.entanglement))
-        core = _core.EfficientSU2(self.num_qubits, self.reps, self._given)
-        object.__setattr__(self, "_core", core)
+        _ = self._core  # which checks their ranges
 
     def __reduce__(self) -> tuple[type[EfficientSU2], tuple[int, int, str | Pairs]]:
         return EfficientSU2, (self.num_qubits, self.reps, self.entanglement)
@@ -71,6 +70,10 @@ class EfficientSU2:
     def _repr_html_(self) -> str:
         gates = [(n, q, [] if k is None else [f"θ[{k}]"]) for n, q, k in self._instructions()]
         return circuit_html(repr(self), self.num_qubits, gates)
+
+    @cached_property
+    def _core(self) -> _core.EfficientSU2:
+        return _core.EfficientSU2(self.num_qubits, self.reps, self._given)
 
     @property
     def _given(self) -> str | list[tuple[int, int]]:
@@ -98,20 +101,8 @@ class EfficientSU2:
             raise ValueError(f"`block` is {block}; {need}")
         return tuple(self._core.entangler_pairs(block))
 
-    def random_angles(self, seed: Seed) -> NDArray[np.float64]:
-        """Angles uniform on [0, 2 pi), the same for the same seed in every release.
-
-        Parameters
-        ----------
-        seed
-            An integer from 0 to 2**64 - 1, or a ``numpy.random.Generator``.
-
-        Returns
-        -------
-        ndarray of float64, shape (num_parameters,)
-            Radians.
-        """
-        return self._core.random_angles(seed_to_int(seed))
+    def _started(self, seed: int) -> NDArray[np.float64]:
+        return self._core.random_angles(seed)
 
     def statevector(
         self, angles: ArrayLike, *, dtype: DTypeLike = np.float64
@@ -131,103 +122,12 @@ class EfficientSU2:
 
         Raises
         ------
-        TypeError
-            ``angles`` are not real numbers, or ``dtype`` is neither precision.
-        ValueError
-            Their shape is wrong, or one is NaN or infinite.
-        MemoryError
-            The state does not fit in memory; the message says how many GiB it needs.
-        RuntimeError
-            The system refuses to start the threads that are asked for.
+        TypeError, ValueError, MemoryError, RuntimeError
+            As for :meth:`probabilities`.
         """
         return self._core.statevector(angles, is_single(dtype))
 
-    def probabilities(
-        self, angles: ArrayLike, *, dtype: DTypeLike = np.float64
-    ) -> NDArray[np.floating[Any]]:
-        """Measurement probabilities p_i = |<i|psi(angles)>|^2.
-
-        Parameters
-        ----------
-        angles
-            Real numbers, shape (num_parameters,) or (B, num_parameters); radians.
-        dtype
-            Precision of the evolution and of the result: ``float64`` or ``float32``. Angles are
-            always taken in double precision.
-
-        Returns
-        -------
-        ndarray of ``dtype``, shape (2**N,) or (B, 2**N)
-            Each row sums to 1, to rounding: float32 rows may be off by some 1e-6.
-
-        Raises
-        ------
-        TypeError, ValueError, MemoryError
-            As for :meth:`statevector`.
-        """
-        return self._core.probabilities(angles, is_single(dtype))
-
-    def probabilities_vjp(
-        self, angles: ArrayLike, cotangent: ArrayLike, *, dtype: DTypeLike = np.float64
-    ) -> NDArray[np.floating[Any]]:
-        """Exact gradient by the angles of L = sum_i cotangent_i p_i(angles).
-
-        One forward evolution and one sweep back, for any number of angles: see
-        :meth:`probabilities_with_vjp` where the probabilities are wanted too.
-
-        Parameters
-        ----------
-        angles
-            Real numbers, shape (num_parameters,) or (B, num_parameters); radians.
-        cotangent
-            Real numbers dL/dp, shape (2**N,) or (B, 2**N), as the probabilities have.
-        dtype
-            Precision of the evolution and of the result: ``float64`` or ``float32``.
-
-        Returns
-        -------
-        ndarray of ``dtype``, shape of ``angles``
-            dL/dangles. Those of the last RZ layer are exactly 0.
-
-        Raises
-        ------
-        TypeError, ValueError, MemoryError
-            As for :meth:`statevector`; also where ``cotangent`` does not fit.
-        """
-        return self._core.probabilities_vjp(angles, cotangent, is_single(dtype))
-
-    def probabilities_with_vjp(
-        self, angles: ArrayLike, *, dtype: DTypeLike = np.float64
-    ) -> tuple[NDArray[np.floating[Any]], Callable[[ArrayLike], NDArray[np.floating[Any]]]]:
-        """Probabilities, and a function that takes cotangents of them to gradients.
-
-        The function is that of :meth:`probabilities_vjp` at these angles, but the forward evolution
-        is not done again: up to 16 qubits the states of all layers wait in memory, (L + 1) 2^N
-        complex numbers. For more qubits only the last state does, and a second call of the function
-        evolves once more; so does a call that comes while another is under way, from a thread, a
-        signal handler or a lazy array: none waits for another.
-
-        Parameters
-        ----------
-        angles, dtype
-            As for :meth:`probabilities_vjp`.
-
-        Returns
-        -------
-        probabilities : ndarray of ``dtype``, shape (2**N,) or (B, 2**N)
-        pullback : callable
-            ``pullback(cotangent)`` is dL/dangles, in the shape of ``angles``.
-
-        Raises
-        ------
-        TypeError, ValueError, MemoryError
-            As for :meth:`statevector`.
-        """
-        return _core.record_probabilities(self._core, angles, is_single(dtype))
-
-    def jacobian(
-        self, angles: ArrayLike, *, dtype: DTypeLike = np.float64
-    ) -> NDArray[np.floating[Any]]:
+    def jacobian(self, angles: ArrayLike, *, dtype: DTypeLike = np.float64) -> Real:
         """Jacobian J[i, k] = d p_i / d angles_k, by the parameter-shift rule (exact here).
 
         Costs 2 num_parameters evolutions and 2**N num_parameters numbers: meant for small N.
@@ -246,9 +146,17 @@ class EfficientSU2:
         Raises
         ------
         TypeError, ValueError, MemoryError
-            As for :meth:`statevector`.
+            As for :meth:`probabilities`.
         """
-        return jacobian(self._core, self._checked_set(angles), is_single(dtype))
+        single, qubits, checked = is_single(dtype), self.num_qubits, self._checked_set(angles)
+        size = len(checked) * 2**qubits * (4 if single else 8)
+        _core.require_memory(size, f"the Jacobian of {qubits} qubits")
+        columns = np.zeros((len(checked), 2**qubits), np.float32 if single else np.float64)
+        read = partial(self.probabilities, dtype=dtype)
+        for place, change in shifted(read, checked, self.live_angles):
+            columns[place] = change / 2
+        by_basis: Real = columns.T
+        return by_basis
 
     def fisher(self, angles: ArrayLike, *, block: str = "layer") -> NDArray[np.float64]:
         """Quantum Fisher information, in blocks of one rotation layer.
@@ -275,35 +183,20 @@ class EfficientSU2:
         Raises
         ------
         TypeError, ValueError, MemoryError
-            As for :meth:`statevector`; also where ``block`` is unknown.
+            As for :meth:`probabilities`; also where ``block`` is unknown.
         """
         one_of("block", block, ["layer"])
-        return fisher(self._core, self._checked_set(angles), self._given)
-
-    def to_qiskit(self, angles: ArrayLike | None = None) -> QuantumCircuit:
-        """Return the circuit for Qiskit, without measurements.
-
-        Parameters
-        ----------
-        angles
-            Shape (num_parameters,), radians; ``None`` leaves parameters named ``θ[0]``, ``θ[1]``, …
-            in the order of the angles.
-
-        Raises
-        ------
-        MissingExtraError
-            Qiskit is not installed.
-        TypeError, ValueError
-            ``angles`` are wrong.
-        """
-        values = None if angles is None else self._checked_set(angles).tolist()
-
-        def gates(given: Any) -> Iterator[tuple[str, tuple[int, ...], list[Any]]]:
-            instructions = self._instructions()
-            return ((name, on, [] if k is None else [given[k]]) for name, on, k in instructions)
-
-        sizes = (self.num_qubits, self.num_parameters)
-        return qiskit_circuit(*sizes, gates, values, "EfficientSU2")
+        checked, qubits = self._checked_set(angles), self.num_qubits
+        # Every Pauli's state, and their conjugates.
+        _core.require_memory(64 * qubits * 2**qubits, f"the Fisher information of {qubits} qubits")
+        blocks = np.empty((self.reps + 1, 2 * qubits, 2 * qubits))
+        for layer in range(self.reps + 1):
+            # The same circuit, cut after this layer's RY.
+            part = _core.EfficientSU2(qubits, layer, self._given)
+            until = checked[: part.num_parameters].copy()
+            until[-qubits:] = 0.0
+            blocks[layer] = pauli_covariances(part.statevector(until, False), qubits)
+        return blocks
 
     def to_openqasm3(self, angles: ArrayLike, measure: bool = False) -> str:
         """Return the circuit as an OpenQASM 3 program.
@@ -345,6 +238,10 @@ class EfficientSU2:
         """
         return self._core.plan(is_single(dtype))
 
+    def _gates_at(self, given: Any) -> Iterator[tuple[str, tuple[int, ...], list[Any]]]:
+        for name, qubits, place in self._instructions():
+            yield name, qubits, [] if place is None else [given[place]]
+
     def _instructions(self) -> list[Instruction]:
         """Gates in order: name, qubits, index of the angle."""
         qubits = range(self.num_qubits)
@@ -356,15 +253,6 @@ class EfficientSU2:
             if layer < self.reps:
                 gates += [("cx", pair, None) for pair in self.entangler_pairs(layer)]
         return gates
-
-    def _checked_set(self, angles: ArrayLike) -> NDArray[np.float64]:
-        """One set of angles, checked."""
-        values = self._core.checked_angles(angles)
-        if values.ndim != 1:
-            raise ValueError(
-                f"`angles` has shape {values.shape}; {self!r} needs ({self.num_parameters},)"
-            )
-        return values
 
 
 def _normalized(entanglement: Any) -> str | Pairs:

@@ -5,34 +5,32 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import ArrayLike, NDArray
 
 import qnnw._core as _core
 from qnnw._common.checks import integer, one_of, real
-from qnnw._common.precision import is_single
-from qnnw._common.seeds import Seed, seed_to_int
 from qnnw.circuit import interchange
 from qnnw.circuit.derivatives import shifted
 from qnnw.circuit.drawing import circuit_html
+from qnnw.circuit.evolved import Evolved, Real
 from qnnw.circuit.gates import Angle, Gate, checked_gate
 from qnnw.circuit.lowering import Lowered, lowered
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
 
-Real = NDArray[np.floating[Any]]
 #: Standard deviation of ``"near_identity"``, in radians.
 NEAR_IDENTITY = 0.01
 
 
 @dataclass(frozen=True, repr=False)
-class Circuit:
+class Circuit(Evolved):
     """Gates on N qubits that start in |0>, their angles linear in the parameters; measured at last.
 
     Basis index i = sum_q b_q 2^q, Qiskit's: qubit 0 is the least significant bit. A circuit is a
@@ -71,6 +69,8 @@ class Circuit:
     num_parameters: int = None  # type: ignore[assignment]
     initial: str | float = "uniform"
 
+    _record = staticmethod(_core.Program.record)
+
     def __post_init__(self) -> None:
         qubits = integer("num_qubits", self.num_qubits, 1, 32)
         gates = tuple(checked_gate(gate, k, qubits) for k, gate in enumerate(self.gates))
@@ -79,8 +79,12 @@ class Circuit:
         count = integer("num_parameters", given, 0)
         if count <= highest:
             raise ValueError(f"`num_parameters` is {count}; the gates have parameter {highest}")
-        checked = {"num_qubits": qubits, "gates": gates, "num_parameters": count}
-        for name, value in (*checked.items(), ("initial", _checked_start(self.initial))):
+        checked: dict[str, Any] = {"num_qubits": qubits, "gates": gates, "num_parameters": count}
+        if isinstance(self.initial, str):
+            checked["initial"] = one_of("initial", self.initial, ["uniform", "near_identity"])
+        else:
+            checked["initial"] = real("initial", self.initial, above=0)
+        for name, value in checked.items():
             object.__setattr__(self, name, value)
 
     def __reduce__(self) -> tuple[type[Circuit], tuple[Any, ...]]:
@@ -106,6 +110,9 @@ class Circuit:
     def _core(self) -> _core.Program:
         return self._lowered.program(self.num_parameters)
 
+    def _gates_at(self, given: Any) -> Iterator[tuple[str, tuple[int, ...], list[Any]]]:
+        return ((name, on, [a.at(given) for a in angles]) for name, on, angles in self.gates)
+
     @property
     def live_angles(self) -> NDArray[np.intp]:
         """Places of the parameters that can change a probability, as far as the gates' order tells.
@@ -115,74 +122,18 @@ class Circuit:
         """
         return np.unique(self._lowered.terms[1]).astype(np.intp)
 
-    def random_angles(self, seed: Seed) -> NDArray[np.float64]:
-        """Parameters where training starts, by the rule of ``initial``.
-
-        Parameters
-        ----------
-        seed
-            An integer from 0 to 2**64 - 1, or a ``numpy.random.Generator``.
-
-        Returns
-        -------
-        ndarray of float64, shape (num_parameters,)
-            The same for the same seed in every release.
-        """
-        return _start_angles(self.num_parameters, self.initial, seed_to_int(seed))
-
-    def probabilities(self, angles: ArrayLike, *, dtype: DTypeLike = np.float64) -> Real:
-        """Measurement probabilities p_i, as :meth:`qnnw.EfficientSU2.probabilities`.
-
-        Parameters
-        ----------
-        angles
-            Values of the parameters, shape (num_parameters,) or (B, num_parameters).
-        dtype
-            ``float64`` or ``float32``.
-
-        Returns
-        -------
-        ndarray of ``dtype``, shape (2**N,) or (B, 2**N)
-
-        Raises
-        ------
-        TypeError, ValueError, MemoryError
-            As there.
-        """
-        return self._core.probabilities(angles, is_single(dtype))
-
-    def probabilities_vjp(
-        self, angles: ArrayLike, cotangent: ArrayLike, *, dtype: DTypeLike = np.float64
-    ) -> Real:
-        """Exact gradient of L = sum_i cotangent_i p_i, by one evolution and one sweep back.
-
-        Parameters
-        ----------
-        angles, dtype
-            As for :meth:`probabilities`.
-        cotangent
-            dL/dp, of the probabilities' shape.
-
-        Returns
-        -------
-        ndarray of ``dtype``, shape of ``angles``
-
-        Raises
-        ------
-        TypeError, ValueError, MemoryError
-            As for :meth:`probabilities`.
-        """
-        return self._core.probabilities_vjp(angles, cotangent, is_single(dtype))
-
-    def probabilities_with_vjp(
-        self, angles: ArrayLike, *, dtype: DTypeLike = np.float64
-    ) -> tuple[Real, Callable[[ArrayLike], Real]]:
-        """Probabilities, and a function that takes cotangents of them to gradients.
-
-        The state waits in memory for the first call of the function; later calls evolve again.
-        Arguments and errors as for :meth:`probabilities`.
-        """
-        return _core.Program.record(self._core, angles, is_single(dtype))
+    def _started(self, seed: int) -> NDArray[np.float64]:
+        # From raw words of PCG64, which no version of NumPy changes.
+        count = self.num_parameters
+        words = np.random.PCG64(seed).random_raw(2 * count).reshape(2, count)
+        uniform = (words >> np.uint64(11)) * 2.0**-53
+        if self.initial == "uniform":
+            turns: NDArray[np.float64] = 2 * math.pi * uniform[0]
+            return turns
+        sigma = NEAR_IDENTITY if self.initial == "near_identity" else float(self.initial)
+        radius: NDArray[np.float64] = np.sqrt(-2 * np.log1p(-uniform[0]))
+        drawn: NDArray[np.float64] = sigma * radius * np.cos(2 * math.pi * uniform[1])
+        return drawn
 
     def jacobian(self, angles: ArrayLike) -> NDArray[np.float64]:
         """Jacobian d p_i / d angles_k, by the parameter-shift rule for every rotation; exact.
@@ -248,28 +199,6 @@ class Circuit:
         qubits, gates, count = interchange.gates_of(circuit)
         return cls(qubits, tuple(gates), count, initial)
 
-    def to_qiskit(self, angles: ArrayLike | None = None) -> QuantumCircuit:
-        """Return the circuit for Qiskit, without measurements.
-
-        Parameters
-        ----------
-        angles
-            Shape (num_parameters,); ``None`` leaves the parameters ``θ[0]``, ``θ[1]``, ….
-
-        Raises
-        ------
-        MissingExtraError
-            Qiskit is not installed.
-        TypeError, ValueError
-            ``angles`` are wrong.
-        """
-        values = None if angles is None else self._checked_set(angles).tolist()
-
-        def gates(given: Any) -> Iterator[tuple[str, tuple[int, ...], list[Any]]]:
-            return ((name, on, [a.at(given) for a in angles]) for name, on, angles in self.gates)
-
-        return interchange.qiskit_circuit(self.num_qubits, self.num_parameters, gates, values)
-
     @classmethod
     def from_openqasm3(cls, program: str, *, initial: str | float = "uniform") -> Circuit:
         """Take over an OpenQASM 3 program; raises as :meth:`from_qiskit`.
@@ -282,7 +211,10 @@ class Circuit:
 
     def to_openqasm3(self, angles: ArrayLike | None = None) -> str:
         """Return the circuit as an OpenQASM 3 program; for the rest see :meth:`to_qiskit`."""
-        return interchange.written(self.to_qiskit(angles))
+        circuit = self.to_qiskit(angles)
+        from qiskit import qasm3
+
+        return str(qasm3.dumps(circuit))
 
     def describe(self) -> dict[str, Any]:
         """The circuit as JSON."""
@@ -304,13 +236,6 @@ class Circuit:
         ]
         count, initial = described["num_parameters"], described["initial"]
         return cls(described["num_qubits"], gates, count, initial)  # type: ignore[arg-type]
-
-    def _checked_set(self, angles: ArrayLike) -> NDArray[np.float64]:
-        values = self._core.checked_angles(angles)
-        if values.ndim != 1:
-            need = f"{self!r} needs ({self.num_parameters},)"
-            raise ValueError(f"`angles` has shape {values.shape}; {need}")
-        return values
 
 
 class Rotations:
@@ -350,23 +275,3 @@ class Rotations:
 def _angle_from(constant: Any, terms: Iterable[Any]) -> Angle:
     pairs = tuple((integer("gates", k, 0), real("gates", factor)) for k, factor in terms)
     return Angle(real("gates", constant), pairs)
-
-
-def _checked_start(initial: Any) -> str | float:
-    """``"uniform"``, ``"near_identity"``, or a standard deviation > 0."""
-    if isinstance(initial, str):
-        return one_of("initial", initial, ["uniform", "near_identity"])
-    return real("initial", initial, above=0)
-
-
-def _start_angles(count: int, initial: str | float, seed: int) -> NDArray[np.float64]:
-    """``count`` angles by the rule, from raw words of PCG64, which no version of NumPy changes."""
-    words = np.random.PCG64(seed).random_raw(2 * count).reshape(2, count)
-    uniform = (words >> np.uint64(11)) * 2.0**-53
-    if initial == "uniform":
-        turns: NDArray[np.float64] = 2 * math.pi * uniform[0]
-        return turns
-    sigma = NEAR_IDENTITY if initial == "near_identity" else float(initial)
-    radius: NDArray[np.float64] = np.sqrt(-2 * np.log1p(-uniform[0]))
-    drawn: NDArray[np.float64] = sigma * radius * np.cos(2 * math.pi * uniform[1])
-    return drawn

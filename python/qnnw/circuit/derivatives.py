@@ -1,4 +1,4 @@
-"""Derivatives of the whole state: the Jacobian of the probabilities, and the Fisher information."""
+"""What the Jacobian of the probabilities and the Fisher information are made of."""
 
 from __future__ import annotations
 
@@ -8,40 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import qnnw._core as _core
-
 Vector = NDArray[np.float64]
 # Shifted sets of angles that are evolved together.
 BATCH = 32
-
-
-def reduced(angles: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The same rotations by angles of at most 16, which pi/2 can be added to without loss.
-
-    Beyond 1e16 neighbouring floats are more than pi/2 apart. Sines reduce any angle exactly; that
-    of the half angle keeps the state's sign.
-    """
-    far = np.abs(angles) > 16
-    if not far.any():
-        return angles
-    half = angles / 2
-    return np.where(far, 2 * np.arctan2(np.sin(half), np.cos(half)), angles)
-
-
-def jacobian(
-    circuit: _core.EfficientSU2, angles: NDArray[np.float64], single: bool
-) -> NDArray[np.floating[Any]]:
-    """J[i, k] = d p_i / d angles_k by the parameter-shift rule, shape (2**N, num_parameters)."""
-    count, qubits = circuit.num_parameters, circuit.num_qubits
-    size = count * 2**qubits * (4 if single else 8)
-    _core.require_memory(size, f"the Jacobian of {qubits} qubits")
-    columns = np.zeros((count, 2**qubits), np.float32 if single else np.float64)
-    # The last RZ layer moves nothing.
-    moving = np.arange(count - qubits)
-    for place, change in shifted(lambda sets: circuit.probabilities(sets, single), angles, moving):
-        columns[place] = change / 2
-    by_basis: NDArray[np.floating[Any]] = columns.T
-    return by_basis
 
 
 def shifted(
@@ -51,7 +20,12 @@ def shifted(
 
     Half of it is the derivative, exactly, where f has one frequency in that angle.
     """
-    angles = reduced(angles)
+    far = np.abs(angles) > 16
+    if far.any():
+        # Beyond 1e16 neighbouring floats are more than pi/2 apart. Sines reduce any angle exactly;
+        # that of the half angle keeps the state's sign.
+        half = angles / 2
+        angles = np.where(far, 2 * np.arctan2(np.sin(half), np.cos(half)), angles)
     # Batches keep the memory of the shifted sets small beside the result.
     for start in range(0, len(places), BATCH):
         part = places[start : start + BATCH]
@@ -61,27 +35,7 @@ def shifted(
         yield from zip(part.tolist(), differences, strict=True)
 
 
-def fisher(
-    circuit: _core.EfficientSU2,
-    angles: NDArray[np.float64],
-    entanglement: str | list[tuple[int, int]],
-) -> NDArray[np.float64]:
-    """Quantum Fisher information, one block a rotation layer, shape (reps + 1, 2 N, 2 N)."""
-    qubits = circuit.num_qubits
-    layers = circuit.num_parameters // (2 * qubits)
-    # Every Pauli's state, and their conjugates.
-    _core.require_memory(64 * qubits * 2**qubits, f"the Fisher information of {qubits} qubits")
-    blocks = np.empty((layers, 2 * qubits, 2 * qubits))
-    for layer in range(layers):
-        # The same circuit, cut after this layer's RY.
-        part = _core.EfficientSU2(qubits, layer, entanglement)
-        until = angles[: part.num_parameters].copy()
-        until[-qubits:] = 0.0
-        blocks[layer] = _pauli_covariances(part.statevector(until, False), qubits)
-    return blocks
-
-
-def _pauli_covariances(state: NDArray[Any], num_qubits: int) -> NDArray[np.float64]:
+def pauli_covariances(state: NDArray[Any], num_qubits: int) -> NDArray[np.float64]:
     """Covariances Re<G_j G_k> - <G_j><G_k> of Y on every qubit, then Z on every qubit."""
     moved = np.empty((2 * num_qubits, state.size), dtype=state.dtype)
     for qubit in range(num_qubits):

@@ -15,24 +15,6 @@ from numpy.typing import NDArray
 Vector = NDArray[np.float64]
 
 
-class Measurable(Protocol):
-    """A circuit, as far as whoever measures it must know it."""
-
-    @property
-    def num_qubits(self) -> int:
-        """Number of qubits, N."""
-        ...
-
-    @property
-    def num_parameters(self) -> int:
-        """Number of its angles."""
-        ...
-
-    def to_qiskit(self) -> Any:
-        """The circuit for Qiskit without measurements, its parameters in the angles' order."""
-        ...
-
-
 @runtime_checkable
 class Execution(Protocol):
     """Obtains a circuit's probabilities, and their way back.
@@ -62,7 +44,8 @@ class Execution(Protocol):
         Parameters
         ----------
         circuit
-            What is measured; see :class:`Measurable`.
+            What is measured: it has ``num_qubits`` N, ``num_parameters``, and ``to_qiskit()``,
+            Qiskit's circuit without measurements, its parameters in the angles' order.
         angles
             Shape (num_parameters,), radians.
         seed

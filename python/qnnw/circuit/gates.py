@@ -114,12 +114,19 @@ def _by_pauli(letters: str) -> Made:
     return lambda *on: iter([Step(letters, on[:-1], on[-1])])
 
 
-def _fixed(letters: str, angle: float) -> Made:
-    return lambda *qubits: iter([_step(letters, *qubits, angle=angle)])
+def _fixed(what: str, angle: float = 0.0) -> Made:
+    return lambda *qubits: iter([_step(what, *qubits, angle=angle)])
 
 
-def _plain(what: str) -> Made:
-    return lambda *qubits: iter([Step(what, qubits)])
+def _made(*parts: tuple[Any, ...]) -> Made:
+    """Of gates that are there: each its name, its places among the qubits, and its angles."""
+
+    def steps(*qubits: int) -> Iterator[Step]:
+        for name, places, *angles in parts:
+            on = [qubits[place] for place in places]
+            yield from GATES[name].steps(*on, *map(Angle.of, angles))
+
+    return steps
 
 
 def _controlled(letter: str) -> Made:
@@ -156,35 +163,6 @@ def _cu(control: int, target: int, theta: Any, phi: Any, lam: Any, gamma: Any) -
         yield from _controlled(letter)(control, target, angle)
 
 
-def _cy(control: int, target: int) -> Iterator[Step]:
-    yield _step("Z", target, angle=-pi / 2)
-    yield _step("cx", control, target)
-    yield _step("Z", target, angle=pi / 2)
-
-
-def _ch(control: int, target: int) -> Iterator[Step]:
-    yield _step("Y", target, angle=-pi / 4)
-    yield from _cp(control, target, pi)
-    yield _step("Y", target, angle=pi / 4)
-
-
-def _csx(control: int, target: int) -> Iterator[Step]:
-    yield _step("Z", control, angle=pi / 4)
-    yield from _controlled("X")(control, target, pi / 2)
-
-
-def _iswap(first: int, second: int) -> Iterator[Step]:
-    for qubit in (first, second):
-        yield _step("Z", qubit, angle=pi / 2)
-    yield from _cp(first, second, pi)
-    yield _step("swap", first, second)
-
-
-def _dcx(first: int, second: int) -> Iterator[Step]:
-    yield _step("cx", first, second)
-    yield _step("cx", second, first)
-
-
 def _xx_yy(sign: int) -> Made:
     """exp(-i theta (XX + sign YY) / 4), a qubit turned about Z by beta around it."""
 
@@ -198,12 +176,6 @@ def _xx_yy(sign: int) -> Made:
     return steps
 
 
-def _ecr(first: int, second: int) -> Iterator[Step]:
-    yield _step("ZX", first, second, angle=pi / 4)
-    yield _step("X", first, angle=pi)
-    yield _step("ZX", first, second, angle=-pi / 4)
-
-
 def _ccz(*qubits: int) -> Iterator[Step]:
     for chosen in range(1, 8):
         part = [qubit for place, qubit in enumerate(qubits) if chosen >> place & 1]
@@ -211,22 +183,10 @@ def _ccz(*qubits: int) -> Iterator[Step]:
         yield _step("Z" * len(part), *part, angle=sign * pi / 4)
 
 
-def _ccx(first: int, second: int, target: int) -> Iterator[Step]:
-    yield _step("h", target)
-    yield from _ccz(first, second, target)
-    yield _step("h", target)
-
-
-def _cswap(control: int, first: int, second: int) -> Iterator[Step]:
-    yield _step("cx", second, first)
-    yield from _ccx(control, first, second)
-    yield _step("cx", second, first)
-
-
 #: Every gate that is taken as it is, by Qiskit's name. Up to phases of the whole state.
 GATES: dict[str, Kind] = {
     "id": Kind(1, 0, lambda *_: iter(())),
-    "h": Kind(1, 0, _plain("h")),
+    "h": Kind(1, 0, _fixed("h")),
     **{letter.lower(): Kind(1, 0, _fixed(letter, pi)) for letter in "XYZ"},
     "s": Kind(1, 0, _fixed("Z", pi / 2)), "sdg": Kind(1, 0, _fixed("Z", -pi / 2)),
     "t": Kind(1, 0, _fixed("Z", pi / 4)), "tdg": Kind(1, 0, _fixed("Z", -pi / 4)),
@@ -237,19 +197,26 @@ GATES: dict[str, Kind] = {
     "u2": Kind(1, 2, lambda q, phi, lam: _u(q, pi / 2, phi, lam)),
     "u3": Kind(1, 3, _u), "u": Kind(1, 3, _u),
     "r": Kind(1, 2, _r),
-    "cx": Kind(2, 0, _plain("cx")), "cy": Kind(2, 0, _cy), "ch": Kind(2, 0, _ch),
+    "cx": Kind(2, 0, _fixed("cx")),
+    "cy": Kind(2, 0, _made(("sdg", [1]), ("cx", [0, 1]), ("s", [1]))),
+    "ch": Kind(2, 0, _made(("ry", [1], -pi / 4), ("cz", [0, 1]), ("ry", [1], pi / 4))),
     "cz": Kind(2, 0, lambda c, t: _cp(c, t, pi)),
     "cs": Kind(2, 0, lambda c, t: _cp(c, t, pi / 2)),
     "csdg": Kind(2, 0, lambda c, t: _cp(c, t, -pi / 2)),
-    "csx": Kind(2, 0, _csx), "dcx": Kind(2, 0, _dcx), "ecr": Kind(2, 0, _ecr),
-    "swap": Kind(2, 0, _plain("swap")), "iswap": Kind(2, 0, _iswap),
+    "csx": Kind(2, 0, _made(("t", [0]), ("crx", [0, 1], pi / 2))),
+    "dcx": Kind(2, 0, _made(("cx", [0, 1]), ("cx", [1, 0]))),
+    "ecr": Kind(2, 0, _made(("rzx", [0, 1], pi / 4), ("x", [0]), ("rzx", [0, 1], -pi / 4))),
+    "swap": Kind(2, 0, _fixed("swap")),
+    "iswap": Kind(2, 0, _made(("s", [0]), ("s", [1]), ("cz", [0, 1]), ("swap", [0, 1]))),
     "crx": Kind(2, 1, _controlled("X")), "cry": Kind(2, 1, _controlled("Y")),
     "crz": Kind(2, 1, _controlled("Z")), "cp": Kind(2, 1, _cp), "cu1": Kind(2, 1, _cp),
     "rxx": Kind(2, 1, _by_pauli("XX")), "ryy": Kind(2, 1, _by_pauli("YY")),
     "rzz": Kind(2, 1, _by_pauli("ZZ")), "rzx": Kind(2, 1, _by_pauli("ZX")),
     "xx_plus_yy": Kind(2, 2, _xx_yy(1)), "xx_minus_yy": Kind(2, 2, _xx_yy(-1)),
     "cu3": Kind(2, 3, lambda c, t, a, b, d: _cu(c, t, a, b, d, 0.0)), "cu": Kind(2, 4, _cu),
-    "ccx": Kind(3, 0, _ccx), "ccz": Kind(3, 0, _ccz), "cswap": Kind(3, 0, _cswap),
+    "ccx": Kind(3, 0, _made(("h", [2]), ("ccz", [0, 1, 2]), ("h", [2]))),
+    "ccz": Kind(3, 0, _ccz),
+    "cswap": Kind(3, 0, _made(("cx", [2, 1]), ("ccx", [0, 1, 2]), ("cx", [2, 1]))),
 }  # fmt: skip
 
 

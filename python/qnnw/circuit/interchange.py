@@ -140,13 +140,6 @@ def parsed(program: str) -> tuple[QuantumCircuit, list[str]]:
         raise ValueError(f"`program` cannot be read as OpenQASM 3: {error}") from error
 
 
-def written(circuit: QuantumCircuit) -> str:
-    """A circuit as an OpenQASM 3 program."""
-    from qiskit import qasm3
-
-    return str(qasm3.dumps(circuit))
-
-
 def openqasm3(
     num_qubits: int, instructions: Sequence[Instruction], angles: Sequence[float], measure: bool
 ) -> str:

@@ -117,21 +117,15 @@ def lowered(num_qubits: int, gates: Iterable[Gate]) -> Lowered:
                 rotate(what, qubits, angle)
             untouched.difference_update(qubits)
     flips, signs = (np.array([r[i] for r in found], dtype=np.uint64) for i in range(2))
-    live = _live(flips, signs, hadamards)
+    plus = np.uint64(hadamards)
+    leaves_start = ((flips & ~plus) == 0) & ((signs & plus) == 0)
+    kept = _needed(flips, signs, leaves_start, np.arange(len(flips)))
+    live = _needed(flips, signs, flips == 0, kept[::-1])[::-1]
     quarters = np.array([r[2] for r in found], dtype=np.int64)
     angles_left = tuple(found[place][3] for place in live)
     dropped = len(found) - len(live)
     left = (flips[live], signs[live], quarters[live])
     return Lowered(num_qubits, *left, angles_left, tuple(rows), hadamards, dropped)
-
-
-def _live(flips: Masks, signs: Masks, hadamards: int) -> NDArray[np.intp]:
-    """Places of the rotations that can change a probability."""
-    plus = np.uint64(hadamards)
-    leaves_start = ((flips & ~plus) == 0) & ((signs & plus) == 0)
-    kept = _needed(flips, signs, leaves_start, np.arange(len(flips)))
-    kept = _needed(flips, signs, flips == 0, kept[::-1])
-    return kept[::-1]
 
 
 def _needed(
@@ -142,16 +136,10 @@ def _needed(
     count = 0
     for place in order:
         others = kept[:count]
-        odd = _odd((flips[others] & signs[place]) ^ (signs[others] & flips[place]))
-        if not doubtful[place] or odd.any():
+        odd = (flips[others] & signs[place]) ^ (signs[others] & flips[place])
+        for shift in (32, 16, 8, 4, 2, 1):  # down to whether an odd number of bits is set
+            odd = odd ^ (odd >> np.uint64(shift))
+        if not doubtful[place] or (odd & np.uint64(1)).any():
             kept[count] = place
             count += 1
     return kept[:count]
-
-
-def _odd(masks: Masks) -> NDArray[np.bool_]:
-    """Whether an odd number of bits is set."""
-    for shift in (32, 16, 8, 4, 2, 1):
-        masks = masks ^ (masks >> np.uint64(shift))
-    odd: NDArray[np.bool_] = (masks & np.uint64(1)).astype(bool)
-    return odd

@@ -27,12 +27,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command("train")(train_command)
-app.command("resume")(resume_command)
-app.command("eval")(eval_command)
-app.command("export")(export_command)
-app.command("plot")(plot_command)
-app.command("sweep")(sweep_command)
-app.command("search")(search_command)
-app.command("paper")(paper_command)
-app.command("info")(info_command)
+for _command in (
+    train_command, resume_command, eval_command, export_command, plot_command, sweep_command,
+    search_command, paper_command, info_command,
+):  # fmt: skip
+    app.command(_command.__name__.removesuffix("_command"))(_command)

@@ -13,7 +13,10 @@ from rich.table import Table
 from qnnw._common.runtime import build_info
 from qnnw.cli.options import with_settings
 from qnnw.cli.shared import DataDir, Json, Run, errors
+from qnnw.sweep.ledger import SweepFolder
+from qnnw.sweep.tables import TABLES, write_tables
 from qnnw.training.config import EXECUTION
+from qnnw.training.record import RecordError
 from qnnw.training.tasks import TASKS, Measure
 
 
@@ -85,10 +88,7 @@ def plot_command(
     """Draw a run's history and weights, or a sweep's accuracies, as PNG and SVG."""
     with errors():
         if (folder / "sweep.json").is_file():
-            from qnnw.sweep.ledger import SweepFolder
             from qnnw.sweep.plots import plot_sweep
-            from qnnw.sweep.tables import TABLES, write_tables
-            from qnnw.training.record import RecordError
 
             sweep = SweepFolder(folder)
             states = sweep.states()

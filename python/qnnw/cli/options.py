@@ -64,7 +64,12 @@ def with_settings(
 
         @functools.wraps(command)
         def called(**values: Any) -> None:
-            settings = given_settings({name: values.pop(name) for name in names})
+            told = {name: values.pop(name) for name in names}
+            settings: dict[str, Any] = {
+                n: None if v is _NONE else v for n, v in told.items() if v is not None
+            }
+            if settings.get("data_dir") is not None:  # as it holds from every folder
+                settings["data_dir"] = str(Path(settings["data_dir"]).resolve())
             if own != given:
                 settings["work"] = Work(**{p.name: values.pop(p.name) for p in _WORK})
             command(**values, **settings)
@@ -77,17 +82,6 @@ def with_settings(
 
 
 _WORK = [*inspect.signature(Work, eval_str=True).parameters.values()]
-
-
-def given_settings(values: dict[str, Any]) -> dict[str, Any]:
-    """The options that were given, as settings; paths as they hold from every folder."""
-    given = {
-        name: None if value is _NONE else value
-        for name, value in values.items()
-        if value is not None
-    }
-    folder = given.get("data_dir")
-    return given if folder is None else {**given, "data_dir": str(Path(folder).resolve())}
 
 
 def dataset_of(name: str | None, data: str | None) -> str | None:
@@ -105,14 +99,12 @@ def protocol(
 
 
 def _optimizer() -> inspect.Parameter:
-    told = "; ".join(f"{name}: {_summary(kind)}" for name, kind in OPTIMIZERS.items())
+    # The first sentences of their docstrings, without references.
+    docs = {name: inspect.cleandoc(kind.__doc__ or "") for name, kind in OPTIMIZERS.items()}
+    firsts = {name: text.split("\n")[0].split(";")[0].rstrip(".") for name, text in docs.items()}
+    told = "; ".join(f"{name}: {first}" for name, first in firsts.items())
     info = typer.Option("--optimizer", metavar="NAME", help=told, show_default="eigen-adam")
     return _option("optimizer", str | None, info)
-
-
-def _summary(kind: type) -> str:
-    """The first sentence of a class's docstring, without its reference."""
-    return inspect.cleandoc(kind.__doc__ or "").split("\n")[0].split(";")[0].rstrip(".")
 
 
 def _parameter(declared: Setting) -> inspect.Parameter:
@@ -124,7 +116,9 @@ def _parameter(declared: Setting) -> inspect.Parameter:
         more = {"parser": _or_none(declared), "metavar": f"{_metavar(declared)}|none"}
     elif declared.choices is not None:
         more = {"metavar": _metavar(declared)}
-    info = typer.Option(flag, help=_help(declared), show_default=_default(declared), **more)
+    users = [name for name, kind in OPTIMIZERS.items() if declared.name in settings_of(kind)]
+    help = f"{', '.join(users)}: {declared.help}" if users else declared.help
+    info = typer.Option(flag, help=help, show_default=_default(declared), **more)
     kind = Any if "parser" in more else declared.kind | None
     return _option(declared.name, kind, info)
 
@@ -156,12 +150,6 @@ def _or_none(declared: Setting) -> Callable[[str], Any]:
     return value
 
 
-def _help(declared: Setting) -> str:
-    """What it does, and whose it is where it is not every optimiser's."""
-    users = [name for name, kind in OPTIMIZERS.items() if declared.name in settings_of(kind)]
-    return f"{', '.join(users)}: {declared.help}" if users else declared.help
-
-
 def _default(declared: Setting) -> str:
     """The presets' values; a list where they differ."""
     places = {**{name: name for name in registry.names()}, "others": "any.csv"}
@@ -169,10 +157,7 @@ def _default(declared: Setting) -> str:
         name: preset(place).to_dict().get(declared.name, declared.default)
         for name, place in places.items()
     }
+    said = {name: "none" if value is None else str(value) for name, value in values.items()}
     if len({repr(value) for value in values.values()}) > 1:
-        return ", ".join(f"{name} {_word(value)}" for name, value in values.items())
-    return _word(next(iter(values.values())))
-
-
-def _word(value: Any) -> str:
-    return "none" if value is None else str(value)
+        return ", ".join(f"{name} {word}" for name, word in said.items())
+    return next(iter(said.values()))

@@ -5,17 +5,18 @@ from __future__ import annotations
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from qnnw._common.words import duration
 from qnnw.cli.options import with_settings
+from qnnw.cli.records import ALIKE, run_records, selected
 from qnnw.cli.shared import DataDir, Device, Work, errors
 from qnnw.cli.sweep import go_on, shares
-from qnnw.paper.figures import BUDGETS, FIGURES
-
-if TYPE_CHECKING:
-    from qnnw.sweep.ledger import SweepFolder, Trial
+from qnnw.paper.controls import about_controls, control_trials
+from qnnw.paper.figures import BUDGETS, FIGURES, about, figure_trials
+from qnnw.sweep.ledger import SweepFolder, Trial
 
 # Below this nobody needs to be told.
 LONG_SECONDS = 60.0
@@ -94,8 +95,6 @@ def paper_command(
 
         if what == RECORDS:
             _refuse(what, {"optimizer": optimizer, "periods": periods, **measured})
-            from qnnw.cli.records import run_records, selected
-
             announce = None if work.quiet else partial(_announce, work)
             selection = selected(**chosen)
             states = run_records(path, selection, budget, seeds, search, run, announce, **given)
@@ -120,19 +119,13 @@ def _folder(
     path: Path,
     place: dict[str, Any],
 ) -> SweepFolder:
-    from qnnw.sweep.ledger import SweepFolder
-
     if what == CONTROLS:
         measured = {name: place.get(name) for name in ("backend", "noise", "mitigate")}
         for name, value in {"periods": periods, **measured}.items():
             if value is not None:
                 raise ValueError(f"`{name}` is {value}; it is for the figures, not for {what!r}")
-        from qnnw.paper.controls import about_controls, control_trials
-
         trials = control_trials(budget, seeds, optimizer, **place)
         return SweepFolder.create(path, trials, about_controls(budget, optimizer), extend=True)
-    from qnnw.paper.figures import about, figure_trials
-
     trials = figure_trials(what, budget, seeds, optimizer, periods, **place)
     words = [str(place[name]) for name in ("backend", "noise", "mitigate") if name in place]
     said = about(what, budget, optimizer, periods, ", ".join(words))
@@ -149,8 +142,6 @@ def _refuse(what: str, given: dict[str, Any]) -> None:
 
 def _announce(work: Work, folder: SweepFolder, left: list[tuple[Trial, float]]) -> None:
     """Say beforehand how long it will take, where that is long."""
-    from qnnw._common.words import duration
-    from qnnw.cli.records import ALIKE
     from qnnw.paper.estimates import seconds_of
 
     side_by_side, each = shares(folder, work)

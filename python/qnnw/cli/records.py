@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from qnnw.paper.records import Selection
-    from qnnw.sweep.ledger import SweepFolder, Trial
+from qnnw.paper.rates import rates_of
+from qnnw.paper.records import SEARCH, Selection, about_records, record_trials, search_trials
+from qnnw.sweep.ledger import SweepFolder, Trial
 
-    Work = list[tuple[Trial, float]]
-
+Work = list[tuple[Trial, float]]
 States = dict[str, Any]
 
 #: Settings of a record that its time does not depend on: both data sets have as many images of one
@@ -27,8 +26,6 @@ def selected(datasets: str | None, counts: str | None, contenders: str | None) -
     ValueError
         A list has something that there is not.
     """
-    from qnnw.paper.records import Selection
-
     given = {"datasets": datasets, "counts": counts, "contenders": contenders}
     lists: dict[str, Any] = {
         name: [piece.strip() for piece in text.split(",") if piece.strip()]
@@ -36,17 +33,13 @@ def selected(datasets: str | None, counts: str | None, contenders: str | None) -
         if text is not None
     }
     if "counts" in lists:
-        lists["counts"] = _numbers(lists["counts"])
+        told = ",".join(lists["counts"])
+        need = "it must be whole numbers, like 52,130"
+        try:
+            lists["counts"] = [int(piece) for piece in lists["counts"]]
+        except ValueError:
+            raise ValueError(f"`counts` is {told!r}; {need}") from None
     return Selection(**lists)
-
-
-def _numbers(pieces: list[str]) -> list[int]:
-    try:
-        return [int(piece) for piece in pieces]
-    except ValueError:
-        raise ValueError(
-            f"`counts` is {','.join(pieces)!r}; it must be whole numbers, like 52,130"
-        ) from None
 
 
 def run_records(
@@ -76,9 +69,6 @@ def run_records(
         Told of the first sweep and of all the work that is left, before any is begun.
     """
     from qnnw.paper.estimates import work_left
-    from qnnw.paper.rates import rates_of
-    from qnnw.paper.records import SEARCH, about_records, record_trials, search_trials
-    from qnnw.sweep.ledger import SweepFolder
 
     # Checked before anything is run; the search changes nothing but the rates.
     record = record_trials(selection, budget, seeds, **place)
@@ -103,7 +93,6 @@ def run_records(
 def _left_at(path: Path, trials: list[Trial]) -> Work:
     """What is left of a sweep that may be there, and of trials that it may lack."""
     from qnnw.paper.estimates import work_left
-    from qnnw.sweep.ledger import SweepFolder
 
     if not (path / "sweep.json").is_file():
         return [(trial, 1.0) for trial in trials]

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from qnnw.cli.options import Data, Paper, dataset_of, protocol, with_settings
 from qnnw.cli.shared import Work, errors
 from qnnw.cli.sweep import Name, RetryFailed, go_on, the_dataset
-
-if TYPE_CHECKING:
-    from qnnw.sweep.ledger import SweepFolder
+from qnnw.sweep.grid import read_space, resolved
+from qnnw.sweep.ledger import SweepFolder
+from qnnw.training.config import TrainConfig
 
 TRIALS = 50
 
@@ -48,13 +48,17 @@ def search_command(
     set: `qnnw sweep --grid SEARCH/best.toml` tests its best on five seeds that it has not seen.
     """
     with errors(lambda: f"to go on: qnnw search --out {out}"):
-        from qnnw.sweep.ledger import SweepFolder
         from qnnw.sweep.search import begin_search
-        from qnnw.training.config import TrainConfig
 
         dataset = dataset_of(name, data)
         if space is not None:
-            folder = _begun(dataset, space, trials or TRIALS, prune, out, paper, settings)
+            named, fixed, axes = read_space(space)
+            dataset = resolved("dataset", the_dataset(dataset, named))
+            for twice in [one for one in settings if one in fixed or one in axes]:
+                raise ValueError(f"`{twice}` is {settings[twice]!r}, and {str(space)!r} has it too")
+            given = {one: resolved(one, value) for one, value in {**fixed, **settings}.items()}
+            base = protocol(dataset, given.pop("optimizer", None), paper=paper, **given)
+            folder = begin_search(out, base, axes, trials or TRIALS, prune=prune)
         else:
             if paper or dataset is not None or settings:
                 raise ValueError(
@@ -69,25 +73,3 @@ def search_command(
                 base = TrainConfig.from_dict(there["base"])
                 folder = begin_search(out, base, there["space"], trials, prune=there["prune"])
         go_on(folder, work, retry_failed)
-
-
-def _begun(
-    dataset: str | None,
-    space: Path,
-    trials: int,
-    prune: bool,
-    out: Path,
-    paper: bool,
-    settings: dict[str, Any],
-) -> SweepFolder:
-    """The search of a space, new or as it is there."""
-    from qnnw.sweep.grid import read_space, resolved
-    from qnnw.sweep.search import begin_search
-
-    named, fixed, axes = read_space(space)
-    dataset = resolved("dataset", the_dataset(dataset, named))
-    for name in [name for name in settings if name in fixed or name in axes]:
-        raise ValueError(f"`{name}` is {settings[name]!r}, and {str(space)!r} has it too")
-    given = {name: resolved(name, value) for name, value in {**fixed, **settings}.items()}
-    base = protocol(dataset, given.pop("optimizer", None), paper=paper, **given)
-    return begin_search(out, base, axes, trials, prune=prune)

@@ -13,10 +13,12 @@ import typer
 from qnnw._common.checks import one_of
 from qnnw.cli.options import Data, Paper, dataset_of, protocol, with_settings
 from qnnw.cli.shared import Work, errors
+from qnnw.sweep.grid import parse_grid, read_grid, trials_of
+from qnnw.sweep.ledger import SweepFolder
+from qnnw.sweep.tables import TABLES, best_of
 
 if TYPE_CHECKING:
     from qnnw.sweep.engines import Engine
-    from qnnw.sweep.ledger import SweepFolder
 
 Name = Annotated[
     str | None,
@@ -59,11 +61,13 @@ def sweep_command(
                     "`grid` is missing: with it a new sweep, without a dataset and its options "
                     "--out goes on"
                 )
-            from qnnw.sweep.ledger import SweepFolder
-
             folder = SweepFolder(out)
         else:
-            folder = _begun(dataset, grid, out, extend, paper, settings)
+            named, axes = read_grid(grid) if grid.endswith(".toml") else (None, parse_grid(grid))
+            dataset = the_dataset(dataset, named)
+            trials = trials_of(dataset, axes, settings, partial(protocol, paper=paper))
+            about = {"dataset": dataset, "grid": axes}
+            folder = SweepFolder.create(out, trials, about, extend=extend)
         states = go_on(folder, work, retry_failed)
     if any(state["status"] == "failed" for state in states.values()):
         raise typer.Exit(1)
@@ -73,7 +77,6 @@ def go_on(folder: SweepFolder, work: Work, retry_failed: bool = False) -> dict[s
     """Run what is left of a sweep, and print its table."""
     from qnnw.cli.sweep_progress import sweep_listener
     from qnnw.sweep.coordinator import run_sweep
-    from qnnw.sweep.tables import TABLES, best_of
 
     states = run_sweep(
         folder,
@@ -134,24 +137,3 @@ def the_dataset(given: str | None, named: str | None) -> str:
     if found is None:
         raise ValueError("`dataset` is missing: name it as the first argument or in the TOML file")
     return found
-
-
-def _begun(
-    dataset: str | None,
-    grid: str,
-    out: Path,
-    extend: bool,
-    paper: bool,
-    settings: dict[str, Any],
-) -> SweepFolder:
-    """The sweep of a grid, new or as it is there."""
-    from qnnw.sweep.grid import parse_grid, read_grid, trials_of
-    from qnnw.sweep.ledger import SweepFolder
-
-    if grid.endswith(".toml"):
-        named, axes = read_grid(grid)
-    else:
-        named, axes = None, parse_grid(grid)
-    dataset = the_dataset(dataset, named)
-    trials = trials_of(dataset, axes, settings, partial(protocol, paper=paper))
-    return SweepFolder.create(out, trials, {"dataset": dataset, "grid": axes}, extend=extend)

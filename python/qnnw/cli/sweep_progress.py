@@ -27,12 +27,10 @@ class _Lines(SweepListener):
     """A line for every trial that ends, and for a round where nothing was said for a while."""
 
     def say(self, line: str) -> None:
-        """Print one line."""
         print(line, file=sys.stderr, flush=True)
         self._said = time.monotonic()
 
     def started(self, folder: SweepFolder, states: dict[str, TrialState], capacity: int) -> None:
-        """Say what is left."""
         self._begun = self._said = time.monotonic()
         self._total = folder.planned
         waiting = [trial for trial in folder.trials if states[trial.name].status == "waiting"]
@@ -59,7 +57,6 @@ class _Lines(SweepListener):
         self.say(f"{self._ended}/{self._total} {_outcome(trial, state)}{self.time()}")
 
     def died(self, trial: Trial, reason: str) -> None:
-        """Say that it is tried again."""
         self.say(f"{trial.name}: {reason}; it is tried again")
 
     def time(self) -> str:
@@ -82,26 +79,21 @@ class _Display(_Lines):
         self._status = plain_console(stderr=True).status("")
 
     def say(self, line: str) -> None:
-        """Print one line above."""
         self._status.console.print(line, soft_wrap=True)
 
     def started(self, folder: SweepFolder, states: dict[str, TrialState], capacity: int) -> None:
-        """Start the display."""
         super().started(folder, states, capacity)
         self._status.start()
 
     def round_finished(self, trial: Trial, number: int) -> None:
-        """Show how far it is."""
         self._done[trial.name] = number / trial.rounds
         self._show()
 
     def ended(self, trial: Trial, state: TrialState) -> None:
-        """Show what is left."""
         super().ended(trial, state)
         self._show()
 
     def stopped(self) -> None:
-        """Take the display down."""
         self._status.stop()
 
     def _show(self) -> None:

@@ -18,7 +18,7 @@ from qnnw.training.config import TrainConfig
 from qnnw.training.legacy import num_trained
 from qnnw.training.optimizers import EigenAdam
 from qnnw.training.record import PARTS
-from qnnw.training.tasks import SPLITS, task_of
+from qnnw.training.tasks import task_of
 
 if TYPE_CHECKING:
     from qnnw.training.trainer import Reporter
@@ -128,8 +128,12 @@ def _show_result(result: dict[str, Any], as_json: bool) -> None:
     table.add_column()
     table.add_column(overflow="fold")
     share = f"{100 * result['parameter_ratio']:.2f} %"
-    rows = {
-        **_measures(result),
+    rows = {}
+    for measure in task_of(result).measures:
+        name = measure.label.lower() if measure.unit else measure.label
+        for split, word in (("test", "test"), ("train", "training")):
+            rows[f"{word} {name}"] = measure.shown(result[f"{split}_{measure.key}"])
+    rows |= {
         "loss": f"{result['loss']:.4f}",
         "trained / weights": f"{num_trained(result)} / {result['num_weights']} = {share}",
         **({"gamma": f"{result['gamma']:.4f}"} if "gamma" in result else {}),
@@ -139,14 +143,3 @@ def _show_result(result: dict[str, Any], as_json: bool) -> None:
     for name, value in rows.items():
         table.add_row(name, value)
     plain_console().print(table)
-
-
-def _measures(result: dict[str, Any]) -> dict[str, str]:
-    words = {"train": "training", "test": "test"}
-    return {
-        f"{words[split]} {measure.label.lower() if measure.unit else measure.label}": measure.shown(
-            result[f"{split}_{measure.key}"]
-        )
-        for measure in task_of(result).measures
-        for split in reversed(SPLITS)
-    }

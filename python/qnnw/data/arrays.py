@@ -42,7 +42,7 @@ def standardised_split(
 
     train, test, train_labels, test_labels = train_test_split(
         features,
-        labels,
+        labels.astype(np.int64),
         train_size=train_size,
         stratify=labels,
         random_state=sklearn_state(seed),
@@ -50,10 +50,7 @@ def standardised_split(
     mean, std = train.mean(axis=axis), train.std(axis=axis)
     parts = [
         (torch.from_numpy(((part - mean) / std).astype(np.float32)), torch.from_numpy(numbers))
-        for part, numbers in (
-            (train, train_labels.astype(np.int64)),
-            (test, test_labels.astype(np.int64)),
-        )
+        for part, numbers in ((train, train_labels), (test, test_labels))
     ]
     return Dataset(name, *parts[0], *parts[1], classes=classes, network=name)
 

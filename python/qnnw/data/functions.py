@@ -37,11 +37,6 @@ def function_of(spec: str) -> Callable[..., Any]:
     return found
 
 
-def made_by(spec: str, argument: str, dataset: Dataset | About) -> Any:
-    """What a network's function returns, called with what its signature takes."""
-    return call_network(function_of(spec), f"`{argument}` {spec!r}", dataset)
-
-
 def call_network(function: Callable[..., Any], who: str, dataset: Dataset | About) -> Any:
     """Call a network's function with nothing, ``(dataset)`` or ``(input_shape, num_outputs)``.
 

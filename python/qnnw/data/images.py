@@ -149,7 +149,11 @@ def _read(splits: list[list[Path]]) -> list[NDArray[Any]]:
         for file in files:
             try:
                 with Image.open(plain_file(file)) as image:
-                    array = _pixels(image)
+                    if image.mode[0] in "IF":  # pixels of more than 8 bits keep them
+                        array = np.asarray(image, dtype=np.float32)
+                    else:
+                        grey = image.mode in ("1", "L", "LA")
+                        array = np.asarray(image.convert("L" if grey else "RGB"))
             except Exception as error:  # damaged bytes make the decoders raise anything
                 raise DatasetError(f"{str(file)!r} cannot be read: {error}") from error
             if first is None:
@@ -162,13 +166,6 @@ def _read(splits: list[list[Path]]) -> list[NDArray[Any]]:
             read[-1].append(array)
     colour = any(array.ndim == 3 for images in read for array in images)
     return [np.stack([_planes(array, colour) for array in images]) for images in read]
-
-
-def _pixels(image: Any) -> NDArray[Any]:
-    """Grey or RGB; pixels of more than 8 bits keep them."""
-    if image.mode[0] in "IF":
-        return np.asarray(image, dtype=np.float32)
-    return np.asarray(image.convert("L" if image.mode in ("1", "L", "LA") else "RGB"))
 
 
 def _planes(array: NDArray[Any], colour: bool) -> NDArray[Any]:

@@ -176,7 +176,29 @@ def load(
     kind = kind_of(name)
     if label is not None and kind != "csv":
         raise ValueError(f"`label` is {label!r}; only a CSV file has columns to choose from")
-    dataset = _loaded(name, kind, seed, data_dir, label, task)
+    if kind == "object":
+        raise ValueError(
+            f"`name` is {name!r}: data that were given from Python; give them again as `data`"
+        )
+    if kind == "registered":
+        dataset = entry(name).load(seed, data_dir)
+    elif kind in ("npz", "function"):
+        from qnnw.data import arrays
+
+        read = arrays.load_npz if kind == "npz" else arrays.load_function
+        dataset = read(name, seed=seed, task=task)
+    elif kind == "csv":
+        from qnnw.data.tables import load_csv
+
+        dataset = load_csv(name, seed=seed, label=label, task=task)
+    elif kind == "torchvision":
+        from qnnw.data.images import load_torchvision
+
+        dataset = load_torchvision(name.partition(":")[2], seed=seed, data_dir=data_dir)
+    else:
+        from qnnw.data.images import load_folder
+
+        dataset = load_folder(name, seed=seed)
     return _cut(dataset, seed, task, train_samples, validation_samples)
 
 
@@ -230,7 +252,7 @@ def network(
         The file cannot be read.
     """
     from qnnw.data import networks
-    from qnnw.data.functions import made_by
+    from qnnw.data.functions import call_network, function_of
 
     name = spec if spec is not None else dataset.network
     if name is None:
@@ -243,7 +265,8 @@ def network(
             f"`network` is {name!r}; it must be one of {listed}, or a Python function as "
             "my_file.py:function"
         )
-    return networks.seeded(lambda: made_by(name, "network", dataset), dataset, seed)
+    who = f"`network` {name!r}"
+    return networks.seeded(lambda: call_network(function_of(name), who, dataset), dataset, seed)
 
 
 def _is_function(spec: str) -> bool:
@@ -251,39 +274,6 @@ def _is_function(spec: str) -> bool:
     if not separator or not function.isidentifier():
         return False
     return place.endswith(".py") or all(part.isidentifier() for part in place.split("."))
-
-
-def _loaded(
-    name: str,
-    kind: str,
-    seed: int,
-    data_dir: str | os.PathLike[str] | None,
-    label: str | int | None,
-    task: str,
-) -> Dataset:
-    if kind == "registered":
-        return entry(name).load(seed, data_dir)
-    if kind == "npz":
-        from qnnw.data.arrays import load_npz
-
-        return load_npz(name, seed=seed, task=task)
-    if kind == "csv":
-        from qnnw.data.tables import load_csv
-
-        return load_csv(name, seed=seed, label=label, task=task)
-    if kind == "function":
-        from qnnw.data.arrays import load_function
-
-        return load_function(name, seed=seed, task=task)
-    if kind == "object":
-        raise ValueError(
-            f"`name` is {name!r}: data that were given from Python; give them again as `data`"
-        )
-    from qnnw.data import images
-
-    if kind == "torchvision":
-        return images.load_torchvision(name.partition(":")[2], seed=seed, data_dir=data_dir)
-    return images.load_folder(name, seed=seed)
 
 
 def _cut(

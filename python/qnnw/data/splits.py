@@ -51,14 +51,11 @@ def test_split(
 
 def validation(dataset: Dataset, samples: int, seed: int) -> Dataset:
     """The data set with part of its training set in the place of its test set."""
-    least, most = _range(dataset)
-    if not least <= samples <= most - least:
-        raise ValueError(
-            f"`validation_samples` is {samples}; {dataset.name} needs from {least}"
-            f"{_per_class(dataset)} to {most - least}"
-        )
+    _check_range(
+        dataset, "validation_samples", samples, len(dataset.train_labels) - _least(dataset)
+    )
     index = _drawn(dataset, samples, seed)
-    rest = torch.ones(most, dtype=torch.bool)
+    rest = torch.ones(len(dataset.train_labels), dtype=torch.bool)
     rest[index] = False
     return replace(
         dataset,
@@ -71,13 +68,9 @@ def validation(dataset: Dataset, samples: int, seed: int) -> Dataset:
 
 def subset(dataset: Dataset, samples: int, seed: int) -> Dataset:
     """The data set with so many of its training samples."""
-    least, most = _range(dataset)
-    if not least <= samples <= most:
-        raise ValueError(
-            f"`train_samples` is {samples}; {dataset.name} needs from {least}"
-            f"{_per_class(dataset)} to {most}"
-        )
-    if samples > most - least:
+    most = len(dataset.train_labels)
+    _check_range(dataset, "train_samples", samples, most)
+    if samples > most - _least(dataset):
         # Too few would be left out to stratify them.
         chosen = np.random.default_rng(seed).permutation(most)[:samples]
         index = torch.from_numpy(np.sort(chosen))
@@ -96,15 +89,16 @@ def sklearn_state(seed: int) -> int:
     return (number ^ (number >> 32)) & 0xFFFF_FFFF
 
 
-def _range(dataset: Dataset) -> tuple[int, int]:
-    """The least and the most samples that may be taken."""
-    if dataset.task == "regression":
-        return 1, len(dataset.train_labels)
-    return len(np.unique(dataset.train_labels.numpy())), len(dataset.train_labels)
+def _least(dataset: Dataset) -> int:
+    """The least samples that may be taken, or left: one of each class."""
+    return 1 if dataset.task == "regression" else len(np.unique(dataset.train_labels.numpy()))
 
 
-def _per_class(dataset: Dataset) -> str:
-    return " (one per class)" if dataset.task == "classification" else ""
+def _check_range(dataset: Dataset, argument: str, samples: int, most: int) -> None:
+    least, per_class = _least(dataset), " (one per class)" * (dataset.task == "classification")
+    if not least <= samples <= most:
+        need = f"{dataset.name} needs from {least}{per_class} to {most}"
+        raise ValueError(f"`{argument}` is {samples}; {need}")
 
 
 def _drawn(dataset: Dataset, samples: int, seed: int) -> torch.Tensor:

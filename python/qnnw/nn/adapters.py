@@ -58,7 +58,11 @@ class Adapters(Counts):
         """Train these numbers, of this source."""
         for name in self._maker.names.values():
             del self._parameters[name]
-        names = wrapping.parameter_names(self, source)
+        # Group to the name of its parameter.
+        names = {group: group.replace(".", "_") for group in source.groups}
+        for name in names.values():
+            if hasattr(type(self), name) or name in ("module", "draws", "fingerprint"):
+                raise ValueError(f"`source` has a group {name!r}; it needs another name")
         for group, number in numbers.items():
             self.register_parameter(names[group], number)
         mark = wrapping.fingerprint(source, self._maker.targets, self._maker.base_digest)

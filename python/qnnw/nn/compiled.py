@@ -40,12 +40,9 @@ def _source(text: str) -> WeightSource:
 
 
 def _groups(source: WeightSource, numbers: Tensor) -> dict[str, NDArray[Any]]:
-    values = numbers.detach().numpy()
-    found, start = {}, 0
-    for name, group in source.groups.items():
-        found[name] = values[start : start + len(group.start)]
-        start += len(group.start)
-    return found
+    groups = source.groups
+    ends = np.cumsum([len(group.start) for group in groups.values()])[:-1]
+    return dict(zip(groups, np.split(numbers.detach().numpy(), ends), strict=True))
 
 
 @torch.library.custom_op("qnnw::make_weights", mutates_args=(), device_types="cpu")

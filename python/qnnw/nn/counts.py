@@ -53,7 +53,11 @@ class Counts(nn.Module):
         )
         rows = list(self._rows())
         if len(rows) > 2 or rows[0][2] != "1":
-            print(_aligned([HEAD, *rows]))
+            # The first column stands left, the others right.
+            table = [HEAD, *rows]
+            first, *widths = (max(map(len, column)) for column in zip(*table, strict=True))
+            for name, *cells in table:
+                print("  ".join([name.ljust(first), *map(str.rjust, cells, widths)]))
 
     def _repr_html_(self) -> str:
         trained, whole = self.num_trainable_parameters, self.num_all_parameters
@@ -102,11 +106,3 @@ def _inner(source: Any) -> Any:
     while hasattr(source, "source"):
         source = source.source
     return source
-
-
-def _aligned(rows: list[Row]) -> str:
-    """A table whose first column stands left, the others right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
-    )

@@ -10,7 +10,13 @@ from torch import Tensor, nn
 
 from qnnw._common.documents import Schema, hold
 from qnnw.nn.maker import digest
-from qnnw.weights.source import Description, WeightSource, from_description, sizes_of
+from qnnw.weights.source import (
+    Description,
+    WeightSource,
+    from_description,
+    named,
+    sizes_of,
+)
 from qnnw.weights.targets import Target, find_targets
 
 SOURCE, BASE = "source.", "base."
@@ -30,15 +36,6 @@ def checked_state(module: nn.Module) -> dict[str, Tensor]:
         if value.layout != torch.strided or value.is_quantized:
             raise TypeError(f"the network's state has {name!r}, which is no dense plain tensor")
     return state
-
-
-def named(tensors: Mapping[str, Tensor], start: str) -> dict[str, Tensor]:
-    """Those whose names start so, by the rest of their names."""
-    return {
-        name.removeprefix(start): tensor
-        for name, tensor in tensors.items()
-        if name.startswith(start)
-    }
 
 
 def source_of(

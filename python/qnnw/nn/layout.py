@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -27,16 +28,17 @@ def to_host(tensor: Tensor) -> Tensor:
     return tensor.to("cpu")
 
 
+@dataclass
 class _Buffer:
     """The targets of one dtype and device, side by side, each on a line of its own."""
 
-    def __init__(self, dtype: torch.dtype, device: torch.device) -> None:
-        self.dtype, self.device = dtype, device
-        self.size = 0
-        #: Place in the buffer, place in the flat weights, length; one a target.
-        self.places: list[tuple[int, int, int]] = []
-        #: Lengths of targets and of what lies between them, in turn.
-        self.cuts: list[int] = []
+    dtype: torch.dtype
+    device: torch.device
+    size: int = 0
+    #: Place in the buffer, place in the flat weights, length; one a target.
+    places: list[tuple[int, int, int]] = field(default_factory=list)
+    #: Lengths of targets and of what lies between them, in turn.
+    cuts: list[int] = field(default_factory=list)
 
     def add(self, start: int, length: int) -> int:
         """Take a target in; gives its number here."""
@@ -173,8 +175,15 @@ def _shaped(part: Tensor, target: Target) -> Tensor:
     if not target.channels_last:
         return part.view(shape)
     if shape[1] == 1:
-        # Both formats are the same memory, and torch lets the strides decide what comes out.
-        axes = (0, len(shape) - 1, *range(1, len(shape) - 1))
-        return part.view(shape[0], *shape[2:], 1).permute(axes)
+        return one_channel(part, shape)
     kind = torch.channels_last if len(shape) == 4 else torch.channels_last_3d
     return part.view(shape).contiguous(memory_format=kind)
+
+
+def one_channel(part: Tensor, shape: Sequence[int]) -> Tensor:
+    """A kernel over one channel, strided as channels-last.
+
+    Both formats are the same memory there, and torch lets the strides decide which one comes out.
+    """
+    axes = (0, len(shape) - 1, *range(1, len(shape) - 1))
+    return part.view(shape[0], *shape[2:], 1).permute(axes)

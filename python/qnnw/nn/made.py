@@ -59,14 +59,7 @@ def is_made(layer: nn.Module) -> bool:
 @cache
 def _class_of(plain: type, names: tuple[str, ...]) -> type:
     content: dict[str, Any] = {name: property(_reader(name)) for name in names}
-    content |= {
-        "__module__": plain.__module__,
-        "__qualname__": plain.__qualname__,
-        "__doc__": plain.__doc__,
-        "_qnnw_plain": plain,
-        "_apply": _apply,
-        "__reduce_ex__": _reduce,
-    }
+    content |= {"_apply": _apply, "__reduce_ex__": _reduce}
     if issubclass(plain, nn.RNNBase):
         # nn.LSTM and its kin keep a list of their weights besides.
         content |= {
@@ -75,7 +68,14 @@ def _class_of(plain: type, names: tuple[str, ...]) -> type:
             "flatten_parameters": lambda _: None,
             "__setstate__": nn.Module.__setstate__,
         }
-    return type(plain)(plain.__name__, (plain,), content)
+    made: type = passing_for(plain, content)
+    return made
+
+
+def passing_for(plain: Any, content: dict[str, Any]) -> Any:
+    """A subclass with this content besides that passes for ``plain``."""
+    told = {name: getattr(plain, name) for name in ("__module__", "__qualname__", "__doc__")}
+    return type(plain)(plain.__name__, (plain,), {**told, "_qnnw_plain": plain, **content})
 
 
 def _reader(name: str) -> Callable[[nn.Module], Tensor]:
@@ -119,25 +119,6 @@ def _reduce(self: Any, protocol: Any) -> tuple[Any, ...]:
 def _new(plain: type, names: tuple[str, ...]) -> Any:
     made: Any = _class_of(plain, names)
     return made.__new__(made)
-
-
-class KeepRow(torch.autograd.Function):
-    """A made embedding with one row as it was found: (weight, number of the row, the row)."""
-
-    @staticmethod
-    def forward(ctx: Any, weight: Tensor, row: int, kept: Tensor) -> Tensor:
-        """Put the row in."""
-        ctx.row = row
-        changed = weight.clone()
-        changed[row] = kept
-        return changed
-
-    @staticmethod
-    def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor, None, None]:
-        """No gradient for the row."""
-        changed = cotangent.clone()
-        changed[ctx.row] = 0
-        return changed, None, None
 
 
 class Densify(torch.autograd.Function):

@@ -14,7 +14,7 @@ from torch.autograd import forward_ad
 
 from qnnw.nn import compiled
 from qnnw.nn.layout import Layout
-from qnnw.nn.made import Densify, KeepRow, places_of
+from qnnw.nn.made import Densify, places_of
 from qnnw.nn.operator import Call, device_of, make
 from qnnw.weights.source import WeightSource
 from qnnw.weights.targets import Target
@@ -87,12 +87,6 @@ def _same(one: _Key, other: _Key) -> bool:
         return False
     pairs = zip(one.values, other.values, strict=True)
     return all(torch.equal(a, b) if isinstance(a, Tensor) else a == b for a, b in pairs)
-
-
-def _constant(method: Callable[[Any, int], str]) -> Callable[[Any, int], str]:
-    """What torch.compiler.assume_constant_result marks, which imports all of torch's compiler."""
-    method._dynamo_marked_constant = True  # type: ignore[attr-defined]
-    return method
 
 
 class Maker:
@@ -278,14 +272,9 @@ class Maker:
 
     def split(self, buffers: tuple[Tensor, ...]) -> list[Tensor]:
         """The targets in these buffers."""
-        tensors = self.layout.split(buffers)
-        for number, target in enumerate(self.targets):
-            if target.padding is not None:
-                row = self._kept_row(number, tensors[number])
-                tensors[number] = KeepRow.apply(tensors[number], target.padding, row)
-            if target.sparse:
-                tensors[number] = Densify.apply(tensors[number])
-        return tensors
+        tensors = self._with_kept_rows(self.layout.split(buffers))
+        pairs = zip(tensors, self.targets, strict=True)
+        return [Densify.apply(tensor) if target.sparse else tensor for tensor, target in pairs]
 
     def traced(self) -> list[Tensor]:
         """All targets, in operators that torch.compile and torch.export follow."""
@@ -298,16 +287,13 @@ class Maker:
         tensors = self.layout.flat_to_targets(compiled.make_weights(flat, draw, text))
         if self._base is not None:
             tensors = [a + b for a, b in zip(self._base, tensors, strict=True)]
-        for number, target in enumerate(self.targets):
-            if target.padding is not None:
-                row = self._kept_row(number, tensors[number])
-                place = torch.tensor([target.padding], device=row.device)
-                tensors[number] = tensors[number].index_copy(0, place, row.unsqueeze(0))
-        return tensors
+        return self._with_kept_rows(tensors)
 
-    @_constant
     def _described(self, version: int) -> str:  # noqa: ARG002
         return compiled.described(self.source)
+
+    # As torch.compiler.assume_constant_result marks it, which imports all of torch's compiler.
+    _described._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
     def moved(self, number: int, fn: Callable[[Tensor], Tensor]) -> None:
         """A target's layer went to another device or dtype."""
@@ -350,9 +336,14 @@ class Maker:
         host = call.parameters(numbers)
         return _Key([values.tobytes() for values in host.values()], host, rest)
 
-    def _kept_row(self, number: int, like: Tensor) -> Tensor:
-        row = self.kept.get(number)
-        return like.new_zeros(like.shape[1:]) if row is None else row.to(like)
+    def _with_kept_rows(self, tensors: list[Tensor]) -> list[Tensor]:
+        """Embeddings whose padding row is as it was found, and has no gradient."""
+        for number, target in enumerate(self.targets):
+            if target.padding is not None:
+                made, row = tensors[number], self.kept.get(number)
+                kept = made.new_zeros(made.shape[1:]) if row is None else row.to(made)
+                tensors[number] = made.select_scatter(kept, 0, target.padding)
+        return tensors
 
 
 def digest(tensors: Sequence[Tensor]) -> str:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -221,15 +222,8 @@ class Make(_Function):
             )
         same = fingerprint if dim is None else rows[0]
         rest = (in_dims[0], *in_dims[2:])
-
-        class Checked:
-            """``Make`` with the one fingerprint."""
-
-            @staticmethod
-            def apply(call: Call, *row: Tensor) -> Any:
-                return Make.apply(call, same, *row)
-
-        return _one_by_one(Checked, info, rest, call, *numbers)
+        checked = SimpleNamespace(apply=lambda call, *row: Make.apply(call, same, *row))
+        return _one_by_one(checked, info, rest, call, *numbers)
 
 
 class Back(_Function):

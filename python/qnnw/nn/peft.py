@@ -117,7 +117,10 @@ class QuantumPeftModel(QuantumTrain):
         """Write the adapter: see :func:`qnnw.nn.stored.save`."""
         super().save_pretrained(directory, include_frozen=include_frozen)
         module: Any = self.module
-        told = {"seed": self.__dict__["_seed"], "peft": _plain(module.peft_config["default"])}
+        # As JSON takes it, without what this machine says of it.
+        config = module.peft_config["default"].to_dict().items()
+        plain = {name: v for name, v in config if v is not None and name not in _LEFT_OUT}
+        told = {"seed": self.__dict__["_seed"], "peft": plain}
         text = json.dumps(told, indent=2, default=sorted) + "\n"
         write_atomically(Path(directory) / CONFIG, text.encode())
 
@@ -223,9 +226,3 @@ def _injected(model: nn.Module, config: Any, seed: int) -> Any:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed % 2**63)
         return peft.get_peft_model(model, config)
-
-
-def _plain(config: Any) -> dict[str, Any]:
-    """PEFT's config as JSON takes it, without what this machine says of it."""
-    told = config.to_dict().items()
-    return {name: value for name, value in told if value is not None and name not in _LEFT_OUT}

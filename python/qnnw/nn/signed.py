@@ -11,6 +11,8 @@ from functools import lru_cache
 from types import FunctionType
 from typing import Any
 
+from qnnw.nn.made import passing_for
+
 
 def signed(plain: type, module: Any) -> type:
     """A subclass that passes for ``plain``, its ``forward`` signed as that of a module.
@@ -18,12 +20,8 @@ def signed(plain: type, module: Any) -> type:
     Modules of one class have one: an ensemble's models must be of one class.
     """
     plain = plain.__dict__.get("_qnnw_plain", plain)
-    function = getattr(module.forward, "__func__", None)
-    return (
-        _signed(plain, module.forward, False)
-        if function is None
-        else _signed(plain, function, True)
-    )
+    bound = hasattr(module.forward, "__func__")
+    return _signed(plain, module.forward.__func__ if bound else module.forward, bound)
 
 
 @lru_cache(maxsize=128)
@@ -41,15 +39,8 @@ def _signed(plain: type, forward: Any, has_self: bool) -> type:
         this = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
         signature = signature.replace(parameters=[this, *signature.parameters.values()])
     function.__signature__ = signature
-    content = {
-        "__module__": plain.__module__,
-        "__qualname__": plain.__qualname__,
-        "__doc__": plain.__doc__,
-        "_qnnw_plain": plain,
-        "__reduce_ex__": _reduce,
-        "forward": function,
-    }
-    return type(plain)(plain.__name__, (plain,), content)
+    made: type = passing_for(plain, {"__reduce_ex__": _reduce, "forward": function})
+    return made
 
 
 def _reduce(self: Any, protocol: Any) -> tuple[Any, ...]:

@@ -6,6 +6,8 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -73,13 +75,8 @@ class Circuits:
         if not isinstance(self.each, str | Sequence):
             return chunk_sizes(sum(lengths), self.each)
         modules = _modules([target.name for target in targets], self.each)
-        sizes: list[int] = []
-        for number, length in enumerate(lengths):
-            if number and modules[number] == modules[number - 1]:
-                sizes[-1] += length
-            else:
-                sizes.append(length)
-        return sizes
+        runs = groupby(zip(modules, lengths, strict=True), key=itemgetter(0))
+        return [sum(length for _, length in run) for _, run in runs]
 
 
 def _modules(names: Sequence[str], patterns: str | Sequence[str]) -> list[str | None]:
@@ -152,7 +149,10 @@ def _circuits(
     settings = {**_DEFAULTS, **given}
     seed, dtype = int(seed_to_int(settings["seed"])), settings["dtype"]
     size = sum(target.numel for target in targets)
-    _require_room(size, "float32" in str(dtype))
+    # Before anything is made, what any number of circuits takes: two states, the map, scales,
+    # weights and their gradient. What a call needs besides is refused by the core, in GiB too.
+    width = 4 if "float32" in str(dtype) else 8
+    require_memory((4 * width + 9 + 8 + 3 * width) * size, f"circuits of {size} weights")
     shared_by_all = {
         "scale": per_weight(targets, _factors(targets, settings["scale"], base)),
         "shots": settings["shots"],
@@ -195,17 +195,6 @@ def _circuits(
         tensors=[target.numel for target in targets] if each else None,
         **shared_by_all,
     )
-
-
-def _require_room(size: int, single: bool) -> None:
-    """A MemoryError where these many weights have no room, before anything of them is made.
-
-    Counted is what any number of circuits takes: two states, the map, scales, weights and their
-    gradient. What a call needs besides is refused by the core, in GiB too.
-    """
-    width = 4 if single else 8
-    states = 2 * 2 * width * size
-    require_memory(states + (9 + 8 + 3 * width) * size, f"circuits of {size} weights")
 
 
 def _factors(

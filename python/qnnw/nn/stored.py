@@ -25,13 +25,12 @@ from qnnw.nn.fitting import (
     check_rest,
     checked_state,
     matching_targets,
-    named,
     source_of,
 )
 from qnnw.nn.maker import digest
 from qnnw.nn.tensorfile import ModelFileError
 from qnnw.nn.wrapping import prepared, values_of
-from qnnw.weights.source import WeightSource
+from qnnw.weights.source import WeightSource, named
 from qnnw.weights.targets import Target
 
 Build = Callable[[nn.Module, tuple[Target, ...], WeightSource, list[Tensor] | None], Any]
@@ -189,8 +188,7 @@ def describe(model: Any, frozen: bool) -> tuple[dict[str, Tensor], dict[str, Any
     for number, row in model._maker.kept.items():
         tensors[f"{ROWS}{number}"] = row
     state = checked_state(model.module)
-    frozen_names = set() if frozen else _frozen_names(model)
-    left_out = [name for name in state if name in frozen_names]
+    left_out = [] if frozen else _frozen(model, state)
     for name, tensor in state.items():
         if name not in left_out:
             tensors[REST + name] = tensor
@@ -213,13 +211,15 @@ def describe(model: Any, frozen: bool) -> tuple[dict[str, Tensor], dict[str, Any
     return tensors, description
 
 
-def _frozen_names(model: Any) -> set[str]:
+def _frozen(model: Any, state: Mapping[str, Tensor]) -> list[str]:
     """Parameters that do not train, by all names, and buffers as a kept network has them."""
     parameters = model.module.named_parameters(remove_duplicate=False)
     frozen = {name for name, parameter in parameters if not parameter.requires_grad}
     found = model.__dict__["_base_others"]
-    same = {n for n, b in model.module.named_buffers() if n in found and torch.equal(b, found[n])}
-    return frozen | same
+    frozen |= {
+        n for n, b in model.module.named_buffers() if n in found and torch.equal(b, found[n])
+    }
+    return [name for name in state if name in frozen]
 
 
 def rebuild(

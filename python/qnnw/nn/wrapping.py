@@ -48,15 +48,6 @@ def check_source(source: Any, targets: Sequence[Target]) -> None:
         raise ValueError(f"`source` makes {source.num_weights} weights; the targets have {size}")
 
 
-def parameter_names(owner: nn.Module, source: WeightSource) -> dict[str, str]:
-    """Group to the name of its parameter."""
-    names = {group: group.replace(".", "_") for group in source.groups}
-    for name in names.values():
-        if hasattr(type(owner), name) or name in ("module", "draws", "fingerprint"):
-            raise ValueError(f"`source` has a group {name!r}; it needs another name")
-    return names
-
-
 def prepared(
     module: nn.Module,
     targets: Sequence[Target],
@@ -124,20 +115,15 @@ def check_untouched(maker: Maker, made: Made) -> None:
     if replaced is None and not made.changed(torch.is_grad_enabled()):
         return
     maker.drop()
-    number = _changed(maker, made) if replaced is None else replaced
-    which = maker.targets[number].name
+    if replaced is None:
+        pairs = enumerate(zip(made.tensors, maker.made().tensors, strict=True))
+        same = ((n, now.shape == was.shape and torch.equal(now, was)) for n, (now, was) in pairs)
+        replaced = next((number for number, kept in same if not kept), 0)
+    which = maker.targets[replaced].name
     raise RuntimeError(
         f"the network changed its weight {which!r} in this call, which is made and has no state "
         "of its own: gradients would be wrong; leave it out with `target_parameters`"
     )
-
-
-def _changed(maker: Maker, made: Made) -> int:
-    pairs = enumerate(zip(made.tensors, maker.made().tensors, strict=True))
-    differ = (
-        n for n, (now, then) in pairs if now.shape != then.shape or not torch.equal(now, then)
-    )
-    return next(differ, 0)
 
 
 def values_of(module: nn.Module, targets: Sequence[Target]) -> list[Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -269,16 +270,9 @@ class _Search:
             self.callback(self.watched.best.copy())
 
 
-def _products(matrix: NDArray[np.float64], vector: Vector) -> Vector:
-    """Rows times a vector, without BLAS."""
-    result: Vector = np.einsum("ij,j->i", matrix, vector)
-    return result
-
-
-def _combination(factors: Vector, matrix: NDArray[np.float64]) -> Vector:
-    """Sum of the rows, each with its factor, without BLAS."""
-    result: Vector = np.einsum("i,ij->j", factors, matrix)
-    return result
+# Without BLAS: rows times a vector; and the sum of rows, each with its factor.
+_products: Callable[[Vector, Vector], Vector] = partial(np.einsum, "ij,j->i")
+_combination: Callable[[Vector, Vector], Vector] = partial(np.einsum, "i,ij->j")
 
 
 def _squares(matrix: NDArray[np.float64]) -> Vector:

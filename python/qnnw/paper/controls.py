@@ -7,17 +7,15 @@ from typing import Any
 import numpy as np
 
 from qnnw._common.words import markdown
-from qnnw.circuit import Ansatz
-from qnnw.circuit.blocks import ansatz_of
 from qnnw.paper.figures import budgeted, seed_count
 from qnnw.paper.presets import compared
 from qnnw.sweep.ledger import SweepFolder, Trial
-from qnnw.sweep.tables import Group, grouped, heads_of, measured, task_among
+from qnnw.sweep.tables import grouped, heads_of, measured, task_among
 from qnnw.training.config import TrainConfig
 from qnnw.training.legacy import num_trained, upgraded_checkpoint
-from qnnw.training.optimizers import Adam, EigenAdam
+from qnnw.training.optimizers import EigenAdam
 from qnnw.training.record import RunFolder
-from qnnw.weights.derivatives import map_argument, push_argument
+from qnnw.weights.derivatives import push_weights
 from qnnw.weights.mapping import WeightMap
 
 #: The compared sources of weights: the settings that make each, and its name in words.
@@ -77,7 +75,7 @@ def _suited(config: TrainConfig) -> TrainConfig:
     if config.source == "subspace":
         return config.changed(lr=SUBSPACE_LR[config.reps])
     if config.source == "direct":  # so many numbers have no eigenbasis that could be held
-        return config.changed(optimizer=Adam(**config.optimizer.settings))
+        return config.by("adam")
     return config
 
 
@@ -115,26 +113,19 @@ def write_control_table(folder: SweepFolder) -> str:
             for trial in folder.trials
             if all(trial.axes[name] == value for name, value in group.place.items())
         )
-        if group.results:
-            rows.append(_row(folder, group, trial, TrainConfig.from_dict(trial.config)))
+        if not group.results:
+            continue
+        config, result = TrainConfig.from_dict(trial.config), group.results[0]
+        directions = trained = num_trained(result)
+        if config.source == "circuit":
+            directions = num_directions(config, int(result["num_weights"]))
+        name, _ = CONTROLS[str(group.place["control"])]
+        spread = _spread(folder, trial, config, int(result["num_qubits"]))
+        row = [name, str(trained), str(directions), spread, str(len(group.results))]
+        rows.append([*row, *measured(group, task_among([group]))])
     text = markdown(heads, rows)
     folder.write("controls.md", text.encode())
     return text
-
-
-def _row(folder: SweepFolder, group: Group, trial: Trial, config: TrainConfig) -> list[str]:
-    trained = num_trained(group.results[0])
-    directions = trained
-    if config.source == "circuit":
-        directions = num_directions(config, int(group.results[0]["num_weights"]))
-    return [
-        CONTROLS[str(group.place["control"])][0],
-        str(trained),
-        str(directions),
-        _spread(folder, trial, config, int(group.results[0]["num_qubits"])),
-        str(len(group.results)),
-        *measured(group, task_among([group])),
-    ]
 
 
 def _spread(folder: SweepFolder, trial: Trial, config: TrainConfig, num_qubits: int) -> str:
@@ -143,7 +134,7 @@ def _spread(folder: SweepFolder, trial: Trial, config: TrainConfig, num_qubits: 
     checkpoint = RunFolder(folder.trial_path(trial)).read_checkpoint()
     if checkpoint is None:
         return ""
-    ansatz = _ansatz(config, num_qubits)
+    ansatz = config.ansatz(num_qubits)
     groups = {"angles": ansatz.num_parameters, "gamma": 1}
     arrays, _ = upgraded_checkpoint(checkpoint[0], checkpoint[1], groups)
     probabilities = np.asarray(ansatz.probabilities(arrays["best.angles"]))
@@ -156,19 +147,9 @@ def num_directions(config: TrainConfig, num_weights: int) -> int:
     Scales of whole tensors leave it as it is and are left out.
     """
     weight_map = WeightMap(num_weights, config.seed, config.signs, config.mapping)
-    ansatz = _ansatz(config, weight_map.num_qubits)
-    angles = ansatz.random_angles(config.seed)
-    probabilities = np.asarray(ansatz.probabilities(angles))
-    by_angles = np.asarray(ansatz.jacobian(angles))
-    argument = config.gamma * map_argument(probabilities, weight_map)
-    slope = config.gamma**2 / np.cosh(argument) ** 2
-    columns = [push_argument(probabilities, weight_map, change) for change in by_angles.T]
-    moved = np.column_stack(columns)
-    by_gamma = np.tanh(argument) + argument / np.cosh(argument) ** 2
-    jacobian = np.column_stack([slope[:, None] * moved, by_gamma])
-    return int(np.linalg.matrix_rank(jacobian))
-
-
-def _ansatz(config: TrainConfig, num_qubits: int) -> Ansatz:
-    reps, entanglement = config.reps, config.entanglement
-    return ansatz_of(config.circuit, num_qubits, reps=reps, entanglement=entanglement)
+    ansatz = config.ansatz(weight_map.num_qubits)
+    chain = (ansatz, weight_map, ansatz.random_angles(config.seed), config.gamma)
+    still = np.zeros(ansatz.num_parameters)
+    columns = [push_weights(*chain, along, 0.0) for along in np.eye(len(still))]
+    columns.append(push_weights(*chain, still, 1.0))
+    return int(np.linalg.matrix_rank(np.column_stack(columns)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import closing
 
 from qnnw.sweep.ledger import SweepFolder, Trial
 from qnnw.training.config import TrainConfig
@@ -42,8 +43,6 @@ def seconds_of(
 
 
 def _whole_run(trial: Trial, threads: int) -> float:
-    trainer = make_trainer(TrainConfig.from_dict({**trial.config, "threads": threads}))
-    try:
+    config = TrainConfig.from_dict({**trial.config, "threads": threads})
+    with closing(make_trainer(config)) as trainer:
         return trainer.seconds_left()
-    finally:
-        trainer.close()

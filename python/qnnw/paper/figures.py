@@ -198,14 +198,14 @@ def budgeted(whole: TrainConfig, budget: str) -> TrainConfig:
     one_of("budget", budget, BUDGETS)
     optimizer = whole.optimizer
     if budget == "half":
-        return whole.changed(**optimizer.shortened(math.ceil(optimizer.rounds / 2)))
+        return whole.changed(**{f"{optimizer.round_name}s": math.ceil(optimizer.rounds / 2)})
     if budget == "full" or whole.dataset == "iris":
         return whole
     if isinstance(optimizer, EigenAdam):
         return whole.changed(epochs=3)
     # COBYLA's own work would take most of ten minutes: the same method in fewer steps.
     if isinstance(optimizer, Cobyla):
-        whole = whole.changed(optimizer=CobylaFast(**optimizer.settings))
+        whole = whole.by(CobylaFast.name)
     return whole.changed(**_QUICK)
 
 

@@ -8,7 +8,6 @@ from qnnw._common.checks import one_of
 from qnnw.training.config import TrainConfig
 from qnnw.training.optimizers import OPTIMIZERS, Cobyla, EigenAdam, optimizer_of
 from qnnw.training.presets import paper_preset, preset, register_paper
-from qnnw.training.settings import settings_of
 from qnnw.weights.settings import PAPER
 
 PRESETS: dict[str, TrainConfig] = {
@@ -49,12 +48,7 @@ def in_protocol(dataset: str, optimizer: str | None = None, **settings: Any) -> 
     """
     config = paper_preset(dataset)
     optimizer = optimizer or optimizer_of(settings)
-    if optimizer is None:
-        return config.changed(**settings)
-    kind = OPTIMIZERS[one_of("optimizer", optimizer, OPTIMIZERS)]
-    own = settings_of(kind)
-    shared = {name: value for name, value in config.optimizer.settings.items() if name in own}
-    return config.changed(optimizer=kind(**shared)).changed(**settings)
+    return (config if optimizer is None else config.by(optimizer)).changed(**settings)
 
 
 def compared(dataset: str, optimizer: str) -> TrainConfig:

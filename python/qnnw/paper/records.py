@@ -17,7 +17,6 @@ from qnnw._common.checks import integer, one_of
 from qnnw.paper.figures import budgeted, seed_count
 from qnnw.sweep.ledger import Trial
 from qnnw.training.config import TrainConfig
-from qnnw.training.optimizers import Adam
 from qnnw.training.presets import preset
 from qnnw.training.settings import settings_of
 from qnnw.weights.settings import PAPER, PER_TENSOR
@@ -185,7 +184,7 @@ def config_of(cell: Cell) -> TrainConfig:
     contender = CONTENDERS[name]
     base = preset(dataset, trained=COUNTS[-1] if count is None else count)
     if contender.kind == "direct":  # so many numbers have no eigenbasis that could be held
-        base = base.changed(optimizer=Adam(**base.optimizer.settings))
+        base = base.by("adam")
     # A rate that suits the circuit's own map is nobody else's.
     own = {} if name == "circuit" else {"lr": None}
     config = base.changed(**own, **contender.settings)

@@ -27,9 +27,15 @@ NOTHING = "\N{EN DASH}"
 def write_records_table(folder: SweepFolder) -> str:
     """Write ``records.md``: a table a data set, what it says of the circuit, and the rates."""
     groups = {cell_of(group.place): group for group in grouped(folder, folder.states())}
-    choices = _choices_beside(folder)
+    search = folder.path / SEARCH
+    choices = choices_at(SweepFolder(search)) if (search / "sweep.json").is_file() else {}
     datasets = [name for name in DATASETS if any(cell[0] == name for cell in groups)]
-    parts = [_opening(folder)]
+    epochs = " or ".join(map(str, sorted({trial.rounds for trial in folder.trials})))
+    parts = [
+        "Test accuracy, %: mean ± standard deviation over seeds, in brackets how many numbers "
+        f"train, gamma included. {epochs} epochs (budget {folder.about['budget']}), in a column "
+        "the same for all; the best of a column is bold, the network's own weights aside.\n"
+    ]
     parts += [_section(folder, dataset, groups, choices) for dataset in datasets]
     text = "\n".join(parts)
     folder.write("records.md", text.encode())
@@ -96,16 +102,6 @@ def _measured(group: Group | None) -> tuple[float, float] | None:
     return None if deviation is None else (group.mean(MEASURE), deviation)
 
 
-def _opening(folder: SweepFolder) -> str:
-    epochs = sorted({trial.rounds for trial in folder.trials})
-    said = " or ".join(map(str, epochs))
-    return (
-        "Test accuracy, %: mean ± standard deviation over seeds, in brackets how many numbers "
-        f"train, gamma included. {said} epochs (budget {folder.about['budget']}), in a column the "
-        "same for all; the best of a column is bold, the network's own weights aside.\n"
-    )
-
-
 def _section(
     folder: SweepFolder,
     dataset: str,
@@ -124,7 +120,16 @@ def _section(
         cells = {name: [fill((dataset, name, count)) for count in columns] for name in names}
         return markdown(heads, [[CONTENDERS[name].title, *row] for name, row in cells.items()])
 
-    verdicts = [[str(count), _verdict_at(dataset, count, own)] for count in counts]
+    rivals = {c.title: name for name, c in CONTENDERS.items() if c.kind == "rival"}
+    verdicts = []
+    for count in counts:
+        against = {title: own.get((dataset, name, count)) for title, name in rivals.items()}
+        verdicts.append([str(count), verdict(own.get((dataset, "circuit", count)), against)])
+    published = [
+        f"{one.source}: {', '.join(f'{value:g} with {number}' for number, value in one.points)}"
+        for one in PUBLISHED
+        if one.dataset == dataset
+    ]
     parts = [
         f"## {DATASETS[dataset]}\n",
         table(lambda cell: _cell(own.get(cell), cell[1] == best.get(cell[2]))),
@@ -132,7 +137,7 @@ def _section(
         "Does the circuit beat every rival by more than one standard deviation of the "
         "difference (in points)?\n",
         markdown(["count", ""], verdicts),
-        _published(dataset),
+        f"Published, test %: {'; '.join(published)}.\n" if published else "",
         "Learning rates, each chosen by accuracy on held-out images: `<` or `>` is the "
         "smallest or largest that was tried, `*` the contender's default, without a search.\n",
         table(lambda cell: _used(folder, cell, own, choices)),
@@ -145,10 +150,7 @@ def _cell(group: Group | None, best: bool) -> str:
         return ""
     if not group.has(MEASURE):
         return NOTHING
-    text = f"{100 * group.mean(MEASURE):.2f}"
-    deviation = group.deviation(MEASURE)
-    if deviation is not None:
-        text += f" ± {100 * deviation:.2f}"
+    text = group.shown(MEASURE, 100, 2)
     inside = str(num_trained(group.results[0]))
     if len(group.results) < group.trials:
         inside += f"; {len(group.results)} of {group.trials} seeds"
@@ -164,15 +166,6 @@ def _best(groups: Mapping[Cell, Group], count: int | None) -> str | None:
     return max(means, key=lambda name: means[name]) if means else None
 
 
-def _verdict_at(dataset: str, count: int | None, groups: Mapping[Cell, Group]) -> str:
-    rivals = {
-        contender.title: groups.get((dataset, name, count))
-        for name, contender in CONTENDERS.items()
-        if contender.kind == "rival"
-    }
-    return verdict(groups.get((dataset, "circuit", count)), rivals)
-
-
 def _absent(
     groups: Mapping[Cell, Group], names: Sequence[str], counts: Sequence[int | None]
 ) -> str:
@@ -185,20 +178,6 @@ def _absent(
     if others:
         parts.append(f"not in this sweep: {', '.join(others)}")
     return f"{'; '.join(parts)}.\n" if parts else ""
-
-
-def _published(dataset: str) -> str:
-    rows = [
-        f"{one.source}: {', '.join(f'{value:g} with {count}' for count, value in one.points)}"
-        for one in PUBLISHED
-        if one.dataset == dataset
-    ]
-    return f"Published, test %: {'; '.join(rows)}.\n" if rows else ""
-
-
-def _choices_beside(folder: SweepFolder) -> dict[Cell, Choice | None]:
-    path = folder.path / SEARCH
-    return choices_at(SweepFolder(path)) if (path / "sweep.json").is_file() else {}
 
 
 def _used(

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -137,11 +136,13 @@ class QuantumTrainEstimator(BaseEstimator, ABC):  # type: ignore[misc]
             self._fits = 0
         # A network's own random choices (dropout, its discarded weights) come from the seed too,
         # and the global generator is left as it was.
-        with self._seeded() as rng:
+        self._fits += 1
+        seed = self._seed if self._fits == 1 else derived_seed(self._seed, self._fits)
+        with seeded(seed, as_device(self.device)):
             if first:
                 self._build(features.shape[1])
             all_of = self._tensors(features, encoded, self._weights_for(encoded, weights))
-            done = train(*all_of, rng)
+            done = train(*all_of, np.random.default_rng(seed))
         self._finish(*all_of)
         return done
 
@@ -204,23 +205,21 @@ class QuantumTrainEstimator(BaseEstimator, ABC):  # type: ignore[misc]
         return merged(features, targets, weights)
 
     def _build(self, num_features: int) -> None:
-        device = as_device(self.device)
-        network = self._build_network(num_features, self._num_outputs).to(device)
+        device, outputs = as_device(self.device), self._num_outputs
+        if self.network is None:
+            layers = (nn.Linear(num_features, 16), nn.ReLU(), nn.Linear(16, outputs))
+            network: nn.Module = nn.Sequential(*layers).double()
+        elif isinstance(self.network, nn.Module):
+            network = copied(self.network)
+        else:
+            network = self.network(num_features, outputs)
+        network = network.to(device)
         if self.source is not None:
             self.model_ = QuantumTrain(network, self.source)
         else:
             circuit = {name: getattr(self, name) for name in CIRCUIT}
             self.model_ = QuantumTrain(network, seed=self._seed, **circuit)
         self._optimizers = self._new_optimizers() if self.optimizer in BY_GRADIENTS else []
-
-    def _build_network(self, num_features: int, num_outputs: int) -> nn.Module:
-        if self.network is None:
-            return nn.Sequential(
-                nn.Linear(num_features, 16), nn.ReLU(), nn.Linear(16, num_outputs)
-            ).double()
-        if isinstance(self.network, nn.Module):
-            return copied(self.network)
-        return self.network(num_features, num_outputs)
 
     def _new_optimizers(self) -> list[torch.optim.Optimizer]:
         rate = float(self.learning_rate)
@@ -232,14 +231,6 @@ class QuantumTrainEstimator(BaseEstimator, ABC):  # type: ignore[misc]
         # What is trained besides is too much, or too little, for a matrix of its products.
         plain = [torch.optim.Adam(rest, lr=rate)] if rest else []
         return [EigenAdam(numbers, lr=rate), *plain]
-
-    @contextmanager
-    def _seeded(self) -> Iterator[np.random.Generator]:
-        """Torch's numbers and the orders of this fit, or this part of one, from the seed."""
-        self._fits += 1
-        seed = self._seed if self._fits == 1 else derived_seed(self._seed, self._fits)
-        with seeded(seed, as_device(self.device)):
-            yield np.random.default_rng(seed)
 
     def _inputs(self, features: NDArray[Any]) -> Tensor:
         target = self.model_.targets[0]

@@ -118,8 +118,7 @@ class QuantumTrainClassifier(ClassifierMixin, QuantumTrainEstimator):  # type: i
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:  # noqa: N803
         """Probabilities of the classes, shape (n_samples, n_classes), in ``classes_`` order."""
-        probabilities: NDArray[np.float64] = torch.softmax(self._outputs(X), dim=1).numpy()
-        return probabilities
+        return torch.softmax(self._outputs(X), dim=1).numpy()
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:  # noqa: N803
         """The likeliest class of every sample, shape (n_samples,)."""

@@ -100,8 +100,7 @@ class QuantumTrainRegressor(RegressorMixin, QuantumTrainEstimator):  # type: ign
             raise ValueError(
                 f"`y` has {table.shape[1]} targets a sample; the model has {self._num_outputs}"
             )
-        standardised: NDArray[Any] = (table - self.target_mean_) / self.target_scale_
-        return standardised
+        return (table - self.target_mean_) / self.target_scale_
 
     def _losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return (outputs.reshape(targets.shape) - targets).square().mean(dim=1)

@@ -34,14 +34,9 @@ def merged(
     codes = np.unique(targets, return_inverse=True, axis=axis)[1].reshape(-1)
     rows = np.ascontiguousarray(features)
     keys = [row.tobytes() + code.tobytes() for row, code in zip(rows, codes, strict=True)]
-    first: dict[bytes, int] = {}
-    for number, key in enumerate(keys):
-        first.setdefault(key, number)
+    # As objects: NumPy's own strings of bytes have no zeros at their end.
+    _, first, groups = np.unique(np.array(keys, object), return_index=True, return_inverse=True)
     if weights is None and len(first) == len(keys):
         return features, targets, None
-    order = sorted(first)
-    places = {key: place for place, key in enumerate(order)}
-    groups = np.array([places[key] for key in keys])
-    sums = np.bincount(groups, weights=weights, minlength=len(order)).astype(np.float64)
-    chosen = np.array([first[key] for key in order])
-    return features[chosen], targets[chosen], sums
+    sums = np.bincount(groups, weights=weights, minlength=len(first)).astype(np.float64)
+    return features[first], targets[first], sums

@@ -96,7 +96,13 @@ class LocalEngine:
     def reports(self, timeout: float) -> list[Report]:
         """See :meth:`Engine.reports`."""
         if stop_asked():
-            self._finish_rounds()
+            # Every process writes its round down, and stops; a trial that they finish meanwhile is
+            # found in its folder, as after a kill.
+            for worker in self._workers:
+                worker.process.terminate()
+            for worker in self._workers:
+                worker.process.wait()
+            raise KeyboardInterrupt
         ready = wait([worker.pipe for worker in self._workers], timeout)
         heard = [self._heard(worker) for worker in [*self._workers] if worker.pipe in ready]
         return [(trial, message) for trial, message in heard if trial is not None]
@@ -114,21 +120,13 @@ class LocalEngine:
         while self._workers:
             self._bury(self._workers[0])
 
-    def _finish_rounds(self) -> None:
-        """Wait until every process has written its round down, and stop.
-
-        A trial that they finish meanwhile is found in its folder, as after a kill.
-        """
-        for worker in self._workers:
-            worker.process.terminate()
-        for worker in self._workers:
-            worker.process.wait()
-        raise KeyboardInterrupt
-
     def _spawn(self) -> _Worker:
         ours, theirs = Pipe()
         log = open_in_place(self._log, os.O_WRONLY | os.O_APPEND)
-        arguments = [str(self._threads), str(theirs.fileno()), *_module_path()]
+        # Where this process finds modules; the current folder, if that is among it, comes last.
+        own, here = [path or os.curdir for path in sys.path], Path.cwd()
+        paths = sorted(own, key=lambda path: Path(path).resolve() == here)
+        arguments = [str(self._threads), str(theirs.fileno()), *paths]
         try:
             process = subprocess.Popen(
                 [sys.executable, "-c", WORKER, *arguments],
@@ -156,12 +154,6 @@ class LocalEngine:
         self._workers.remove(worker)
         worker.pipe.close()
         return worker.process.wait()
-
-
-def _module_path() -> list[str]:
-    """Where this process finds modules; the current folder, if that is among it, comes last."""
-    own, here = [path or os.curdir for path in sys.path], Path.cwd()
-    return sorted(own, key=lambda path: Path(path).resolve() == here)
 
 
 def _ended(status: int) -> str:

@@ -235,11 +235,13 @@ class SweepFolder:
         there = {trial.name: trial for trial in self.trials}
         asked = {trial.name: trial for trial in trials}
         new = [name for name in asked if name not in there]
-        changed = [
-            _difference(there[name], trial)
-            for name, trial in asked.items()
-            if name in there and not there[name].same_numbers(trial)
-        ]
+        changed = []
+        for name in [name for name in asked if name in there]:
+            before, wanted = there[name], asked[name]
+            if not before.same_numbers(wanted):
+                settings = decisive(wanted.config).items()
+                differ = [key for key, value in settings if before.config.get(key, value) != value]
+                changed.append(f"{name}: {', '.join(differ) or 'settings'}")
         varied = list(trials[0].axes) if trials else self.varied()
         if not changed and self.trials and varied != self.varied():
             changed = [f"varied are {', '.join(self.varied())}, not {', '.join(varied)}"]
@@ -350,12 +352,3 @@ def _write_spec(path: Path, trials: Sequence[Trial], about: dict[str, Any]) -> N
 def without_place(result: dict[str, Any]) -> dict[str, Any]:
     """A run's result but for where it lies: that is the sweep's to say; it may be moved."""
     return {name: value for name, value in result.items() if name != "run_dir"}
-
-
-def _difference(there: Trial, asked: Trial) -> str:
-    names = [
-        name
-        for name, value in decisive(asked.config).items()
-        if there.config.get(name, value) != value
-    ]
-    return f"{asked.name}: {', '.join(names) or 'settings'}"

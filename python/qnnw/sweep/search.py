@@ -19,9 +19,7 @@ from qnnw._common.seeds import derived_seed
 from qnnw.sweep.ledger import SweepFolder, Trial, TrialState
 from qnnw.sweep.tables import HELD_OUT
 from qnnw.training.config import TrainConfig
-from qnnw.training.optimizers import OPTIMIZERS
 from qnnw.training.record import PLACE, RecordError, RunFolder, decisive
-from qnnw.training.settings import settings_of
 
 with needs("search", "qnnw search"):
     import optuna
@@ -155,7 +153,9 @@ class Search:
             asked = study.ask(self._space)
             axes = {name: asked.params[name] for name in self._space}
             try:
-                trial = Trial(f"trial{place}", axes, self._config(axes).to_dict())
+                # Another optimiser takes over what it has too.
+                base = self._base.by(axes["optimizer"]) if "optimizer" in axes else self._base
+                trial = Trial(f"trial{place}", axes, base.changed(**axes).to_dict())
             except (TypeError, ValueError) as error:
                 study.tell(asked, state=optuna.trial.TrialState.FAIL)
                 refused = str(error)
@@ -203,15 +203,6 @@ class Search:
             distributions=self._space,
             intermediate_values=losses,
         )
-
-    def _config(self, axes: dict[str, Any]) -> TrainConfig:
-        """The base with a draw's settings; another optimiser takes over what it has too."""
-        shared: dict[str, Any] = {}
-        if "optimizer" in axes:
-            own = settings_of(OPTIMIZERS[axes["optimizer"]])
-            before = self._base.optimizer.settings
-            shared = {name: value for name, value in before.items() if name in own}
-        return self._base.changed(**{**shared, **axes})
 
     def _read(self, trial: Trial) -> dict[int, float]:
         """The losses on held-out samples after a trial's rounds, counted from 1."""

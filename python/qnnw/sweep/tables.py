@@ -56,6 +56,11 @@ class Group:
         """Mean over the finished trials, of which there must be one."""
         return statistics.mean(self.values(measure))
 
+    def shown(self, measure: str, times: float, digits: int) -> str:
+        """Mean ± deviation, multiplied by ``times``, in words."""
+        text, deviation = f"{times * self.mean(measure):.{digits}f}", self.deviation(measure)
+        return text if deviation is None else f"{text} ± {times * deviation:.{digits}f}"
+
     def deviation(self, measure: str) -> float | None:
         """Standard deviation over the finished trials; ``None`` for fewer than two."""
         values = self.values(measure)
@@ -196,12 +201,5 @@ def heads_of(task: Task) -> list[str]:
 def measured(group: Group, task: Task) -> list[str]:
     """Every measure on both splits, and the loss: mean ± deviation, in words."""
     looks = [(measure.times, measure.digits) for measure in task.measures for _ in SPLITS]
-    cells = []
-    for key, (times, digits) in zip((*task.keys(), "loss"), [*looks, (1, 3)], strict=True):
-        if not group.has(key):
-            cells.append("")
-            continue
-        text = f"{times * group.mean(key):.{digits}f}"
-        deviation = group.deviation(key)
-        cells.append(text if deviation is None else f"{text} ± {times * deviation:.{digits}f}")
-    return cells
+    pairs = zip((*task.keys(), "loss"), [*looks, (1, 3)], strict=True)
+    return [group.shown(key, *look) if group.has(key) else "" for key, look in pairs]

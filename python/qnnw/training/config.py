@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from qnnw._common.checks import instance, one_of
-from qnnw.circuit.blocks import CIRCUITS, DEFAULT, program_of
+from qnnw.circuit import Ansatz
+from qnnw.circuit.blocks import CIRCUITS, DEFAULT, ansatz_of, program_of
 from qnnw.circuit.devices import Noise
 from qnnw.circuit.devices.backends import check_name
 from qnnw.circuit.devices.gradients import GRADIENTS
@@ -201,6 +202,18 @@ class TrainConfig:
     def pairs(self) -> str | tuple[()]:
         """The circuit's entanglement as :class:`qnnw.EfficientSU2` takes it."""
         return () if self.entanglement == "none" else self.entanglement
+
+    def ansatz(self, num_qubits: int) -> Ansatz:
+        """The circuit, on so many qubits."""
+        pairs = self.entanglement
+        return ansatz_of(self.circuit, num_qubits, reps=self.reps, entanglement=pairs)
+
+    def by(self, optimizer: str) -> TrainConfig:
+        """The same by another optimiser, which takes over the settings that it has too."""
+        kind = OPTIMIZERS[one_of("optimizer", optimizer, OPTIMIZERS)]
+        before, own = self.optimizer.settings, settings_of(kind)
+        shared = {name: value for name, value in before.items() if name in own}
+        return replace(self, optimizer=kind(**shared))
 
     def changed(self, **settings: Any) -> TrainConfig:
         """The same with other settings, the optimiser's among them.

@@ -29,7 +29,7 @@ from qnnw.training.trainer import (
     unpacked_buffers,
 )
 from qnnw.weights.settings import LEARNED
-from qnnw.weights.source import Group
+from qnnw.weights.source import named
 
 with needs("train", "qnnw.training.epochs"):
     import torch
@@ -74,12 +74,12 @@ class EpochTrainer(Trainer):
             name: torch.from_numpy(values.copy()) for name, values in self.best.parameters.items()
         }
         # Of every group, relative to the angles.
-        self._steps = [self._step_of(group) for group in self.groups.values()]
-        self._optimizer = self._new_optimizer()
-
-    def _step_of(self, group: Group) -> float:
         own = self.budget.gamma_lr
-        return group.step if own is None or not group.even else group.step * own / self.peak_lr
+        self._steps = [
+            group.step if own is None or not group.even else group.step * own / self.peak_lr
+            for group in self.groups.values()
+        ]
+        self._optimizer = self._new_optimizer()
 
     def _new_optimizer(self) -> torch.optim.Optimizer:
         groups = [{"params": [numbers]} for numbers in self._numbers.values()]
@@ -137,7 +137,9 @@ class EpochTrainer(Trainer):
         start = time.perf_counter()
         before = self.steps
         epoch = len(self.history) + 1
-        order = self._order(epoch)
+        rng = np.random.default_rng(derived_seed(self.config.seed, ORDERS + epoch))
+        shuffled = torch.from_numpy(rng.permutation(len(self._labels)))
+        order = shuffled.to(self._labels.device)
         seconds = dict.fromkeys(PARTS, 0.0)
         self._inputs = self._augmented(epoch)
         for batch in self._gradient.batches(order, self.budget.batch_size):
@@ -163,10 +165,6 @@ class EpochTrainer(Trainer):
         images, budget, seed = self._images, self.budget, self.config.seed
         images = shifted(images, budget.shift, seed, epoch) if budget.shift else images
         return mirrored(images, seed, epoch) if budget.mirror else images
-
-    def _order(self, epoch: int) -> torch.Tensor:
-        rng = np.random.default_rng(derived_seed(self.config.seed, ORDERS + epoch))
-        return torch.from_numpy(rng.permutation(len(self._labels))).to(self._labels.device)
 
     def _lr(self) -> float:
         share = self.steps / (self.rounds * self.units_per_round)
@@ -243,10 +241,9 @@ class EpochTrainer(Trainer):
             numbers.copy_(torch.from_numpy(values.copy()))
         self._optimizer = self._new_optimizer()
         for name, numbers in self._numbers.items():
-            start = f"moment.{name}."
-            for place in (place for place in state["moments"] if place.startswith(start)):
-                moment = torch.from_numpy(arrays[place].copy())
-                self._optimizer.state[numbers][place.removeprefix(start)] = moment
+            moments = named({place: arrays[place] for place in state["moments"]}, f"moment.{name}.")
+            for key, moment in moments.items():
+                self._optimizer.state[numbers][key] = torch.from_numpy(moment.copy())
         self._gradient.set_buffers(unpacked_buffers("now", arrays))
         self.steps = int(state["steps"])
         self.lr_factor = float(state["lr_factor"])
@@ -259,12 +256,7 @@ class EpochTrainer(Trainer):
             / max(self.steps, 1)
             for part in PARTS
         }
-        return {
-            **result,
-            "batch_size": self.budget.batch_size,
-            "lr": self.peak_lr,
-            **per_step,
-        }
+        return {**result, "batch_size": self.budget.batch_size, "lr": self.peak_lr, **per_step}
 
     def close(self) -> None:
         """Stop the threads."""

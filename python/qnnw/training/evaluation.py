@@ -124,8 +124,7 @@ class Evaluator:
     def own_weights(self) -> NDArray[np.float64]:
         """The weights that the network was given with, shape (M,)."""
         parts = [p.detach().reshape(-1).cpu().double() for p in self._parameters]
-        weights: NDArray[np.float64] = torch.cat(parts).numpy()
-        return weights
+        return torch.cat(parts).numpy()
 
     def state_dict(
         self, weights: NDArray[Any], buffers: Buffers | None = None
@@ -161,10 +160,8 @@ class Evaluator:
         for module in self._joined:
             module.refresh()
         with one_torch_thread():
-            if self._pool is None or len(self._chunks) == 1:
-                parts = [self._evaluate_chunk(chunk) for chunk in self._chunks]
-            else:
-                parts = list(self._pool.map(self._evaluate_chunk, self._chunks))
+            mapped = map if self._pool is None or len(self._chunks) == 1 else self._pool.map
+            parts = list(mapped(self._evaluate_chunk, self._chunks))
         return self._meter.total(parts, self._samples)
 
     def close(self) -> None:

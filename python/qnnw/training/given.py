@@ -66,20 +66,11 @@ def data_of(config: TrainConfig, given: Given = NOTHING) -> Dataset:
     ValueError, qnnw.data.datasets.DatasetError
         They cannot be had.
     """
-    samples = {
-        "train_samples": config.train_samples,
-        "validation_samples": config.validation_samples,
-    }
+    names = ("seed", "task", "train_samples", "validation_samples")
+    shared: dict[str, Any] = {name: getattr(config, name) for name in names}
     if given.data is not None:
-        return registry.given(given.data, seed=config.seed, task=config.task, **samples)
-    return registry.load(
-        config.dataset,
-        seed=config.seed,
-        data_dir=config.data_dir,
-        label=config.label,
-        task=config.task,
-        **samples,
-    )
+        return registry.given(given.data, **shared)
+    return registry.load(config.dataset, data_dir=config.data_dir, label=config.label, **shared)
 
 
 def network_of(config: TrainConfig, about: Dataset | About, given: Given = NOTHING) -> nn.Module:
@@ -120,7 +111,12 @@ def about_of(folder: RunFolder, config: TrainConfig, given: Given = NOTHING) -> 
     qnnw.training.record.RecordError
         The record is damaged.
     """
-    if _takes_data(config, given):
+    spec, function = config.network or "<", given.network
+    if function is None and spec not in registry.names() and not spec.startswith("<"):
+        function = function_of(spec)
+    if isinstance(function, nn.Module):
+        function = None
+    if function is not None and len(arguments_of(function, "`network`")) == 1:
         return data_of(config, given)
     stored = folder.read_config().get("dataset")
     if stored is None and config.dataset in registry.names():  # a run of the last release
@@ -148,14 +144,3 @@ def fingerprint(network: nn.Module) -> str:
             values = tensor.detach().cpu().contiguous()
             sha.update(values.reshape(-1).view(torch.uint8).numpy().tobytes())
     return sha.hexdigest()
-
-
-def _takes_data(config: TrainConfig, given: Given) -> bool:
-    """Whether the network is made by a function of the data set."""
-    if given.network is not None:
-        function = None if isinstance(given.network, nn.Module) else given.network
-    else:
-        spec = config.network
-        known = spec is None or spec in registry.names() or spec.startswith("<")
-        function = None if spec is None or known else function_of(spec)
-    return function is not None and len(arguments_of(function, "`network`")) == 1

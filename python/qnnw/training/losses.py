@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -62,12 +62,8 @@ def _binary(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     return -torch.where(hot, log_p, log_rest).sum()
 
 
-def _mse(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    return functional.mse_loss(outputs, targets, reduction="sum") / outputs[0].numel()
-
-
-def _mae(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    return functional.l1_loss(outputs, targets, reduction="sum") / outputs[0].numel()
+def _per_output(loss: Any, outputs: torch.Tensor, targets: torch.Tensor) -> Any:
+    return loss(outputs, targets, reduction="sum") / outputs[0].numel()
 
 
 @dataclass(frozen=True)
@@ -86,8 +82,8 @@ class Loss:
 LOSSES = {
     "cross-entropy": Loss(CLASSIFICATION, _cross_entropy),
     "binary": Loss(CLASSIFICATION, _binary),
-    "mse": Loss(REGRESSION, _mse),
-    "mae": Loss(REGRESSION, _mae),
+    "mse": Loss(REGRESSION, partial(_per_output, functional.mse_loss)),
+    "mae": Loss(REGRESSION, partial(_per_output, functional.l1_loss)),
 }
 
 
@@ -164,16 +160,9 @@ def check_outputs(outputs: object, labels: torch.Tensor, num_outputs: int | None
         )
 
 
-class Meter(Protocol):
-    """Adds up what chunks of a split give."""
-
-    def part(self, outputs: torch.Tensor, labels: torch.Tensor) -> tuple[float, Sequence[float]]:
-        """The loss's sum over a chunk, and the sums that the measures need."""
-        ...
-
-    def total(self, parts: Sequence[tuple[float, Sequence[float]]], samples: int) -> Evaluation:
-        """All chunks together."""
-        ...
+#: Adds up what chunks of a split give: ``part`` is the loss's sum over a chunk, and the sums that
+#: the measures need; ``total`` is all chunks together.
+Meter: TypeAlias = "_Classified | _Regressed"
 
 
 def meter_of(

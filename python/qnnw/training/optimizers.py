@@ -43,10 +43,6 @@ class OptimizerConfig:
         """Rounds of a whole run."""
         return int(getattr(self, f"{self.round_name}s"))
 
-    def shortened(self, rounds: int) -> dict[str, Any]:
-        """The setting of so many rounds."""
-        return {f"{self.round_name}s": rounds}
-
     @property
     def settings(self) -> dict[str, Any]:
         """Its settings as JSON."""

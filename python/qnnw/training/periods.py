@@ -72,13 +72,6 @@ class PeriodTrainer(Trainer):
             self.best = Point(copies, draw, loss)
         return loss
 
-    def seconds_per_evaluation(self) -> float:
-        """Time of one evaluation now, measured on three; changes nothing."""
-        start = time.perf_counter()
-        for draw in range(3):
-            self._train(self.source.weights(self.best.parameters, draw))
-        return (time.perf_counter() - start) / 3
-
     def angle_optimizer(self, period: int) -> Optimizer:
         """The optimiser of the many numbers in a period, counted from 1."""
         budget = self.budget
@@ -90,7 +83,10 @@ class PeriodTrainer(Trainer):
         """From a few evaluations, and COBYLA's own time where that matters."""
         budget = self.budget
         left = budget.periods - len(self.history)
-        seconds = left * self.units_per_round * self.seconds_per_evaluation()
+        start = time.perf_counter()
+        for draw in range(3):
+            self._train(self.source.weights(self.best.parameters, draw))
+        seconds = left * self.units_per_round * (time.perf_counter() - start) / 3
         optimizer = self.angle_optimizer(1)
         if seconds > 60 and isinstance(optimizer, CobylaMethod) and self.count:
             # Only a long run is worth a second or two of timing the optimiser itself.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qnnw._common.drawing import FORMATS, canvas, style, write_pictures
+from qnnw._common.drawing import canvas, style, write_pictures
 from qnnw._common.extras import needs
 from qnnw._common.tensors import read_whole
 from qnnw.training.record import RecordError, RunFolder
@@ -30,7 +30,8 @@ def plot_run(path: str | os.PathLike[str]) -> list[Path]:
     qnnw.training.record.RecordError
         The folder is no run, is damaged, or has no finished period or epoch.
     """
-    return [*_history_pictures(path, FORMATS), *plot_weights(path)]
+    pictures = write_pictures(history_figure(path), RunFolder(path).picture_path)
+    return [*pictures, *plot_weights(path)]
 
 
 def plot_history(path: str | os.PathLike[str]) -> Path:
@@ -51,7 +52,7 @@ def plot_history(path: str | os.PathLike[str]) -> Path:
     qnnw.training.record.RecordError
         The folder is no run, or has no finished period or epoch.
     """
-    return _history_pictures(path, ("png",))[0]
+    return write_pictures(history_figure(path), RunFolder(path).picture_path, ("png",))[0]
 
 
 def plot_weights(path: str | os.PathLike[str]) -> list[Path]:
@@ -99,10 +100,6 @@ def history_figure(path: str | os.PathLike[str]) -> Figure:
     draw_history(axis, history, {})
     axis.set_title(_title(folder.read_config()), fontsize="medium")
     return figure
-
-
-def _history_pictures(path: str | os.PathLike[str], formats: tuple[str, ...]) -> list[Path]:
-    return write_pictures(history_figure(path), RunFolder(path).picture_path, formats)
 
 
 def draw_history(

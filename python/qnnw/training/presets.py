@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from qnnw._common.checks import one_of
 from qnnw.circuit.blocks import DEFAULT
 from qnnw.data import registry
-from qnnw.training.config import WHOLE, TrainConfig
+from qnnw.training.config import WHOLE, TrainConfig, all_settings
 from qnnw.training.optimizers import OPTIMIZERS, EigenAdam, OptimizerConfig, optimizer_of
-from qnnw.training.settings import Setting, settings_of
+from qnnw.training.settings import settings_of
 from qnnw.weights.settings import LEARNED, PER_TENSOR
 
 # Map, scale and learning rate were chosen by validation accuracy on MNIST (docs/results.md); they
@@ -89,9 +88,7 @@ def preset(
     if isinstance(optimizer, OptimizerConfig):
         best = best.changed(optimizer=optimizer)
     elif optimizer is not None:
-        kind = OPTIMIZERS[one_of("optimizer", optimizer, OPTIMIZERS)]
-        by_gradients = issubclass(kind, EigenAdam)
-        best = best.changed(optimizer=kind(**(best.optimizer.settings if by_gradients else {})))
+        best = best.by(optimizer)
     measured = _by_count(best, settings)
     if isinstance(optimizer, OptimizerConfig):  # it has settings of its own
         measured = {n: value for n, value in measured.items() if n not in optimizer.settings}
@@ -122,19 +119,10 @@ def _by_count(best: TrainConfig, given: Mapping[str, Any]) -> dict[str, Any]:
 def settings_table() -> str:
     """All settings in Markdown: name, default, what it may be, and what it does."""
     rows = ["| setting | default | may be | |", "| --- | --- | --- | --- |"]
-    rows += [_row(declared) for declared in settings_of(TrainConfig).values()]
-    told: set[str] = set()
-    for kind in OPTIMIZERS.values():
-        for name, declared in settings_of(kind).items():
-            if name not in told:
-                told.add(name)
-                users = [n for n, other in OPTIMIZERS.items() if name in settings_of(other)]
-                rows.append(_row(declared, f"{', '.join(users)}: "))
+    for name, declared in all_settings().items():
+        users = [kind.name for kind in OPTIMIZERS.values() if name in settings_of(kind)]
+        whose = f"{', '.join(users)}: " if users else ""
+        default = "none" if declared.default is None else str(declared.default)
+        wanted = f"{', '.join(registry.names())}, …" if name == "dataset" else declared.wanted
+        rows.append(f"| `{name}` | {default} | {wanted} | {whose}{declared.help} |")
     return "\n".join(rows) + "\n"
-
-
-def _row(declared: Setting, whose: str = "") -> str:
-    default = "none" if declared.default is None else str(declared.default)
-    known = registry.names() if declared.name == "dataset" else None
-    wanted = ", ".join(known) + ", …" if known else declared.wanted
-    return f"| `{declared.name}` | {default} | {wanted} | {whose}{declared.help} |"

@@ -253,7 +253,9 @@ def _described(trainer: Trainer) -> dict[str, Any]:
 
 
 def _run(trainer: Trainer, folder: RunFolder, given: Reporter | None) -> Result:
-    reporter = given or _usual()
+    reporter = given or Reporter()
+    if given is None and in_notebook():
+        reporter = import_module("qnnw.training.progress").OneLine()
     with folder.locked():
         try:
             journals = journals_in(trainer.source, folder.path)
@@ -275,14 +277,6 @@ def _run(trainer: Trainer, folder: RunFolder, given: Reporter | None) -> Result:
             reporter.stopped()
             trainer.close()
     return Result(result)
-
-
-def _usual() -> Reporter:
-    """Who hears where nobody is named: a notebook's reader."""
-    if not in_notebook():
-        return Reporter()
-    one_line: Reporter = import_module("qnnw.training.progress").OneLine()
-    return one_line
 
 
 def _save(trainer: Trainer, folder: RunFolder, journals: Sequence[Journal]) -> None:

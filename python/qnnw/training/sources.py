@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 
 from qnnw._common.extras import needs
-from qnnw.circuit import Ansatz
-from qnnw.circuit.blocks import ansatz_of
 from qnnw.circuit.devices import Execution, Journal, Noisy, Sampler, named
 from qnnw.training.config import TrainConfig
 from qnnw.weights.circuit import CircuitSource
@@ -57,7 +55,10 @@ def source_of(config: TrainConfig, network: nn.Module) -> tuple[WeightSource, tu
     """
     targets = find_targets(network, None)
     names = [target.name for target in targets]
-    main = _main(config, targets)
+    main = _whole(config, targets)
+    # How many numbers a subspace or a manifold has is its own to choose.
+    if config.trained is not None and config.source not in (*SUBSPACES, "mcnc"):
+        main = TrainedSource(main, config.trained, config.trained_how, config.seed)
     rest = [(n, p) for n, p in network.named_parameters() if p.requires_grad and n not in names]
     if not rest:
         return main, tuple(names)
@@ -65,14 +66,6 @@ def source_of(config: TrainConfig, network: nn.Module) -> tuple[WeightSource, tu
     layout = [(parameter.numel(), 1) for _, parameter in rest]
     joined = JoinedSource({"": main, REST: DirectSource(layout, start=values)})
     return joined, (*names, *(name for name, _ in rest))
-
-
-def _main(config: TrainConfig, targets: Sequence[Target]) -> WeightSource:
-    source = _whole(config, targets)
-    # How many numbers a subspace or a manifold has is its own to choose.
-    if config.trained is None or config.source in (*SUBSPACES, "mcnc"):
-        return source
-    return TrainedSource(source, config.trained, config.trained_how, config.seed)
 
 
 def _whole(config: TrainConfig, targets: Sequence[Target]) -> WeightSource:
@@ -95,7 +88,7 @@ def _whole(config: TrainConfig, targets: Sequence[Target]) -> WeightSource:
             **{name: getattr(config, name) for name in same},
         )
     weight_map = WeightMap(size, config.seed, config.signs, config.mapping)
-    ansatz = _ansatz(config, weight_map.num_qubits)
+    ansatz = config.ansatz(weight_map.num_qubits)
     numbers = config.trained or ansatz.num_parameters
     if config.source in SUBSPACES:
         return SUBSPACES[config.source](layout, numbers, config.seed)
@@ -147,11 +140,6 @@ def _learned(config: TrainConfig, targets: Sequence[Target], size: int) -> Weigh
     )
     ansatz = None
     if config.map_inputs == "circuit":
-        ansatz = _ansatz(config, qubits_needed(size, learned_map))
+        ansatz = config.ansatz(qubits_needed(size, learned_map))
     scale = per_weight(targets, scale_of(targets, config.scale))
     return LearnedSource(size, learned_map, ansatz, scale=scale, seed=config.seed)
-
-
-def _ansatz(config: TrainConfig, num_qubits: int) -> Ansatz:
-    reps, entanglement = config.reps, config.entanglement
-    return ansatz_of(config.circuit, num_qubits, reps=reps, entanglement=entanglement)

@@ -26,6 +26,7 @@ from qnnw.training.losses import Evaluation
 from qnnw.training.record import MODEL_FORMAT, RecordError, RunFolder
 from qnnw.training.sources import source_of
 from qnnw.training.tasks import TASKS
+from qnnw.weights.source import named
 
 with needs("train", "qnnw.training.trainer"):
     import torch
@@ -258,20 +259,17 @@ class Trainer(ABC):
             parameters = {name: arrays[f"best.{name}"].astype(np.float64) for name in self.sizes}
             buffers = unpacked_buffers("best", arrays)
             self.best = Point(parameters, int(state["draw"]), float(state["loss"]), buffers)
-            self._check_sizes(parameters, folder)
+            for name, values in parameters.items():
+                if values.shape != self.groups[name].start.shape:
+                    raise RecordError(
+                        f"{str(folder.checkpoint_path)!r} does not belong to "
+                        f"{str(folder.config_path)!r}: its {name} have shape {values.shape}, not "
+                        f"{self.groups[name].start.shape}"
+                    )
             self._restore_state(arrays, state)
             self.history = [dict(line) for line in history]
         except (KeyError, TypeError, ValueError) as error:
             raise RecordError(f"{str(folder.checkpoint_path)!r} is damaged: {error}") from error
-
-    def _check_sizes(self, parameters: dict[str, NDArray[Any]], folder: RunFolder) -> None:
-        for name, values in parameters.items():
-            if values.shape != self.groups[name].start.shape:
-                raise RecordError(
-                    f"{str(folder.checkpoint_path)!r} does not belong to "
-                    f"{str(folder.config_path)!r}: its {name} have shape {values.shape}, not "
-                    f"{self.groups[name].start.shape}"
-                )
 
     def result(self, folder: RunFolder) -> dict[str, Any]:
         """What ``result.json`` holds."""
@@ -333,9 +331,5 @@ def packed_buffers(when: str, buffers: Buffers) -> dict[str, NDArray[Any]]:
 
 def unpacked_buffers(when: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, torch.Tensor]:
     """The buffers that :func:`packed_buffers` made arrays of."""
-    start = f"buffer.{when}."
-    return {
-        name.removeprefix(start): torch.from_numpy(array.copy())
-        for name, array in arrays.items()
-        if name.startswith(start)
-    }
+    own = named(arrays, f"buffer.{when}.")
+    return {name: torch.from_numpy(array.copy()) for name, array in own.items()}

@@ -15,7 +15,7 @@ from qnnw._common.seeds import Seed, derived_seed, seed_to_int
 from qnnw.circuit import Ansatz, EfficientSU2
 from qnnw.circuit.devices import execution_from
 from qnnw.circuit.execution import Execution
-from qnnw.weights.derivatives import push_weights, turn_gradient
+from qnnw.weights.derivatives import Along, Chain, push_weights, turn_gradient
 from qnnw.weights.functional import generate_weights, generate_weights_with_vjp, through_map
 from qnnw.weights.mapping import WeightMap, probs_to_weights
 from qnnw.weights.settings import (
@@ -90,6 +90,8 @@ class CircuitSource:
 
     shots: int | None
     seed: int
+    #: Grows when a setting is set.
+    version = -1
 
     def __init__(
         self,
@@ -145,13 +147,7 @@ class CircuitSource:
         elif self.__dict__.get("_made"):
             raise AttributeError(f"`{name}` of a source stays as it is; make another source")
         self.__dict__[name] = value
-        self.__dict__["_version"] = self.__dict__.get("_version", -1) + 1
-
-    @property
-    def version(self) -> int:
-        """Grows when a setting is set."""
-        version: int = self.__dict__["_version"]
-        return version
+        self.__dict__["version"] = self.version + 1
 
     def weights(self, parameters: Parameters, draw: int = 0) -> Array:
         """The weights, of ``dtype``, shape (M,)."""
@@ -195,9 +191,8 @@ class CircuitSource:
         ValueError
             The weights are measured: they have no derivative.
         """
-        angles, gamma, along, by_gamma = self._along(parameters, tangents)
-        chain = (self.ansatz, self.weight_map, angles, gamma)
-        made = push_weights(*chain, along, by_gamma)
+        chain, along = self._along(parameters, tangents)
+        made = push_weights(*chain, *along)
         return made if self.scale is None else made * self.scale
 
     def hvp(
@@ -208,26 +203,23 @@ class CircuitSource:
         Two gradients an angle: :func:`qnnw.weights.derivatives.turn_gradient`. Raises as
         :meth:`jvp`.
         """
-        angles, gamma, along, by_gamma = self._along(parameters, tangents)
+        chain, along = self._along(parameters, tangents)
         values = np.asarray(cotangent, dtype=np.float64)
         values = values if self.scale is None else values * self.scale
-        chain = (self.ansatz, self.weight_map, angles, gamma)
-        by_angles, turned = turn_gradient(*chain, values, along, by_gamma)
+        by_angles, turned = turn_gradient(*chain, values, *along)
         signs = {name: _sign(parameters[name]) for name in self._scales}
         return {"angles": by_angles, **self._by_scales(turned, signs)}
 
-    def _along(
-        self, parameters: Parameters, tangents: Parameters
-    ) -> tuple[NDArray[np.float64], Scale, NDArray[np.float64], Scale]:
+    def _along(self, parameters: Parameters, tangents: Parameters) -> tuple[Chain, Along]:
         if self.execution is not None or self.shots is not None:
             raise ValueError(f"`shots` is {self.shots}; measured weights have no such derivative")
-        angles = np.asarray(parameters["angles"], dtype=np.float64)
         along = np.asarray(tangents["angles"], dtype=np.float64)
         turns = [
             _sign(parameters[name]) * float(np.asarray(tangents[name]).reshape(()))
             for name in self._scales
         ]
-        return angles, self._gamma(parameters), along, self._repeated(turns)
+        ansatz, angles, weight_map, gamma, *_ = self._chain(parameters, 0)
+        return (ansatz, weight_map, angles, gamma), (along, self._repeated(turns))
 
     def describe(self) -> Description:
         """Seeds and settings; arrays only where no seed makes them."""
@@ -291,17 +283,14 @@ class CircuitSource:
 
     def _chain(self, parameters: Parameters, draw: int) -> tuple[Any, ...]:
         angles = np.asarray(parameters["angles"], dtype=np.float64)
-        gamma = self._gamma(parameters)
+        # The scale, or that of every weight.
+        gamma = self._repeated([usable_gamma(parameters[name]) for name in self._scales])
         seed = None if self.shots is None else derived_seed(self.seed, draw)
         return self.ansatz, angles, self.weight_map, gamma, self.shots, seed
 
     def _measured_chain(self, parameters: Parameters, draw: int) -> tuple[Any, ...]:
         ansatz, angles, weight_map, gamma, *_ = self._chain(parameters, draw)
         return (ansatz, angles, derived_seed(self.seed, draw)), weight_map, gamma
-
-    def _gamma(self, parameters: Parameters) -> Scale:
-        """The scale, or that of every weight."""
-        return self._repeated([usable_gamma(parameters[name]) for name in self._scales])
 
     def _repeated(self, scales: list[float]) -> Scale:
         return scales[0] if self.tensors is None else np.repeat(scales, self.tensors)

@@ -14,13 +14,15 @@ from qnnw._common.precision import is_single
 from qnnw._common.seeds import Seed, derived_seed, seed_to_int
 from qnnw.circuit.ansatz import Pairs as _Pairs
 from qnnw.weights.circuit import usable_gamma
-from qnnw.weights.derivatives import push_weights, turn_gradient
+from qnnw.weights.derivatives import Along, Chain, push_weights, turn_gradient
 from qnnw.weights.functional import generate_weights, generate_weights_with_vjp
 from qnnw.weights.settings import BEST, packed_scale, per_weight, scale_from
 from qnnw.weights.source import Array, Description, Group, Parameters, Pullback
 from qnnw.weights.stacks import Stack, drawn_angles, stacked
 
 Vector = NDArray[np.float64]
+# Of a stack, a circuit each.
+_Moves = list[tuple[Chain, Along]]
 
 
 class CircuitsSource:
@@ -161,11 +163,11 @@ class CircuitsSource:
         ValueError
             The weights are measured: they have no derivative.
         """
-        made = [
-            np.stack([push_weights(*circuit) for circuit in circuits])
+        rows = [
+            np.stack([push_weights(*chain, *along) for chain, along in circuits])
             for circuits in self._along(parameters, tangents)
         ]
-        moved = self._joined(made)
+        moved = self._joined(rows)
         return moved if self.scale is None else moved * self.scale
 
     def hvp(
@@ -177,12 +179,8 @@ class CircuitsSource:
         turned = []
         pairs = zip(self._along(parameters, tangents), self._cut(values), strict=True)
         for circuits, rows in pairs:
-            found = [
-                turn_gradient(ansatz, weight_map, angles, gamma, row, along, by_gamma)
-                for (ansatz, weight_map, angles, gamma, along, by_gamma), row in zip(
-                    circuits, rows, strict=True
-                )
-            ]
+            moves = zip(circuits, rows, strict=True)
+            found = [turn_gradient(*chain, row, *along) for (chain, along), row in moves]
             turned.append((np.stack([a for a, _ in found]), np.array([g for _, g in found])))
         signs = np.copysign(1.0, np.asarray(parameters["gamma"], dtype=np.float64))
         return self._gathered(turned, signs)
@@ -220,13 +218,12 @@ class CircuitsSource:
         angles, gamma = self.angles(number, parameters), self.gamma_of(number, parameters)
         return stack.ansatz, angles, stack.weight_map, gamma, self.shots, seed
 
-    def _along(self, parameters: Parameters, tangents: Parameters) -> list[Any]:
-        """By stack and circuit: ansatz, map, angles, gamma, and how the last two change."""
+    def _along(self, parameters: Parameters, tangents: Parameters) -> list[_Moves]:
         if self.shots is not None:
             raise ValueError(f"`shots` is {self.shots}; measured weights have no such derivative")
         signs = np.copysign(1.0, np.asarray(parameters["gamma"], dtype=np.float64))
         by_gamma = signs * np.asarray(tangents["gamma"], dtype=np.float64)
-        found = []
+        found: list[_Moves] = []
         for number, stack in enumerate(self.stacks):
             moved: Vector = np.asarray(tangents["angles"], dtype=np.float64)[stack.angles]
             moved = self._with_offsets(stack, moved, tangents)
@@ -237,12 +234,8 @@ class CircuitsSource:
                 by_gamma[self._of(stack)],
                 strict=True,
             )
-            found.append(
-                [
-                    (stack.ansatz, stack.weight_map, angles, float(gamma), along, float(by))
-                    for angles, gamma, along, by in rows
-                ]
-            )
+            own = (stack.ansatz, stack.weight_map)
+            found.append([((*own, a, float(gamma)), (da, float(by))) for a, gamma, da, by in rows])
         return found
 
     def _joined(self, made: Sequence[Array]) -> Array:

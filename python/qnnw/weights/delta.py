@@ -114,14 +114,12 @@ class DeltaSource:
     @classmethod
     def sizes_of(cls, description: Description) -> tuple[int, dict[str, int]] | None:
         """See :func:`qnnw.weights.source.sizes_of`."""
-        return sizes_of(Description(description.settings["source"], description.arrays))
+        return sizes_of(description.part(description.settings["source"]))
 
     @classmethod
     def from_description(cls, description: Description) -> DeltaSource:
         """Rebuild what :meth:`describe` gave; raises KeyError, TypeError or ValueError."""
-        return cls(
-            from_description(Description(description.settings["source"], description.arrays))
-        )
+        return cls(from_description(description.part(description.settings["source"])))
 
     def __repr__(self) -> str:
         return f"changes of {self.source!r}"

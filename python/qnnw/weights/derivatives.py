@@ -28,6 +28,9 @@ from qnnw.circuit.derivatives import shifted
 from qnnw.weights.mapping import WeightMap
 
 Vector = NDArray[np.float64]
+#: A circuit at its angles, with map and gamma; and how angles and gamma change.
+Chain = tuple[Ansatz, WeightMap, Vector, float | Vector]
+Along = tuple[Vector, float | Vector]
 # Mean and standard deviation of the root of an exponential variable of mean 1.
 ROOT_MEAN, ROOT_SPREAD = math.sqrt(math.pi) / 2, math.sqrt(1 - math.pi / 4)
 # Probabilities below it are those of amplitudes that are rounding alone.
@@ -43,11 +46,6 @@ def map_argument(probabilities: Vector, weight_map: WeightMap) -> Vector:
         return _linear(probabilities - 1 / len(probabilities), weight_map)
     argument = _linear(probabilities, weight_map)
     return argument - 1 if weight_map.mapping == "centered" else argument
-
-
-def push_argument(probabilities: Vector, weight_map: WeightMap, change: Vector) -> Vector:
-    """Derivative of :func:`map_argument` along a change of the probabilities, shape (M,)."""
-    return _linear(_bends(probabilities, weight_map)[0] * change, weight_map)
 
 
 def push_weights(
@@ -96,11 +94,7 @@ def push_probabilities(ansatz: Ansatz, angles: Vector, along: Vector) -> Vector:
         rotations = ansatz.rotations
         angles, along = rotations.angles(angles), rotations.turns(along)
         return push_probabilities(rotations, angles, along)  # type: ignore[arg-type]
-
-    def probabilities(sets: Vector) -> Vector:
-        return np.asarray(ansatz.probabilities(sets))
-
-    return _shifted(ansatz, probabilities, angles, along, 2**ansatz.num_qubits)
+    return _shifted(ansatz, ansatz.probabilities, angles, along, 2**ansatz.num_qubits)
 
 
 def turn_probabilities(ansatz: Ansatz, angles: Vector, cotangent: Vector, along: Vector) -> Vector:
@@ -122,27 +116,23 @@ def _at(
     ansatz: Ansatz, weight_map: WeightMap, angles: Vector, gamma: float | Vector
 ) -> tuple[Vector, Vector, tuple[Vector | float, Vector | float]]:
     """u, sech^2 u, and the first and second derivative of what :func:`_linear` takes, by p."""
-    probabilities = np.asarray(ansatz.probabilities(angles))
+    probabilities = np.asarray(ansatz.probabilities(angles), np.float64)
     argument = weight_map.signs * gamma * map_argument(probabilities, weight_map)
-    return argument, 1 - np.tanh(argument) ** 2, _bends(probabilities, weight_map)
-
-
-def _bends(probabilities: Vector, weight_map: WeightMap) -> tuple[Vector | float, Vector | float]:
+    slope = 1 - np.tanh(argument) ** 2
     if weight_map.mapping != "sqrt":
-        return 1.0, 0.0
+        return argument, slope, (1.0, 0.0)
     size = len(probabilities)
     seen = probabilities >= ROUNDING
     scaled = np.where(seen, size * probabilities, 1.0)
     first = np.where(seen, size / (2 * ROOT_SPREAD * np.sqrt(scaled)), 0.0)
-    return first, np.where(seen, -first * size / (2 * scaled), 0.0)
+    return argument, slope, (first, np.where(seen, -first * size / (2 * scaled), 0.0))
 
 
 def _gathered(values: Vector, weight_map: WeightMap) -> Vector:
     """One basis' number, or what two share."""
     alone = weight_map.first == weight_map.second
     shared = values[weight_map.first] + values[weight_map.second]
-    gathered: Vector = shared * np.where(alone, 0.5, math.sqrt(0.5))
-    return gathered
+    return shared * np.where(alone, 0.5, math.sqrt(0.5))
 
 
 def _linear(values: Vector, weight_map: WeightMap) -> Vector:

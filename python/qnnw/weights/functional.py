@@ -186,12 +186,21 @@ def through_map(
     shots
         A frequency counts, in the derivative, as no less than that of one outcome.
     """
-    made = _core.probs_to_weights(read, _core_of(weight_map), gamma, is_single(dtype))
-    least = 0.0 if shots is None else 1 / shots
+    core, least = _core_of(weight_map), 0.0 if shots is None else 1 / shots
+    made = _core.probs_to_weights(read, core, gamma, is_single(dtype))
 
     def pullback(cotangent: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
-        by_read, by_gamma = _mapped_back(read, weight_map, gamma, cotangent, least)
-        return back(by_read), by_gamma.astype(made.dtype, copy=False)
+        if read.ndim == 1:
+            by_read, by_gamma = _core.weights_vjp(read, core, gamma, cotangent, least)
+            return back(by_read), by_gamma.astype(made.dtype, copy=False)
+        rows = np.asarray(cotangent)
+        if rows.shape != made.shape:
+            need = f"shape {made.shape} is needed, that of the result"
+            raise ValueError(f"`cotangent` has shape {rows.shape}; {need}")
+        sets = zip(read, np.broadcast_to(np.asarray(gamma), len(read)), rows, strict=True)
+        found = [_core.weights_vjp(one, core, scale, row, least) for one, scale, row in sets]
+        by_rows = np.array([by_one for by_one, _ in found]).reshape(read.shape)
+        return back(by_rows), np.array([by_scale for _, by_scale in found], made.dtype)
 
     return made, pullback
 
@@ -217,29 +226,6 @@ def _read(
             "needed"
         )
     return sample_counts(probabilities, shots, seed) / shots
-
-
-def _mapped_back(
-    read: NDArray[Any],
-    weight_map: WeightMap,
-    gamma: ArrayLike,
-    cotangent: ArrayLike,
-    least: float,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """dL/d(what the map reads) and dL/dgamma, set by set."""
-    core = _core_of(weight_map)
-    if read.ndim == 1:
-        return _core.weights_vjp(read, core, gamma, cotangent, least)
-    rows = np.asarray(cotangent)
-    if rows.shape != (len(read), weight_map.num_weights):
-        need = f"shape {(len(read), weight_map.num_weights)} is needed, that of the result"
-        raise ValueError(f"`cotangent` has shape {rows.shape}; {need}")
-    scales = np.broadcast_to(np.asarray(gamma), len(read))
-    made = [
-        _core.weights_vjp(r, core, g, c, least) for r, g, c in zip(read, scales, rows, strict=True)
-    ]
-    by_read, by_gamma = zip(*made, strict=True) if made else ((), ())
-    return np.array(by_read).reshape(read.shape), np.array(by_gamma)
 
 
 def _core_ansatz(ansatz: EfficientSU2) -> _core.EfficientSU2:

@@ -72,14 +72,10 @@ class JoinedSource:
     def forward(self, parameters: Parameters, draw: int = 0) -> tuple[Array, Pullback]:
         """See :class:`qnnw.weights.source.WeightSource`."""
         made = [part.forward(given, draw) for part, given in self._given(parameters)]
-        ends = np.cumsum([len(weights) for weights, _ in made])[:-1]
 
         def pullback(cotangent: ArrayLike) -> dict[str, NDArray[np.float64]]:
-            pieces = np.split(np.asarray(cotangent), ends)
-            found = {
-                name: back(piece)
-                for name, (_, back), piece in zip(self.parts, made, pieces, strict=True)
-            }
+            rows = zip(self.parts, made, self._pieces(cotangent), strict=True)
+            found = {name: back(piece) for name, (_, back), piece in rows}
             return {name: found[part][group] for name, (part, group) in self._places.items()}
 
         return np.concatenate([weights for weights, _ in made]), pullback
@@ -95,14 +91,11 @@ class JoinedSource:
         self, parameters: Parameters, cotangent: ArrayLike, tangents: Parameters
     ) -> dict[str, NDArray[np.float64]]:
         """The parts' Hessian products; AttributeError where one has none."""
-        ends = np.cumsum([part.num_weights for part in self.parts.values()])[:-1]
-        pieces = np.split(np.asarray(cotangent), ends)
         pairs = zip(self._given(parameters), self._given(tangents), strict=True)
+        rows = zip(self.parts, self._pieces(cotangent), pairs, strict=True)
         found = {
             name: part.hvp(given, piece, along)  # type: ignore[attr-defined]
-            for name, piece, ((part, given), (_, along)) in zip(
-                self.parts, pieces, pairs, strict=True
-            )
+            for name, piece, ((part, given), (_, along)) in rows
         }
         return {name: found[part][group] for name, (part, group) in self._places.items()}
 
@@ -139,6 +132,10 @@ class JoinedSource:
             f"{name}: {part!r}" if name else repr(part) for name, part in self.parts.items()
         )
 
+    def _pieces(self, cotangent: ArrayLike) -> list[NDArray[Any]]:
+        ends = np.cumsum([part.num_weights for part in self.parts.values()])[:-1]
+        return np.split(np.asarray(cotangent), ends)
+
     def _given(self, parameters: Parameters) -> list[tuple[WeightSource, dict[str, Any]]]:
         given: dict[str, dict[str, Any]] = {name: {} for name in self.parts}
         for name, (part, group) in self._places.items():
@@ -149,10 +146,4 @@ class JoinedSource:
 def _described(description: Description) -> Iterator[tuple[str, Description]]:
     """The parts' names and descriptions."""
     for name, settings in description.settings["parts"]:
-        start = f"{name}/"
-        own = {
-            key.removeprefix(start): array
-            for key, array in description.arrays.items()
-            if key.startswith(start)
-        }
-        yield name, Description(settings, own)
+        yield name, description.part(settings, f"{name}/")

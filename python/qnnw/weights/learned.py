@@ -122,7 +122,9 @@ class LearnedSource:
         bits = states[:, None] >> np.arange(self.num_qubits)[::-1] & 1
         self._bits = torch.from_numpy(2.0 * bits - 1)
         if ansatz is None:
-            self._fixed = torch.from_numpy(_porter_thomas(self.num_qubits, rng))
+            # The probabilities of a Haar-random state: exponential numbers, normalised.
+            drawn = rng.exponential(size=2**self.num_qubits)
+            self._fixed = torch.from_numpy(drawn / drawn.sum())
         self._factors: Tensor | None = None
         if self.scale is not None:
             start = {name: group.start for name, group in self.groups.items()}
@@ -143,8 +145,7 @@ class LearnedSource:
         """The weights, float64, shape (M,)."""
         with torch.no_grad(), one_torch_thread():
             made = self._made(*self._leaves(parameters))
-        values: Vector = made.numpy()
-        return values
+        return made.numpy()
 
     def forward(self, parameters: Parameters, draw: int = 0) -> tuple[Array, Pullback]:  # noqa: ARG002
         """See :class:`qnnw.weights.source.WeightSource`."""
@@ -158,9 +159,10 @@ class LearnedSource:
 
         def pullback(cotangent: ArrayLike) -> dict[str, Vector]:
             by_read, by_map = back(cotangent)
+            by_angles = np.full(count, np.nan)
             # A step that overflowed is seen by who scales the loss, and left out.
-            finite = np.isfinite(by_read).all()
-            by_angles = np.asarray(through_circuit(by_read)) if finite else np.full(count, np.nan)
+            if np.isfinite(by_read).all():
+                by_angles = np.asarray(through_circuit(by_read), np.float64)
             return {"angles": by_angles, "map": by_map}
 
         return made, pullback
@@ -278,13 +280,6 @@ def _checked_qubits(num_weights: int, learned_map: LearnedMap, ansatz: Ansatz | 
             f"{learned_map.outputs} a basis state, need {needed}"
         )
     return needed
-
-
-def _porter_thomas(num_qubits: int, rng: np.random.Generator) -> Vector:
-    """The probabilities of a Haar-random state: exponential numbers, normalised."""
-    drawn = rng.exponential(size=2**num_qubits)
-    probabilities: Vector = drawn / drawn.sum()
-    return probabilities
 
 
 def _angles(parameters: Parameters) -> Vector:

@@ -216,7 +216,10 @@ class MatrixProduct(LearnedMap):
         """See :meth:`LearnedMap.start`."""
         parts = []
         for left, right in self._shapes(inputs):
-            up, down = (_isometry(left, right, rng) for _ in range(2))
+            shape = (2, min(left, right), max(left, right))
+            up, down = (orthonormal(rows) for rows in rng.normal(size=shape))
+            if left > right:
+                up, down = up.T * math.sqrt(left / right), down.T * math.sqrt(left / right)
             parts += [(up + down).reshape(-1) / 2, (up - down).reshape(-1) / 2]
         return np.concatenate(parts)
 
@@ -243,11 +246,6 @@ class MatrixProduct(LearnedMap):
         ]
         sizes = (1, *bonds, self.outputs)
         return pairwise(sizes)
-
-
-def _isometry(left: int, right: int, rng: np.random.Generator) -> Vector:
-    rows = orthonormal(rng.normal(size=(min(left, right), max(left, right))))
-    return rows if left <= right else rows.T * math.sqrt(left / right)
 
 
 _KINDS: dict[str, type[LearnedMap]] = {kind.kind: kind for kind in (Layers, MatrixProduct)}

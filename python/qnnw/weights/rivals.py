@@ -238,10 +238,8 @@ class FrozenSource(ExactSource):
         made_by = description.settings["probabilities"]
         size = size_of_map(description.settings["map"], description.arrays)
         if made_by is not None and "circuit" in made_by:
-            found, needed = (
-                ansatz_from(made_by["circuit"]).num_qubits,
-                max(1, (size - 1).bit_length()),
-            )
+            found = ansatz_from(made_by["circuit"]).num_qubits
+            needed = max(1, (size - 1).bit_length())
             if found != needed:
                 raise ValueError(f"`circuit` has {found} qubits; {size} weights need {needed}")
         return size, {"gamma": 1}

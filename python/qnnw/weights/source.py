@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 # Of an even number: 0 would stop it from moving.
 SMALLEST = 1e-12
 
+Thing = TypeVar("Thing")
 Array = NDArray[np.floating[Any]]
 #: The trained numbers: one vector a group.
 Parameters = Mapping[str, NDArray[Any]]
@@ -66,6 +67,15 @@ class Description:
 
     settings: dict[str, Any]
     arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
+
+    def part(self, settings: dict[str, Any], start: str = "") -> Description:
+        """That of a source within this one, whose arrays' names start so."""
+        return Description(settings, named(self.arrays, start))
+
+
+def named(found: Mapping[str, Thing], start: str) -> dict[str, Thing]:
+    """Those whose names start so, by the rest of their names."""
+    return {name.removeprefix(start): one for name, one in found.items() if name.startswith(start)}
 
 
 @runtime_checkable

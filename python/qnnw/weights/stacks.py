@@ -84,7 +84,17 @@ def stacked(
         numbers = np.flatnonzero(np.array(sizes) == size)
         angles = np.array(places)[numbers, None] + np.arange(ansatz.num_parameters)
         base = drawn_angles(ansatz, seed, numbers) if shared else None
-        offsets = _offset_places(ansatz, offset, seed, numbers) if offset else None
+        offsets = None
+        live = len(ansatz.live_angles)
+        if offset > live:
+            raise ValueError(
+                f"`offset` is {offset}; a circuit of {ansatz.num_qubits} qubits has {live} angles "
+                "that can change its weights"
+            )
+        if offset:
+            # The order of uniform numbers: the same in every version of NumPy.
+            uniform = drawn_angles(ansatz, seed, PLACES + numbers)[:, :live]
+            offsets = np.sort(np.argsort(uniform, axis=1, kind="stable")[:, :offset])
         found.append(Stack(ansatz, weight_map, numbers, weights[numbers], angles, base, offsets))
     return tuple(found)
 
@@ -96,15 +106,3 @@ def _starts(lengths: Sequence[int]) -> list[int]:
 def drawn_angles(ansatz: EfficientSU2, seed: int, numbers: Places) -> Vector:
     """Angles of these circuits from the seed, shape (B, P)."""
     return np.stack([ansatz.random_angles(derived_seed(seed, int(k))) for k in numbers])
-
-
-def _offset_places(ansatz: EfficientSU2, offset: int, seed: int, numbers: Places) -> Places:
-    live = len(ansatz.live_angles)
-    if offset > live:
-        raise ValueError(
-            f"`offset` is {offset}; a circuit of {ansatz.num_qubits} qubits has {live} angles "
-            "that can change its weights"
-        )
-    # The order of uniform numbers: the same in every version of NumPy.
-    uniform = drawn_angles(ansatz, seed, PLACES + numbers)[:, :live]
-    return np.sort(np.argsort(uniform, axis=1, kind="stable")[:, :offset])

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 from qnnw._common.checks import integer
 from qnnw._common.extras import needs
 from qnnw._common.seeds import Seed
+from qnnw._core import walsh_hadamard
 from qnnw.weights.rivals import (
     LaidOutSource,
     Layout,
@@ -201,13 +202,7 @@ class NetworksSource(SubspaceSource):
 
 def _hadamard(rows: Vector) -> Vector:
     """The Walsh-Hadamard transform of every row, entries +-1, natural order."""
-    count, width = rows.shape
-    step = 1
-    while step < width:
-        pairs = rows.reshape(count, width // (2 * step), 2, step)
-        rows = np.stack([pairs[:, :, 0] + pairs[:, :, 1], pairs[:, :, 0] - pairs[:, :, 1]], axis=2)
-        step *= 2
-    return rows.reshape(count, width)
+    return np.stack([walsh_hadamard(row) for row in rows])
 
 
 def _times(matrix: Tensor, vector: Vector) -> Vector:

@@ -96,22 +96,22 @@ def find_targets(module: nn.Module, patterns: str | Iterable[str] | None) -> tup
         A pattern fits no parameter, nothing is left to make, or a parameter cannot be made; the
         message names it.
     """
-    names_of: dict[int, list[str]] = {}
-    parameters: dict[str, nn.Parameter] = {}
-    for name, parameter in module.named_parameters(remove_duplicate=False):
-        names = names_of.setdefault(id(parameter), [])
-        if not names:
-            parameters[name] = parameter
-        names.append(name)
-    chosen = _chosen(module, parameters, names_of, patterns)
+    parameters = dict(module.named_parameters(remove_duplicate=False))
+    first: dict[int, str] = {}
+    aliases: dict[str, list[str]] = {}
+    for name, parameter in parameters.items():
+        aliases.setdefault(first.setdefault(id(parameter), name), []).append(name)
+    if patterns is not None:
+        chosen = matching(aliases, patterns, "target_parameters")
+    else:
+        trained = [name for name in aliases if parameters[name].requires_grad]
+        chosen = [name for name in trained if not _is_scale(module, name)]
     if not chosen:
         raise ValueError(
             "`module` has no parameter for the circuit to make: none requires a gradient but the "
             "scales of normalisation layers, if there are any; name some with `target_parameters`"
         )
-    return tuple(
-        _target(module, tuple(names_of[id(parameters[name])]), parameters[name]) for name in chosen
-    )
+    return tuple(_target(module, tuple(aliases[name]), parameters[name]) for name in chosen)
 
 
 def scale_of(targets: Sequence[Target], scale: str) -> list[float]:
@@ -134,22 +134,6 @@ def per_weight(targets: Sequence[Target], factors: Sequence[float]) -> NDArray[n
     if all(factor == 1.0 for factor in factors):
         return None
     return np.repeat(np.asarray(factors), [target.numel for target in targets])
-
-
-def _chosen(
-    module: nn.Module,
-    parameters: dict[str, nn.Parameter],
-    names_of: dict[int, list[str]],
-    patterns: str | Iterable[str] | None,
-) -> list[str]:
-    if patterns is None:
-        return [
-            name
-            for name, parameter in parameters.items()
-            if parameter.requires_grad and not _is_scale(module, name)
-        ]
-    aliases = {name: names_of[id(parameter)] for name, parameter in parameters.items()}
-    return matching(aliases, patterns, "target_parameters")
 
 
 def matching(
@@ -210,6 +194,7 @@ def _target(module: nn.Module, names: tuple[str, ...], parameter: nn.Parameter) 
             "weight in every call: leave it out with `target_parameters`"
         )
     padding = owner.padding_idx if isinstance(owner, nn.Embedding | nn.EmbeddingBag) else None
+    kept = None if padding is None else parameter.detach()[padding].clone()
     return Target(
         names,
         tuple(parameter.shape),
@@ -218,17 +203,10 @@ def _target(module: nn.Module, names: tuple[str, ...], parameter: nn.Parameter) 
         parameter.requires_grad,
         _fan_in(module, name, parameter),
         padding,
-        _kept_row(parameter, padding),
+        kept if kept is not None and bool(kept.any()) else None,
         bool(getattr(owner, "sparse", False)),
         lies_channels_last(parameter),
     )
-
-
-def _kept_row(parameter: nn.Parameter, padding: int | None) -> torch.Tensor | None:
-    if padding is None:
-        return None
-    row = parameter.detach()[padding]
-    return row.clone() if bool(row.any()) else None
 
 
 def lies_channels_last(tensor: torch.Tensor) -> bool:

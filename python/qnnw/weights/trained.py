@@ -20,6 +20,7 @@ from qnnw.weights.source import (
     Pullback,
     WeightSource,
     from_description,
+    named,
     sizes_of,
 )
 
@@ -182,7 +183,7 @@ class TrainedSource:
     def sizes_of(cls, description: Description) -> tuple[int, dict[str, int]] | None:
         """See :func:`qnnw.weights.source.sizes_of`."""
         settings = description.settings
-        found = sizes_of(Description(settings["source"], _named(description, "source/")))
+        found = sizes_of(description.part(settings["source"], "source/"))
         if found is None:
             return None
         chosen, size = [str(name) for name in settings["groups"]], integer("size", settings["size"])
@@ -195,8 +196,8 @@ class TrainedSource:
     def from_description(cls, description: Description) -> TrainedSource:
         """Rebuild what :meth:`describe` gave; raises KeyError, TypeError or ValueError."""
         settings = description.settings
-        source = from_description(Description(settings["source"], _named(description, "source/")))
-        start = _named(description, "start/")
+        source = from_description(description.part(settings["source"], "source/"))
+        start = named(description.arrays, "start/")
         found = cls(source, settings["size"], settings["how"], settings["seed"], start=start)
         if found._chosen != settings["groups"]:
             raise ValueError(f"`groups` are {settings['groups']}; the source has {found._chosen}")
@@ -273,8 +274,13 @@ class _Projected:
         self._at_start = at_start
         self.start = np.zeros(size)
         count = len(at_start)
-        self._matrix = _orthonormal(seed, count, size) if count * size <= DENSE else None
-        if self._matrix is not None:
+        self._matrix: Vector | None = None
+        if count * size <= DENSE:
+            # Rows that are the columns of P.
+            words = _words(seed, 2 * count * size) >> np.uint64(11)
+            uniform = words.reshape(2, size, count) * 2.0**-53
+            normal = np.sqrt(-2 * np.log1p(-uniform[0])) * np.cos(2 * math.pi * uniform[1])
+            self._matrix = orthonormal(normal)
             return
         block = 1 << (count.bit_length() - 1)
         words = _words(seed, 3 * count).reshape(3, count)
@@ -318,12 +324,6 @@ def _permutation(words: NDArray[np.uint64]) -> NDArray[np.intp]:
     return np.argsort(words, kind="stable")
 
 
-def _orthonormal(seed: int, count: int, size: int) -> Vector:
-    """Rows that are the columns of P: normal numbers, made orthonormal."""
-    uniform = (_words(seed, 2 * count * size) >> np.uint64(11)).reshape(2, size, count) * 2.0**-53
-    return orthonormal(np.sqrt(-2 * np.log1p(-uniform[0])) * np.cos(2 * math.pi * uniform[1]))
-
-
 def orthonormal(rows: Vector) -> Vector:
     """These rows made orthonormal in their place, by Gram and Schmidt: twice is enough."""
     for place, row in enumerate(rows):
@@ -332,12 +332,6 @@ def orthonormal(rows: Vector) -> Vector:
             row -= np.einsum("kn,k->n", rows[:place], along)
         row /= math.sqrt((row * row).sum())
     return rows
-
-
-def _named(description: Description, start: str) -> dict[str, NDArray[Any]]:
-    """The arrays whose names begin so, by what follows."""
-    arrays = description.arrays.items()
-    return {name.removeprefix(start): array for name, array in arrays if name.startswith(start)}
 
 
 def _name_of(chosen: list[str], how: str) -> str:

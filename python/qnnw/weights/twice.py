@@ -48,8 +48,7 @@ def pushed(made: Made, leaves: Sequence[Tensor], ways: Sequence[Tensor], size: i
     with torch.enable_grad(), one_torch_thread():
         _, product = _turned(made, leaves, ways, along)
         (found,) = torch.autograd.grad(product, along)
-    values: Vector = found.numpy()
-    return values
+    return found.numpy()
 
 
 def curved(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 from qnnw._common.errors import UserError
@@ -84,7 +85,9 @@ def _simulated(name: str, backend: Any) -> Callable[[int], Any]:
     def simulator(used: frozenset[int]) -> Any:
         """Aer takes up all errors anew in every job: those of other qubits would be most of it."""
         if used not in known:
-            model = NoiseModel(basis_gates=backend.operation_names)
+            model: Any = (
+                None if backend is None else NoiseModel(basis_gates=backend.operation_names)
+            )
             for gate, qubits, error in of_gates:
                 if used.issuperset(qubits):
                     model.add_quantum_error(error, gate, qubits)
@@ -94,23 +97,17 @@ def _simulated(name: str, backend: Any) -> Callable[[int], Any]:
             known[used] = AerSimulator(noise_model=model, **threads)
         return known[used]
 
-    class Seeded:
+    def seeded(seed: int) -> Any:
         """A SamplerV2 for circuits that may lie on any qubits."""
 
-        def __init__(self, seed: int) -> None:
-            self._seed = seed
+        def run(pubs: list[Any]) -> Any:
+            circuits = {id(pub[0]): pub[0] for pub in pubs}.values()
+            places = (c.find_bit(q).index for c in circuits for one in c for q in one.qubits)
+            return SamplerV2.from_backend(simulator(frozenset(places)), seed=seed).run(pubs)
 
-        def run(self, pubs: list[Any]) -> Any:
-            """One job."""
-            if backend is None:
-                chosen = known.setdefault(frozenset(), AerSimulator(**threads))
-            else:
-                circuits = {id(pub[0]): pub[0] for pub in pubs}.values()
-                places = (c.find_bit(q).index for c in circuits for one in c for q in one.qubits)
-                chosen = simulator(frozenset(places))
-            return SamplerV2.from_backend(chosen, seed=self._seed).run(pubs)
+        return SimpleNamespace(run=run)
 
-    return Seeded
+    return seeded
 
 
 def fake_backend(name: str) -> Any:

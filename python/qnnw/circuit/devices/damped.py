@@ -161,8 +161,7 @@ def _applied(
         matrix = MATRICES[name].conj().T if inverse else MATRICES[name]
         pairs = state.reshape(-1, 2, 1 << qubits[0])
         rows = [row[0] * pairs[:, 0] + row[1] * pairs[:, 1] for row in matrix]
-        joined: State = np.stack(rows, axis=1).reshape(state.shape)
-        return joined
+        return np.stack(rows, axis=1).reshape(state.shape)
     moved: State = state.copy()
     low, high = sorted(qubits)
     # Axes: above, the high qubit, between, the low one, below.
@@ -175,5 +174,4 @@ def _applied(
         new[:, 1, :, 0], new[:, 1, :, 1] = old[:, 1, :, 1], old[:, 1, :, 0]
     else:
         new[:, 0, :, 1], new[:, 1, :, 1] = old[:, 1, :, 1], old[:, 0, :, 1]
-    done: State = moved
-    return done
+    return moved

@@ -113,7 +113,7 @@ class Noise:
         backend
             With a target that says its errors.
         circuit
-            See :class:`qnnw.circuit.execution.Measurable`.
+            As of :meth:`qnnw.circuit.execution.Execution.forward`.
         """
         program = Program.of(circuit)
         prepared = Prepared.of(program, backend, 3, 0)

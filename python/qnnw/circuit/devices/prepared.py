@@ -69,7 +69,20 @@ class Prepared:
             calibrations = tuple(
                 transpile(one, backend=backend, optimization_level=0) for one in calibrations
             )
-        return cls(program, circuit, columns, calibrations, _about(circuit, backend, qubits))
+        name = getattr(backend, "name", None)
+        two = [one.operation.name for one in circuit.data if len(one.qubits) == 2]
+        about = {
+            "backend": None if name is None else str(name() if callable(name) else name),
+            "num_qubits": None if backend is None else int(backend.num_qubits),
+            "calibrated": _calibrated(backend),
+            "qubits": qubits,
+            "depth": int(circuit.depth()),
+            "two_qubit_depth": int(circuit.depth(lambda one: len(one.qubits) == 2)),
+            "two_qubit_gates": len(two) - two.count("barrier"),
+            "gates": {str(gate): int(number) for gate, number in circuit.count_ops().items()},
+            "versions": {package: _version(package) for package in PACKAGES},
+        }
+        return cls(program, circuit, columns, calibrations, about)
 
     @property
     def qubits(self) -> list[int]:
@@ -111,34 +124,11 @@ def _calibration(circuit: Any, value: int) -> Any:
     return alone
 
 
-def _about(circuit: Any, backend: Any, qubits: list[int]) -> dict[str, Any]:
-    counts = {str(name): int(number) for name, number in circuit.count_ops().items()}
-    pairs = sum(len(one.qubits) == 2 and one.operation.name != "barrier" for one in circuit.data)
-    return {
-        "backend": _name(backend),
-        "num_qubits": None if backend is None else int(backend.num_qubits),
-        "calibrated": _calibrated(backend),
-        "qubits": qubits,
-        "depth": int(circuit.depth()),
-        "two_qubit_depth": int(circuit.depth(lambda one: len(one.qubits) == 2)),
-        "two_qubit_gates": pairs,
-        "gates": counts,
-        "versions": {name: _version(name) for name in PACKAGES},
-    }
-
-
 def _version(name: str) -> str | None:
     try:
         return version(name)
     except PackageNotFoundError:
         return None
-
-
-def _name(backend: Any) -> str | None:
-    if backend is None:
-        return None
-    name = backend.name
-    return str(name() if callable(name) else name)
 
 
 def _calibrated(backend: Any) -> str | None:

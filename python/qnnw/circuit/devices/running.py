@@ -67,7 +67,9 @@ class Runner:
         start = time.time()
         totals = [csr_array((len(values), 2**num_qubits), dtype=np.int64) for _, values in pubs]
         jobs: list[dict[str, Any]] = []
-        for size in _portions(shots, self._shots):
+        # As few portions as may be, nearly equal.
+        count = 1 if self._shots is None else -(-shots // self._shots)
+        for size in (shots // count + (number < shots % count) for number in range(count)):
             for batch in _batches([len(values) for _, values in pubs], self._circuits):
                 parts = [(pubs[pub][0], pubs[pub][1][rows], size) for pub, rows in batch]
                 # A job that is tried again has the seed that it had.
@@ -75,7 +77,9 @@ class Runner:
                 results, job = self._tried(parts, number, num_qubits)
                 jobs.append(job)
                 for (pub, rows), counts in zip(batch, results, strict=True):
-                    totals[pub] = totals[pub] + _placed(counts, rows, totals[pub].shape)
+                    part = counts.tocoo()
+                    places = (part.row + rows.start, part.col)
+                    totals[pub] += csr_array((part.data, places), shape=totals[pub].shape)
         line = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(start)),
             "seconds": round(time.time() - start, 3),
@@ -123,12 +127,6 @@ def _limit(name: str, given: int | None, backend: Any, attribute: str) -> int | 
     return None if given is None else integer(name, given, 1)
 
 
-def _portions(shots: int, most: int | None) -> list[int]:
-    """As few portions as may be, nearly equal."""
-    count = 1 if most is None else -(-shots // most)
-    return [shots // count + (number < shots % count) for number in range(count)]
-
-
 def _batches(sizes: list[int], most: int | None) -> list[list[tuple[int, slice]]]:
     """Rows of the pubs, by job."""
     batches: list[list[tuple[int, slice]]] = [[]]
@@ -162,10 +160,3 @@ def _counts(result: Any, rows: int, shots: int, num_qubits: int) -> csr_array:
     found, number = np.unique(places, return_counts=True)
     where = (found >> num_qubits, found & (2**num_qubits - 1))
     return csr_array((number.astype(np.int64), where), shape=(rows, 2**num_qubits))
-
-
-def _placed(counts: csr_array, rows: slice, shape: tuple[int, int]) -> csr_array:
-    """The counts of some rows among all."""
-    whole = counts.tocoo()
-    places = (whole.row + rows.start, whole.col)
-    return csr_array((whole.data, places), shape=shape)

@@ -127,11 +127,8 @@ class Sampler:
     def probabilities(self, circuit: Any, angles: Vector, seed: int) -> Vector:
         """Corrected frequencies: see :class:`qnnw.circuit.execution.Execution`."""
         prepared = self.prepared(circuit)
-        key = self._key(prepared, angles, seed)
-        counts = self.journal.get(key)
-        if counts is None:
-            (counts,) = self._measured(prepared, {key: prepared.program.slots(angles)[None]}, seed)
-        return self._distribution(prepared, counts)
+        wanted = {self._key(prepared, angles, seed): prepared.program.slots(angles)[None]}
+        return self._distribution(prepared, *self._counts(prepared, wanted, seed))
 
     def forward(
         self, circuit: Any, angles: Vector, seed: int
@@ -150,13 +147,7 @@ class Sampler:
             self._key(prepared, angles, seed): slots[None],
             self._key(prepared, angles, seed, rule): slots + rows.shifts,
         }
-        found = {key: self.journal.get(key) for key in wanted}
-        missing = {key: wanted[key] for key, counts in found.items() if counts is None}
-        if missing:
-            found.update(zip(missing, self._measured(prepared, missing, seed), strict=True))
-        base, shifted = found.values()
-        assert base is not None
-        assert shifted is not None
+        base, shifted = self._counts(prepared, wanted, seed)
         if self.mitigate is None:
             estimates = shifted / self.shots
         else:
@@ -209,16 +200,19 @@ class Sampler:
         ones = np.array([counts @ ((bases >> qubit) & 1) for qubit in range(count)]) / shots
         return readout_matrices(np.stack([1 - ones, ones], axis=1), count)
 
-    def _measured(
-        self, prepared: Prepared, wanted: dict[str, Vector], seed: int
-    ) -> list[csr_array]:
-        pubs = [(prepared.circuit, slots[:, prepared.columns]) for slots in wanted.values()]
-        found, line = self._runner.run(pubs, self.shots, seed, prepared.program.num_qubits)
-        self.journal.note(line)
-        # The first pub's outcomes are the same in a job of its own: a kill may come before it.
-        for key, counts in reversed(list(zip(wanted, found, strict=True))):
-            self.journal.put(key, counts)
-        return found
+    def _counts(self, prepared: Prepared, wanted: dict[str, Vector], seed: int) -> list[csr_array]:
+        """Counts at these slots: those that are kept, and the others measured, in one job."""
+        found: dict[str, Any] = {key: self.journal.get(key) for key in wanted}
+        missing = [key for key, counts in found.items() if counts is None]
+        if missing:
+            pubs = [(prepared.circuit, wanted[key][:, prepared.columns]) for key in missing]
+            made, line = self._runner.run(pubs, self.shots, seed, prepared.program.num_qubits)
+            self.journal.note(line)
+            # The first pub's outcomes are the same in a job of its own: a kill may come before it.
+            for key, counts in reversed(list(zip(missing, made, strict=True))):
+                self.journal.put(key, counts)
+                found[key] = counts
+        return list(found.values())
 
     def _key(self, prepared: Prepared, angles: Vector, seed: int, what: Any = None) -> str:
         parts = (prepared.digest, self.shots, seed, what)
