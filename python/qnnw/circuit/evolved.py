@@ -67,7 +67,7 @@ class Evolved(ABC):
         return self._started(seed_to_int(seed))
 
     def probabilities(self, angles: ArrayLike, *, dtype: DTypeLike = np.float64) -> Real:
-        """Measurement probabilities p_i = |<i|psi(angles)>|^2.
+        """Measurement probabilities ``p_i = |<i|psi(angles)>|^2``.
 
         Parameters
         ----------
