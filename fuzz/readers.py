@@ -105,11 +105,22 @@ class Restored:
         return [corruption.checkpoint(folder), self.trainer.best.parameters["angles"].tolist()]
 
 
-def adapter(folder):
-    model = QuantumTrain(corruption.network(), base="keep", reps=1)
-    model.load_adapter(folder / "adapter", "other")
-    model.set_adapter("other")
-    return corruption.state_of(model)
+class Adapters:
+    """A model that reads a further adapter, puts it to work, and is then as it was; made once."""
+
+    model = None
+
+    def __call__(self, folder):
+        if self.model is None:
+            self.model = QuantumTrain(corruption.network(), base="keep", reps=1)
+        before = self.model.active_adapter
+        try:
+            self.model.load_adapter(folder / "adapter", "other")
+            self.model.set_adapter("other")
+            return corruption.state_of(self.model)
+        finally:
+            self.model.set_adapter(before)
+            vars(self.model)["_adapters"].pop("other", None)
 
 
 def table(folder):
@@ -138,7 +149,7 @@ TARGETS = {
     "run-config": ("run/config.json", settings, True),
     "run-checkpoint": ("run/checkpoint.npz", Restored(), True),
     "run-result": ("run/result.json", lambda folder: RunFolder(folder / "run").read_result(), True),
-    "adapter": ("adapter/model.safetensors", adapter, True),
+    "adapter": ("adapter/model.safetensors", Adapters(), True),
     "jobs": ("jobs.jsonl", lambda folder: Journal(folder).lines(), False),
     "counts": ("counts/key.npz", counts, False),
     "idx": ("images", of_idx("images"), False),
