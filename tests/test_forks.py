@@ -34,6 +34,37 @@ def test_memory_stays_where_it_is(only):
     run(SOAK, "memory", "--calls", 20_000, "--only", only, timeout=600)
 
 
+def test_a_child_makes_what_a_thread_is_making():
+    """Where a value is made at first use, no lock is held that the child would wait for."""
+    script = """
+import os, signal, threading
+from qnnw._common.once import once
+begun, go = threading.Event(), threading.Event()
+class Slow:
+    made = 0
+    @once
+    def value(self):
+        if threading.current_thread() is not threading.main_thread():
+            begun.set()
+            go.wait()
+        self.made += 1
+        return self
+one = Slow()
+thread = threading.Thread(target=lambda: one.value)
+thread.start()
+begun.wait()
+pid = os.fork()
+if pid == 0:
+    signal.alarm(20)
+    os._exit(0 if Slow().value.made == one.value.made == 1 else 1)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+go.set()
+thread.join()
+assert one.value is one.value is one
+"""
+    assert run("-c", script) == "0\n"
+
+
 def test_a_child_that_comes_back_into_a_call_under_way():
     """A signal handler forks and returns: only the parent has the thread that works."""
     script = """

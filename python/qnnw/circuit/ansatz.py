@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 import qnnw._core as _core
 from qnnw._common.checks import flag, integer, kind_of, one_of
+from qnnw._common.once import once
 from qnnw._common.precision import is_single
 from qnnw.circuit.derivatives import pauli_covariances, shifted
 from qnnw.circuit.drawing import circuit_html
@@ -71,7 +72,7 @@ class EfficientSU2(Evolved):
         gates = [(n, q, [] if k is None else [f"θ[{k}]"]) for n, q, k in self._instructions()]
         return circuit_html(repr(self), self.num_qubits, gates)
 
-    @cached_property
+    @once
     def _core(self) -> _core.EfficientSU2:
         return _core.EfficientSU2(self.num_qubits, self.reps, self._given)
 

@@ -7,7 +7,6 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 import qnnw._core as _core
 from qnnw._common.checks import integer, one_of, real
+from qnnw._common.once import once
 from qnnw.circuit import interchange
 from qnnw.circuit.derivatives import shifted
 from qnnw.circuit.drawing import circuit_html
@@ -102,11 +102,11 @@ class Circuit(Evolved):
         gates = [(name, qubits, [*map(str, angles)]) for name, qubits, angles in self.gates]
         return circuit_html(told, self.num_qubits, gates)
 
-    @cached_property
+    @once
     def _lowered(self) -> Lowered:
         return lowered(self.num_qubits, self.gates)
 
-    @cached_property
+    @once
     def _core(self) -> _core.Program:
         return self._lowered.program(self.num_parameters)
 
@@ -165,9 +165,13 @@ class Circuit(Evolved):
         by_basis: NDArray[np.float64] = columns.T
         return by_basis
 
-    @cached_property
+    @property
     def rotations(self) -> Rotations:
         """The rotations that it is made of, each with an angle of its own."""
+        return self._rotations
+
+    @once
+    def _rotations(self) -> Rotations:
         return Rotations(self._lowered, self.num_parameters)
 
     def plan(self) -> str:

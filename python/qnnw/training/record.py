@@ -18,7 +18,6 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +38,7 @@ from qnnw._common.documents import (
 )
 from qnnw._common.errors import FileError
 from qnnw._common.files import open_in_place, sweep_up, write_atomically
+from qnnw._common.once import once
 from qnnw.training.tasks import task_of
 
 #: Settings that decide where a run works, and none of its numbers.
@@ -142,7 +142,7 @@ class RunFolder:
             raise RecordError(f"{str(self.path)!r} is no run: it has no config.json") from None
         return config
 
-    @cached_property
+    @once
     def settings_digest(self) -> str:
         """SHA-256 of what decides the run's numbers: its other files say that they are of it."""
         config = self.read_config()

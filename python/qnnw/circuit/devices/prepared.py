@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnnw._common.extras import needs
+from qnnw._common.once import once
 from qnnw.circuit.devices.program import Program
 
 PACKAGES = ("qiskit", "qiskit-aer", "qiskit-ibm-runtime", "mthree")
@@ -90,7 +90,7 @@ class Prepared:
         found: list[int] = self.about["qubits"]
         return found
 
-    @cached_property
+    @once
     def digest(self) -> str:
         """Tells it from other circuits and targets."""
         gates = (self.program.num_qubits, self.program.gates, self.about["backend"], self.qubits)

@@ -7,7 +7,6 @@ phi = A angles + b, so that an angle may be used many times and inside linear ex
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, eye_array
 
 from qnnw._common.extras import needs
+from qnnw._common.once import once
 from qnnw.circuit.ansatz import EfficientSU2
 from qnnw.circuit.execution import Vector
 from qnnw.circuit.interchange import Instruction, gates_of
@@ -88,7 +88,7 @@ class Program:
         values: Vector = self.slopes @ angles + self.offset
         return values
 
-    @cached_property
+    @once
     def live(self) -> NDArray[np.intp]:
         """The slots that can change a probability and belong to an angle."""
         clean = set(range(self.num_qubits))
