@@ -169,16 +169,17 @@ def test_gradients_are_those_of_the_references_differences(name, control, data):
 
         # Two steps, of which the error in their square drops out; the shorter ones for the kinks of
         # units and for probabilities near 0, the longer ones for rounding.
-        slopes = [(4 * slope(s / 2) - slope(s)) / 3 for s in 10.0 ** np.arange(-3, -10, -1)]
+        steps = 10.0 ** np.arange(-3, -10, -1)
+        slopes = [(4 * slope(s / 2) - slope(s)) / 3 for s in steps]
         size = np.linalg.norm(gradients[group]) * np.linalg.norm(direction)
-        error = np.abs(np.array(slopes) - gradients[group] @ direction).min()
-        # Where all units are off the gradient is 0, and the quotient is what the longest step makes
-        # of the values' rounding.
+        errors = np.abs(np.array(slopes) - gradients[group] @ direction)
+        # Where all units are off the gradient is 0, and a quotient is what its step makes of the
+        # values' rounding: the longest, or one of two shorter where a unit's kink is near.
         largest = (
             1 + np.abs(reference(source, read_by(source, parameters), parameters["map"])).max()
         )
-        rounding = 8 * np.finfo(float).eps * np.abs(cotangent).sum() * largest / 1e-3
-        assert error <= 1e-7 * size + rounding
+        rounding = 8 * np.finfo(float).eps * np.abs(cotangent).sum() * largest
+        assert (errors <= 1e-7 * size + rounding / np.maximum(steps, 1e-5)).any()
 
 
 @pytest.mark.parametrize("name", LEARNED)
