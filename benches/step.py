@@ -40,7 +40,8 @@ from torch.nn import functional
 import qnnw
 from qnnw._common.allocator import keep_freed_memory
 from qnnw.data import networks
-from qnnw.training.gradient import BatchGradient, shaped
+from qnnw.nn.layout import one_channel
+from qnnw.training.gradient import BatchGradient
 from qnnw.weights.circuit import CircuitSource
 
 QUBITS, REPS, BATCH = 13, 26, 128
@@ -180,7 +181,9 @@ class Step(ABC):
         named, start = {}, 0
         for name, parameter in self.network.named_parameters():
             part = weights[start : start + parameter.numel()]
-            named[name] = shaped(part, parameter.shape).float()
+            shape = parameter.shape
+            one = len(shape) == 4 and shape[1] == 1
+            named[name] = (one_channel(part, shape) if one else part.view(shape)).float()
             start += parameter.numel()
         logits = torch.func.functional_call(self.network, named, self.images)
         return functional.cross_entropy(logits, self.labels)
