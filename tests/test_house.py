@@ -6,6 +6,8 @@ import ast
 import shutil
 from collections import defaultdict
 from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,14 @@ FLOORS = [
 # The compiled core is the ground itself.
 GROUND = ["_core", "_common"]
 LONGEST = 400
+
+
+ROOT = TESTS.parent
+# Those of an earlier release import that.
+SCRIPTS = [
+    path for folder in ("benches", "docs", "examples", "fuzz")
+    for path in sorted((ROOT / folder).rglob("*.py")) if path.name != "release.py"
+]  # fmt: skip
 
 
 def floor_of(room):
@@ -191,3 +201,13 @@ def test_what_is_built_wrong_is_found(copy, file, line, fault):
         source.write(f"\n{line}\n")
     found = [one for one in faults(copy) if one not in before]
     assert any(fault in one for one in found), found
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_a_script_imports_from_the_package_is_there(path):
+    """Scripts that no test runs, such as the benches, follow what moves too."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "qnnw":
+            for name in (one.name for one in node.names):
+                found = hasattr(import_module(node.module), name)
+                assert found or find_spec(f"{node.module}.{name}"), f"{node.module}.{name}"
