@@ -9,7 +9,8 @@ use crate::error::Result;
 use crate::layout::Layout;
 use crate::memory;
 use crate::schedule::{Lines, Schedule};
-use crate::simd::{Cpu, Kernel, Lanes, Level, Real};
+use crate::simd::{Cpu, Kernel, Lanes, Level, MAX_LANES, Real};
+use crate::view::Rows;
 
 /// Words of a prepared lane permutation.
 pub const INDEX_WORDS: usize = 16;
@@ -60,9 +61,11 @@ pub struct Gather {
     /// Whether lanes stay where they are.
     pub plain: bool,
     /// Places of the rows.
-    pub rows: Vec<usize>,
+    pub rows: Rows,
+    /// All bits that `low` has in any line.
+    pub low_mask: u32,
     /// Prepared lane permutations, by lane control.
-    pub permutations: Vec<[u32; INDEX_WORDS]>,
+    pub permutations: [[u32; INDEX_WORDS]; MAX_LANES],
     /// Sources that lanes of one new line come from, relative to the first; and for each, which
     /// lanes do. One source with all lanes, unless a lane qubit controls a line qubit.
     pub sources: Vec<(Packed, u32)>,
@@ -125,6 +128,8 @@ impl Gather {
                 source.control as usize == (lane ^ (lane << 1)) & (lane_sources.len() - 1)
             });
         let sources = distinct(&lane_sources);
+        let all = tiles.iter().chain(&blocks).chain(&lines).chain(sources.iter().map(|(at, _)| at));
+        let low_mask = all.fold(0, |bits, at| bits | at.low);
         Ok(Self {
             ladder,
             plain,
@@ -134,7 +139,8 @@ impl Gather {
             lines,
             uniform: uniform && sources.len() == 1,
             lone_block,
-            rows: memory::collected(rows)?,
+            rows: Rows::new(memory::collected(rows)?),
+            low_mask,
             permutations: permutations::<R>(layout, &lane_sources, level),
             sources,
         })
@@ -145,14 +151,16 @@ fn permutations<R: Real>(
     layout: Layout,
     lane_sources: &[Packed],
     level: Level,
-) -> Vec<[u32; INDEX_WORDS]> {
+) -> [[u32; INDEX_WORDS]; MAX_LANES] {
     let lanes = 1 << layout.lane_bits;
-    let permutation = |control: u32| {
+    // There are as many controls as lanes; those that repeat are asked for by no source.
+    let permutation = |control: usize| {
+        let control = (control % lanes) as u32;
         let sources: Vec<u8> =
             lane_sources.iter().map(|source| (source.control ^ control) as u8).collect();
         level.run(Prepare::<R> { sources: &sources, precision: std::marker::PhantomData })
     };
-    (0..lanes).map(permutation).collect()
+    std::array::from_fn(permutation)
 }
 
 /// The lines that lanes come from, each with a mask of its lanes.

@@ -1,7 +1,8 @@
 //! States as kernels see them: memory of a known length, in lines of vectors.
 //!
-//! Every place is held against the length before memory is touched: that of a butterfly once, for
-//! all of its lines. What is checked nowhere is who else is at work: the tiles of a pass have no
+//! Every place is held against the length before memory is touched: those of a run of butterflies
+//! once, for all of their lines, and those of a table of rows once, for all of the table. What is
+//! checked nowhere is who else is at work: the tiles of a pass have no
 //! line in common (`schedule::tests`, `walk::tests`), and no two threads are dealt the same tile.
 
 use std::marker::PhantomData;
@@ -104,6 +105,21 @@ impl<'a, R: Copy> View<'a, R> {
         Lines { view: self, stride, last: self.length - span, cpu }
     }
 
+    /// Lines at the places of a table, each so many numbers further as bits of `low_mask` say.
+    #[inline(always)]
+    pub fn spread<V: Lanes<Real = R>>(
+        self,
+        cpu: Cpu<V>,
+        rows: &'a Rows,
+        low_mask: u32,
+    ) -> Spread<'a, V> {
+        let span = rows.last.saturating_add(low_mask as usize).saturating_add(2 * V::COUNT);
+        if span > self.length {
+            outside(span, self.length);
+        }
+        Spread { start: self.start, rows, low_mask, cpu }
+    }
+
     /// Vectors anywhere.
     #[inline(always)]
     pub fn vectors<V: Lanes<Real = R>>(self, cpu: Cpu<V>) -> Vectors<'a, V> {
@@ -171,43 +187,94 @@ impl<'a, V: Lanes, const J: usize> Lines<'a, V, J> {
         let start = unsafe { self.view.start.add(place) };
         Group { start: start.as_ptr(), stride: self.stride, cpu: self.cpu, view: PhantomData }
     }
-}
 
-impl<'a, V: Lanes> Lines<'a, V, 1> {
-    /// The lines that lie so many numbers after `row` each.
+    /// The butterflies that start at a place and then every `advance` numbers.
     #[inline(always)]
-    pub fn scattered<const J: usize>(self, row: usize, offsets: [u32; J]) -> Scattered<'a, V, J> {
-        // No offset is larger than all their bits together: quicker than the largest, and enough
-        // but for the last rows.
-        let bits = offsets.iter().fold(0, |bits, &offset| bits | offset);
-        let room = self.last.checked_sub(row);
-        if room.is_none_or(|room| bits as usize > room)
-            && room.is_none_or(|room| offsets.iter().any(|&offset| offset as usize > room))
-        {
-            outside(row, self.last);
+    pub fn run(self, place: usize, advance: usize, count: usize) -> Run<'a, V, J> {
+        let span = count.saturating_sub(1).saturating_mul(advance);
+        if place.saturating_add(span) > self.last {
+            outside(place.saturating_add(span), self.last);
         }
-        // SAFETY: a line at `row` has room, and so has one at the most of the offsets, as was just
-        // checked.
-        let row = unsafe { self.view.start.add(row) };
-        Scattered { row: row.as_ptr(), offsets, cpu: self.cpu, view: PhantomData }
+        // SAFETY: `last` is within the view, as `View::lines` checked.
+        let start = unsafe { self.view.start.add(place) };
+        let (stride, cpu) = (self.stride, self.cpu);
+        Run { start: start.as_ptr(), stride, advance, count, cpu, view: PhantomData }
     }
 }
 
-/// Lines of one butterfly that do not lie a stride apart, to read.
-pub struct Scattered<'a, V: Lanes, const J: usize> {
-    row: *const V::Real,
-    offsets: [u32; J],
+/// Butterflies that start `advance` numbers apart.
+pub struct Run<'a, V: Lanes, const J: usize> {
+    start: *mut V::Real,
+    stride: usize,
+    advance: usize,
+    count: usize,
     cpu: Cpu<V>,
     view: PhantomData<&'a V::Real>,
 }
 
-impl<V: Lanes, const J: usize> Scattered<'_, V, J> {
-    /// The real (0) or imaginary (1) parts of one line.
+impl<'a, V: Lanes, const J: usize> Run<'a, V, J> {
+    /// The lines of one of them.
     #[inline(always)]
-    pub fn get(&self, line: usize, part: usize) -> V {
+    pub fn at(&self, index: usize) -> Group<'a, V, J> {
+        assert!(index < self.count);
+        // SAFETY: `Lines::run` checked that the last of the run has room.
+        let start = unsafe { self.start.add(index * self.advance) };
+        Group { start, stride: self.stride, cpu: self.cpu, view: PhantomData }
+    }
+}
+
+/// Places of rows of lines.
+#[derive(Debug, Clone)]
+pub struct Rows {
+    places: Vec<usize>,
+    /// The largest.
+    last: usize,
+}
+
+impl Rows {
+    /// A table of these places.
+    pub fn new(places: Vec<usize>) -> Self {
+        let last = places.iter().copied().max().unwrap_or(0);
+        Self { places, last }
+    }
+}
+
+/// Lines of rows, to read.
+pub struct Spread<'a, V: Lanes> {
+    start: NonNull<V::Real>,
+    rows: &'a Rows,
+    low_mask: u32,
+    cpu: Cpu<V>,
+}
+
+impl<'a, V: Lanes> Spread<'a, V> {
+    /// A row of the table.
+    #[inline(always)]
+    pub fn row(&self, row: u32) -> Row<'a, V> {
+        let place = self.rows.places[row as usize];
+        // SAFETY: no row is beyond the last, for which `View::spread` checked.
+        let start = unsafe { self.start.add(place) };
+        Row { start: start.as_ptr(), low_mask: self.low_mask, cpu: self.cpu, view: PhantomData }
+    }
+}
+
+/// Lines of one row, to read.
+pub struct Row<'a, V: Lanes> {
+    start: *const V::Real,
+    low_mask: u32,
+    cpu: Cpu<V>,
+    view: PhantomData<&'a V::Real>,
+}
+
+impl<V: Lanes> Row<'_, V> {
+    /// The real (0) or imaginary (1) parts of the line `low` numbers further.
+    #[inline(always)]
+    pub fn get(&self, low: u32, part: usize) -> V {
         assert!(part < 2);
-        // SAFETY: every offset was held against the view when this was made.
-        unsafe { V::load(self.cpu, self.row.add(self.offsets[line] as usize + part * V::COUNT)) }
+        debug_assert_eq!(low & !self.low_mask, 0);
+        let place = (low & self.low_mask) as usize + part * V::COUNT;
+        // SAFETY: `View::spread` checked that a line has room at every row and all of the mask.
+        unsafe { V::load(self.cpu, self.start.add(place)) }
     }
 }
 
@@ -269,3 +336,7 @@ impl<V: Lanes, const J: usize> Group<'_, V, J> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "view_tests.rs"]
+mod tests;

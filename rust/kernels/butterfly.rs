@@ -79,9 +79,9 @@ pub fn middle_step<V: Lanes, const J: usize, const LANES: bool>(
     let tangents = Tangents::new(cpu, layer, step);
     let lines = state.lines::<V, J>(cpu, step.stride);
     for &run in &step.runs.places {
-        let mut start = block + run;
-        for _ in 0..step.run {
-            let group = lines.at(start);
+        let groups = lines.run(block + run, step.advance, step.run);
+        for index in 0..step.run {
+            let group = groups.at(index);
             for part in [0, 1] {
                 let mut x = group.load(part);
                 if LANES {
@@ -92,7 +92,6 @@ pub fn middle_step<V: Lanes, const J: usize, const LANES: bool>(
                 }
                 group.store(part, &x);
             }
-            start += step.advance;
         }
     }
 }

@@ -39,16 +39,19 @@ pub fn last_step<V: Lanes, const J: usize, const PHASES: bool, const KEEP: bool>
         let [row_cos, row_sin] =
             phases.middle[(line >> phases.low_bits) & (phases.middle.len() - 1)];
         let (row_cos, row_sin) = (V::splat(cpu, row_cos), V::splat(cpu, row_sin));
+        let [groups, kept] = [lines, kept].map(
+            #[inline(always)]
+            |lines| lines.run(block + run, step.advance, step.run),
+        );
         for index in 0..step.run {
-            let place = block + run + index * step.advance;
-            let group = lines.at(place);
+            let group = groups.at(index);
             let mut re = group.load(0);
             butterfly::<V, J, true>(&mut re, &tangents);
             if step.lanes {
                 lane_butterfly(&mut re, &tangents);
             }
             if KEEP {
-                kept.at(place).store(0, &re);
+                kept.at(index).store(0, &re);
             }
             // Vectors for both parts at once are more than AVX2 has registers.
             group.store(0, &re);
@@ -58,7 +61,7 @@ pub fn last_step<V: Lanes, const J: usize, const PHASES: bool, const KEEP: bool>
                 lane_butterfly(&mut im, &tangents);
             }
             if KEEP {
-                kept.at(place).store(1, &im);
+                kept.at(index).store(1, &im);
             }
             if !PHASES {
                 group.store(1, &im);

@@ -5,8 +5,8 @@ use crate::kernels::butterfly::{Tangents, butterfly};
 use crate::kernels::read::Source;
 use crate::layer::Layer;
 use crate::schedule::Step;
-use crate::simd::{Cpu, Lanes};
-use crate::view::{Group, Scattered, View};
+use crate::simd::{Cpu, Lanes, MAX_LANES};
+use crate::view::{Group, Row, View};
 
 /// How lanes are permuted: as prepared, as by a ladder of CNOTs without and with a flip, or not.
 const ANY: usize = 0;
@@ -41,24 +41,23 @@ fn butterflies<V: Lanes, const J: usize, const KIND: usize>(
     start: Packed,
     tangents: &Tangents<V>,
 ) {
-    let Gather { lines, lows, rows, permutations, .. } = source.gather;
-    let from = source.state.lines::<V, 1>(cpu, 0);
-    let to = state.lines::<V, J>(cpu, 2 * V::COUNT);
+    let Gather { lines, lows, rows, low_mask, permutations, .. } = source.gather;
+    let from = source.state.spread(cpu, rows, *low_mask);
+    let (stride, count) = (2 * V::COUNT, lines.len() / J);
+    let to = state.lines::<V, J>(cpu, stride).run(block, stride * J, count);
     let (lows, _) = lows.as_chunks::<J>();
-    let mut place = block;
-    for (lines, lows) in lines.chunks_exact(J).zip(lows) {
-        let first = lines[0];
-        let row = rows[(start.row ^ first.row) as usize];
+    for group in 0..count {
+        let first = lines[group * J];
+        let row = from.row(start.row ^ first.row);
         let control = (start.control ^ first.control) as usize;
-        let index = V::load_index(cpu, &permutations[control]);
-        let old = from.scattered(row, lows.map(|low| low ^ start.low));
-        let new = to.at(place);
+        let index = V::load_index(cpu, &permutations[control % MAX_LANES]);
+        let old = (row, lows[group].map(|low| low ^ start.low));
+        let new = to.at(group);
         if KIND != LADDER || control == 0 {
             one_row::<V, J, KIND>(cpu, &old, new, index, tangents);
         } else {
             one_row::<V, J, FLIPPED_LADDER>(cpu, &old, new, index, tangents);
         }
-        place += 2 * V::COUNT * J;
     }
 }
 
@@ -66,7 +65,7 @@ fn butterflies<V: Lanes, const J: usize, const KIND: usize>(
 #[inline(always)]
 fn one_row<V: Lanes, const J: usize, const KIND: usize>(
     cpu: Cpu<V>,
-    old: &Scattered<'_, V, J>,
+    (row, lows): &(Row<'_, V>, [u32; J]),
     new: Group<'_, V, J>,
     index: V::Index,
     tangents: &Tangents<V>,
@@ -74,7 +73,7 @@ fn one_row<V: Lanes, const J: usize, const KIND: usize>(
     for part in [0, 1] {
         let mut x = [V::splat(cpu, V::Real::default()); J];
         for line in 0..J {
-            let old = old.get(line, part);
+            let old = row.get(lows[line], part);
             x[line] = match KIND {
                 LADDER => old.permute_ladder::<false>(index),
                 PLAIN => old,

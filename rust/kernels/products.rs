@@ -135,20 +135,21 @@ impl<R: Real> Products<'_, R> {
         sums: &mut Accumulators<V>,
     ) {
         let zero = V::splat(cpu, R::default());
-        let mut chains = Chains { plus: [zero; 3], minus: [zero; 3] };
+        let mut chains = Chains::new(cpu);
         let mut lanes = [[zero; 4]; 2];
         let mut differences = [zero; 3];
         let mut tree = [MaybeUninit::<V>::uninit(); MAX_BLOCK_LINES];
         let groups = step.run;
         let totals = &mut tree[..groups];
-        let states = [self.adjoint, self.state].map(
+        let runs = [self.adjoint, self.state].map(
             #[inline(always)]
-            |state| state.lines::<V, J>(cpu, 2 * V::COUNT),
+            |state| state.lines::<V, J>(cpu, 2 * V::COUNT).run(block, J * 2 * V::COUNT, groups),
         );
-        for (group, total) in totals.iter_mut().enumerate() {
-            let pair = states.map(
+        // All sums at once are more vectors than AVX2 has registers; the block is in the cache.
+        for group in 0..groups {
+            let pair = runs.each_ref().map(
                 #[inline(always)]
-                |lines| lines.at(block + group * J * 2 * V::COUNT),
+                |run| run.at(group),
             );
             for part in [0, 1] {
                 chains.add(pair, part);
@@ -156,6 +157,12 @@ impl<R: Real> Products<'_, R> {
             if self.lanes {
                 lane_products(pair, &mut lanes);
             }
+        }
+        for (group, total) in totals.iter_mut().enumerate() {
+            let pair = runs.each_ref().map(
+                #[inline(always)]
+                |run| run.at(group),
+            );
             total.write(difference_tree(cpu, pair, &mut differences));
         }
         // SAFETY: the loop above wrote every total, and both have one layout.
@@ -200,24 +207,30 @@ impl<R: Real> Products<'_, R> {
         step: &Step,
         ry: &mut [V; 32],
     ) {
-        let zero = V::splat(cpu, R::default());
-        let mut chains = Chains { plus: [zero; 3], minus: [zero; 3] };
+        // A chain for each part: what waits for a sum is the next one of its chain.
+        let mut chains = [Chains::new(cpu), Chains::new(cpu)];
         let states = [self.adjoint, self.state].map(
             #[inline(always)]
             |state| state.lines::<V, J>(cpu, step.stride),
         );
         for &run in &step.runs.places {
+            let runs = states.map(
+                #[inline(always)]
+                |lines| lines.run(block + run, step.advance, step.run),
+            );
             for index in 0..step.run {
-                let pair = states.map(
+                let pair = runs.each_ref().map(
                     #[inline(always)]
-                    |lines| lines.at(block + run + index * step.advance),
+                    |run| run.at(index),
                 );
-                for part in [0, 1] {
+                for (part, chains) in chains.iter_mut().enumerate() {
                     chains.add(pair, part);
                 }
             }
         }
-        chains.write(step, ry);
+        for chains in chains {
+            chains.write(step, ry);
+        }
     }
 }
 
@@ -273,6 +286,13 @@ struct Chains<V> {
 }
 
 impl<V: Lanes> Chains<V> {
+    /// Sums of nothing.
+    #[inline(always)]
+    fn new(cpu: Cpu<V>) -> Self {
+        let zeros = [V::splat(cpu, V::Real::default()); 3];
+        Self { plus: zeros, minus: zeros }
+    }
+
     /// Adds one part of one butterfly.
     #[inline(always)]
     fn add<const J: usize>(&mut self, [adjoint, state]: Pair<'_, V, J>, part: usize) {

@@ -2,7 +2,7 @@
 
 use crate::gather::{Gather, Packed};
 use crate::simd::{Cpu, Lanes, MAX_LANES, Real};
-use crate::view::{Lines, View};
+use crate::view::{Spread, View};
 
 /// Where a layer reads from.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ impl<R> Copy for Source<'_, R> {}
 
 /// Reads new lines out of an old state. `SCATTERED` where a line takes its lanes from several.
 pub struct Reader<'a, V: Lanes, const SCATTERED: bool> {
-    lines: Lines<'a, V, 1>,
+    lines: Spread<'a, V>,
     gather: &'a Gather,
     /// Which lanes come from which source.
     masks: [V; 16],
@@ -41,13 +41,14 @@ impl<'a, V: Lanes, const SCATTERED: bool> Reader<'a, V, SCATTERED> {
                 *mask = lane_mask(cpu, lanes);
             }
         }
-        Self { lines: source.state.lines(cpu, 0), gather, masks, cpu }
+        let lines = source.state.spread(cpu, &gather.rows, gather.low_mask);
+        Self { lines, gather, masks, cpu }
     }
 
     /// Real and imaginary parts of a line.
     #[inline(always)]
     pub fn line(&self, line: Packed) -> [V; 2] {
-        let words = &self.gather.permutations[line.control as usize];
+        let words = &self.gather.permutations[line.control as usize % MAX_LANES];
         let index = V::load_index(self.cpu, words);
         if !SCATTERED {
             let [re, im] = self.old(line);
@@ -65,9 +66,8 @@ impl<'a, V: Lanes, const SCATTERED: bool> Reader<'a, V, SCATTERED> {
     /// An old line, its lanes in place.
     #[inline(always)]
     fn old(&self, line: Packed) -> [V; 2] {
-        let row = self.gather.rows[line.row as usize];
-        let group = self.lines.at(row + line.low as usize);
-        [group.get(0, 0), group.get(0, 1)]
+        let row = self.lines.row(line.row);
+        [row.get(line.low, 0), row.get(line.low, 1)]
     }
 }
 
@@ -94,14 +94,13 @@ fn copy<V: Lanes, const SCATTERED: bool>(
     start: Packed,
 ) {
     let reader = Reader::<V, SCATTERED>::new(cpu, source);
-    let lines = state.lines::<V, 1>(cpu, 0);
-    let mut place = block;
-    for &line in &source.gather.lines {
+    let lines = &source.gather.lines;
+    let block = state.lines::<V, 1>(cpu, 0).run(block, 2 * V::COUNT, lines.len());
+    for (index, &line) in lines.iter().enumerate() {
         let [re, im] = reader.line(start ^ line);
-        let to = lines.at(place);
+        let to = block.at(index);
         to.set(0, 0, re);
         to.set(0, 1, im);
-        place += 2 * V::COUNT;
     }
 }
 

@@ -59,23 +59,21 @@ impl<R: Real> Unphase<'_, R> {
         let lines = &self.source.gather.lines;
         let row_lines = lines.len().min(1 << phases.low_bits);
         let reader = Reader::<V, SCATTERED>::new(cpu, &self.source);
-        let to = self.state.lines::<V, 1>(cpu, 0);
-        let mut place = block;
+        let to = self.state.lines::<V, 1>(cpu, 0).run(block, 2 * V::COUNT, lines.len());
         for (row, lines) in lines.chunks_exact(row_lines).enumerate() {
             let line = number + row * row_lines;
             let [row_cos, row_sin] = phases.middle[line >> phases.low_bits];
             let (row_cos, row_sin) = (V::splat(cpu, row_cos), V::splat(cpu, row_sin));
             let first = line & ((1 << phases.low_bits) - 1);
             let low = phases.low[first << (V::BITS + 1)..].chunks_exact(2 * V::COUNT);
-            for (&line, low) in lines.iter().zip(low) {
+            for (index, (&line, low)) in lines.iter().zip(low).enumerate() {
                 let [re, im] = reader.line(start ^ line);
                 let (cos, sin) = (V::read(cpu, low), V::read(cpu, &low[V::COUNT..]));
                 let (cos, sin) = V::turn(cos, sin, row_cos, row_sin);
                 let (re, im) = V::turn(re, im, cos, sin);
-                let to = to.at(place);
+                let to = to.at(row * row_lines + index);
                 to.set(0, 0, re);
                 to.set(0, 1, im);
-                place += 2 * V::COUNT;
             }
         }
     }
