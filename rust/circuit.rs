@@ -30,6 +30,8 @@ pub struct Plan {
     pub walks: Option<Walks>,
     forward: Vec<Gather>,
     backward: Vec<Gather>,
+    /// Reads a state as it is.
+    pub still: Gather,
 }
 
 impl Plan {
@@ -48,6 +50,7 @@ impl Plan {
             walks,
             forward: entanglers.clone().map(|e| gather(&e.sources)).collect::<Result<_>>()?,
             backward: entanglers.map(|e| gather(&e.targets)).collect::<Result<_>>()?,
+            still: gather(&(0..ansatz.num_qubits()).map(|qubit| 1 << qubit).collect())?,
             products: Schedule::for_two_states(layout)?,
             schedule,
         })

@@ -12,6 +12,8 @@ use crate::kernels::sweep::Finish;
 use crate::kernels::unphase::Unphase;
 use crate::layer::{Layer, LayerAngles};
 use crate::memory;
+use crate::parallel::{self, Team};
+use crate::relay::Relay;
 use crate::simd::math::HalfAngles;
 use crate::simd::{Level, Real};
 use crate::state::Workspace;
@@ -22,6 +24,9 @@ use crate::view::View;
 const KEPT_QUBITS: usize = 16;
 /// Most memory that they may take together, in bytes.
 const KEPT_BYTES: usize = 1 << 28;
+
+/// Adjoints that wait for a thread that follows, at most.
+const AHEAD: usize = 8;
 
 /// What a forward evolution leaves for the way back.
 #[derive(Debug)]
@@ -55,7 +60,7 @@ pub fn states_needed<R: Real>(circuit: &Circuit, level: Level) -> Result<[u128; 
         return Ok([1, 1]);
     }
     let kept = keeps::<R>(circuit, circuit.plan::<R>(level)?);
-    Ok(if kept { [circuit.reps() as u128 + 1, 4] } else { [1, 3] })
+    Ok(if kept { [circuit.reps() as u128 + 1, 3 + AHEAD as u128] } else { [1, 3] })
 }
 
 impl<R: Real> Tape<R> {
@@ -126,9 +131,12 @@ impl<R: Real> Tape<R> {
         let run = Run { level: self.level, ..run };
         let plan = circuit.plan::<R>(self.level)?;
         let length = plan.layout.length();
+        if self.reusable() && run.team == Team::Solo && parallel::is_followed(circuit.dimension()) {
+            return self.backward_followed(circuit, plan, cotangent, gradient, run);
+        }
         let mut adjoint = Buffer::<R>::new(length)?;
         if let Some(walks) = &plan.walks {
-            self.start(circuit, plan, cotangent, &mut adjoint, run)?;
+            self.start(circuit, plan, cotangent, adjoint.view(), run)?;
             let States::Last(state) = &mut self.states else {
                 unreachable!("no walk keeps states")
             };
@@ -144,26 +152,62 @@ impl<R: Real> Tape<R> {
         let mut state_scratch =
             if self.reusable() { Buffer::empty() } else { Buffer::<R>::new(length)? };
         let mut layer = Layer::<R>::default();
-        self.start(circuit, plan, cotangent, &mut adjoint, run)?;
-        // What the state at hand lacks to be a unit vector.
-        let mut missing = self.scale;
+        self.start(circuit, plan, cotangent, adjoint.view(), run)?;
         for index in (0..=circuit.reps()).rev() {
             let state = self.state(index);
-            let sums = products(plan, &adjoint, state, run)?;
-            self.write(circuit, index, &sums, missing, gradient);
+            let sums = products(plan, adjoint.view(), state, run)?;
+            self.write(circuit, index, &sums, self.missing(index), gradient);
             if index == 0 {
                 break;
             }
             self.fill_inverse(circuit, plan, index, &mut layer, run.level)?;
             back(plan, index, &layer, &mut adjoint, &mut scratch, run)?;
-            missing = match &mut self.states {
-                States::Kept { .. } => self.kept_scale(index - 1),
-                States::Last(state) => {
-                    back(plan, index, &layer, state, &mut state_scratch, run)?;
-                    // The last state lacked its scale from the start; the states before follow.
-                    missing
+            if let States::Last(state) = &mut self.states {
+                back(plan, index, &layer, state, &mut state_scratch, run)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The same where all states are kept, on two threads: one takes the adjoint from layer to layer,
+    /// another follows with the products of each.
+    fn backward_followed(
+        &self,
+        circuit: &Circuit,
+        plan: &Plan,
+        cotangent: &[R],
+        gradient: &mut [R],
+        run: Run<'_>,
+    ) -> Result<()> {
+        let (reps, length) = (circuit.reps(), plan.layout.length());
+        // Adjoint number `step` is that of layer `reps - step`.
+        let slots = AHEAD.min(reps + 1);
+        let adjoints = (0..slots).map(|_| Buffer::<R>::new(length)).collect::<Result<Vec<_>>>()?;
+        let adjoint = |step: usize| adjoints[step % slots].view();
+        let rotated = Buffer::<R>::new(length)?;
+        let relay = Relay::new(reps + 1)?;
+        let work = |step: usize| products(plan, adjoint(step), self.state(reps - step), run);
+        let lead = || {
+            self.start(circuit, plan, cotangent, adjoint(0), run)?;
+            relay.pass();
+            let mut layer = Layer::<R>::default();
+            for step in 1..=reps {
+                let index = reps + 1 - step;
+                self.fill_inverse(circuit, plan, index, &mut layer, run.level)?;
+                let source = Source { state: adjoint(step - 1), gather: &plan.still };
+                let to = rotated.view();
+                evolve::rotate(plan, &layer, Some(source), to, Finish::Rotations, None, run)?;
+                if let Some(last) = step.checked_sub(slots) {
+                    relay.wait_for(last, &work);
                 }
-            };
+                unphase(plan, index, &layer, [rotated.view(), adjoint(step)], run)?;
+                relay.pass();
+            }
+            relay.results(&work)
+        };
+        let found = parallel::with_follower(|| relay.follow(&work), || relay.run(lead))?;
+        for (index, sums) in (0..=reps).rev().zip(&found) {
+            self.write(circuit, index, sums, self.missing(index), gradient);
         }
         Ok(())
     }
@@ -191,8 +235,12 @@ impl<R: Real> Tape<R> {
         }
     }
 
-    /// Norm of what a kept state lacks: the product of the layer's cosines.
-    fn kept_scale(&self, layer: usize) -> f64 {
+    /// What the state at hand for a layer lacks to be a unit vector: if it was kept, the product of
+    /// the layer's cosines; if the last one was taken back to it, that one's.
+    fn missing(&self, layer: usize) -> f64 {
+        if !self.reusable() || layer + 1 == self.frames.len() {
+            return self.scale;
+        }
         if layer == 0 {
             return 1.0;
         }
@@ -206,11 +254,11 @@ impl<R: Real> Tape<R> {
         circuit: &Circuit,
         plan: &Plan,
         cotangent: &[R],
-        adjoint: &mut Buffer<R>,
+        adjoint: View<'_, R>,
         run: Run<'_>,
     ) -> Result<()> {
         let (scale, frame) = self.last_scale();
-        let (state, adjoint) = (self.state(circuit.reps()), adjoint.view());
+        let state = self.state(circuit.reps());
         run.each_range(1 << plan.layout.line_bits, |lines| {
             run.level.run(Cotangent {
                 layout: plan.layout,
@@ -261,25 +309,34 @@ fn back<R: Real>(
     scratch: &mut Buffer<R>,
     run: Run<'_>,
 ) -> Result<()> {
-    let (from, to) = (state.view(), scratch.view());
-    evolve::rotate(plan, layer, None, from, Finish::Rotations, None, run)?;
+    evolve::rotate(plan, layer, None, state.view(), Finish::Rotations, None, run)?;
+    unphase(plan, index, layer, [state.view(), scratch.view()], run)?;
+    std::mem::swap(state, scratch);
+    Ok(())
+}
+
+/// The second part of that: inverse CNOTs and inverse phases, from one state to another.
+fn unphase<R: Real>(
+    plan: &Plan,
+    index: usize,
+    layer: &Layer<R>,
+    [from, to]: [View<'_, R>; 2],
+    run: Run<'_>,
+) -> Result<()> {
     let pass = &plan.schedule.passes[0];
     let source = Source { state: from, gather: plan.backward(index - 1) };
     run.each_range(pass.tiles.len(), |tiles| {
         run.level.run(Unphase { pass, source, phases: Some(&layer.phases), state: to, tiles });
-    })?;
-    std::mem::swap(state, scratch);
-    Ok(())
+    })
 }
 
 /// The sums of one layer, chunks added up in order: the same for any number of threads.
 fn products<R: Real>(
     plan: &Plan,
-    adjoint: &Buffer<R>,
+    adjoint: View<'_, R>,
     state: View<'_, R>,
     run: Run<'_>,
 ) -> Result<Sums> {
-    let adjoint = adjoint.view();
     let mut total = Sums::default();
     for (index, pass) in plan.products.passes.iter().enumerate() {
         let chunks = pass.tiles.len().div_ceil(CHUNK);

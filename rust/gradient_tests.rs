@@ -29,7 +29,14 @@ fn gradient<R: Kept>(
             tape.state(circuit.reps()).part(0, layout.length()).copy_to(last.view());
             tape.states = States::Last(last);
         }
-        tape.backward(circuit, &cotangent, &mut gradient, run)
+        tape.backward(circuit, &cotangent, &mut gradient, run)?;
+        if keep && tape.reusable() {
+            let (plan, mut followed) =
+                (circuit.plan::<R>(level)?, vec![R::default(); angles.len()]);
+            tape.backward_followed(circuit, plan, &cotangent, &mut followed, run)?;
+            assert_eq!(followed, gradient, "another thread's sums");
+        }
+        Ok(())
     })
     .unwrap();
     gradient.into_iter().map(R::to_f64).collect()

@@ -5,7 +5,7 @@
 //! batches are rows of one contiguous slice; results do not depend on the number of threads.
 //!
 //! Imports go down only: `error`, `rng`, `forks` → `simd`, `ansatz`, `parallel`, `memory`, `view`,
-//! `buffer` → `blocking`, `layout`, `schedule`, `gather` → `shares`, `walk` → `circuit`, `layer`,
+//! `buffer`, `relay` → `blocking`, `layout`, `schedule`, `gather` → `shares`, `walk` → `circuit`, `layer`,
 //! `state` → `kernels` → `evolve`, `gradient`, `sampling`, `weights` → `generate`, `pullback`,
 //! `words` → `python`.
 
@@ -31,6 +31,7 @@ pub mod parallel;
 pub mod pullback;
 #[cfg(feature = "python")]
 mod python;
+mod relay;
 pub mod rng;
 pub mod sampling;
 pub mod schedule;

@@ -13,6 +13,8 @@ use crate::memory;
 
 /// State vectors of at least this many amplitudes are worth a team of threads.
 pub const TEAM_AMPLITUDES: usize = 1 << 14;
+/// Those of at least this many, but too small for a team, are worth a thread that follows another.
+const FOLLOWED_AMPLITUDES: usize = 1 << 12;
 /// Amplitudes (or weights, or bins) that one task of a team handles.
 pub const TASK_AMPLITUDES: usize = 1 << 12;
 /// The environment variable that asks for a number of threads.
@@ -190,6 +192,26 @@ pub fn with_team<T: Send>(
         let team = pool.pool.as_ref().expect("a pool that is in use is whole");
         team.install(|| work(Team::Pool))
     }
+}
+
+/// Whether a second thread pays that follows the calling one over states of so many amplitudes.
+pub fn is_followed(amplitudes: usize) -> bool {
+    (FOLLOWED_AMPLITUDES..TEAM_AMPLITUDES).contains(&amplitudes)
+        && num_threads() > 1
+        && rayon::current_thread_index().is_none()
+}
+
+/// Runs `lead` on the calling thread, and `follow` on one of the pool.
+pub fn with_follower<T>(
+    follow: impl FnOnce() + Send,
+    lead: impl FnOnce() -> Result<T>,
+) -> Result<T> {
+    let pool = pool()?;
+    let team = pool.pool.as_ref().expect("a pool that is in use is whole");
+    team.in_place_scope(|scope| {
+        scope.spawn(|_| follow());
+        lead()
+    })
 }
 
 /// Asks running work to stop: set by one thread, read by the others between passes.
