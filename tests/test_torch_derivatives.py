@@ -60,6 +60,46 @@ def test_the_hessian_of_a_model_of_49_numbers():
         assert (found - expected).abs().max() <= 1e-5
 
 
+def test_the_way_back_has_a_graph_for_those_who_ask():
+    model = wrap()
+    outputs = model(INPUTS).reshape(-1)
+    numbers = [model.angles, model.gamma]
+    cotangents = torch.eye(len(outputs), dtype=outputs.dtype)[:3]
+    alone = torch.autograd.grad(outputs, numbers, cotangents[0], retain_graph=True)
+    assert not any(gradient.requires_grad for gradient in alone)
+    graph = torch.autograd.grad(
+        outputs, numbers, cotangents[0], create_graph=True, retain_graph=True
+    )
+    assert all(gradient.requires_grad for gradient in graph)
+    assert_close(alone, tuple(gradient.detach() for gradient in graph), rtol=0, atol=0)
+    with pytest.raises(RuntimeError, match=r"is_grads_batched.*torch\.func"):
+        torch.autograd.grad(outputs, numbers, cotangents, is_grads_batched=True)
+
+
+def test_gradients_are_no_memory_of_the_source():
+    """A pullback may give the same arrays again: a step must not change them."""
+    model = wrap()
+    kept = {}
+    forward = model.source.forward
+
+    def remembering(parameters, draw=0):
+        weights, pullback = forward(parameters, draw)
+
+        def back(cotangent):
+            kept.update(pullback(cotangent))
+            return kept
+
+        return weights, back
+
+    object.__setattr__(model.source, "forward", remembering)
+    model(INPUTS).square().sum().backward()
+    before = {name: values.copy() for name, values in kept.items()}
+    for number in (model.angles, model.gamma):
+        number.grad.zero_()
+    for name, values in kept.items():
+        assert (values == before[name]).all(), name
+
+
 def test_forward_derivatives_by_torch_func_and_by_dual_numbers():
     loss, angles, gamma = loss_by(wrap())
     along = (torch.ones_like(angles), torch.full_like(gamma, 0.5))

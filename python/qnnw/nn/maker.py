@@ -10,12 +10,11 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from qnnw.nn import compiled
 from qnnw.nn.layout import Layout
 from qnnw.nn.made import Densify, places_of
-from qnnw.nn.operator import Call, device_of, make
+from qnnw.nn.operator import Call, device_of, make, transformed
 from qnnw.weights.source import WeightSource
 from qnnw.weights.targets import Target
 
@@ -188,7 +187,7 @@ class Maker:
             return Made(self.given)
         numbers = self._numbers()
         record = torch.is_grad_enabled() and any(number.requires_grad for number in numbers)
-        if _transformed(numbers):
+        if transformed(numbers):
             return self._anew(numbers, record, True)
         there = device_of(self.source, self.layout, numbers) is not None
         if there and record and anew:
@@ -353,13 +352,3 @@ def digest(tensors: Sequence[Tensor]) -> str:
         host = tensor.detach().cpu().contiguous().reshape(-1)
         sha.update(host.view(torch.uint8).numpy().data)
     return sha.hexdigest()
-
-
-def _transformed(numbers: tuple[Tensor, ...]) -> bool:
-    """Whether a transform of torch.func or forward mode is at work on one of them."""
-    wrapped = torch._C._functorch.is_functorch_wrapped_tensor
-    if any(wrapped(number) for number in numbers):
-        return True
-    if forward_ad._current_level < 0:
-        return False
-    return any(forward_ad.unpack_dual(n).tangent is not None for n in numbers)  # type: ignore[no-untyped-call]

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from qnnw.nn.layout import Layout, to_device, to_host
 from qnnw.weights.device_sources import forward_on, goes_on
@@ -106,7 +107,12 @@ class Call:
         self, found: dict[str, NDArray[Any]], numbers: tuple[Tensor, ...]
     ) -> tuple[Tensor, ...]:
         """Gradients as tensors like the numbers."""
-        flat = torch.cat([torch.from_numpy(found[name]).reshape(-1) for name in self.names])
+        found_here = [torch.from_numpy(found[name]) for name in self.names]
+        if all(number.device.type == "cpu" for number in numbers):
+            pairs = zip(found_here, numbers, strict=True)
+            # Copies: nobody knows who else has what a source has found.
+            return tuple(f.reshape(n.shape).to(n, copy=True) for f, n in pairs)
+        flat = torch.cat([part.reshape(-1) for part in found_here])
         there = to_device(flat.to(numbers[0].dtype), numbers[0].device)
         parts = torch.split(there, [number.numel() for number in numbers])
         return tuple(p.reshape(n.shape).to(n) for p, n in zip(parts, numbers, strict=True))
@@ -171,6 +177,16 @@ class _Function(torch.autograd.Function):
         ctx.save_for_forward(*tensors)
 
 
+def transformed(tensors: tuple[Tensor, ...]) -> bool:
+    """Whether a transform of torch.func or forward mode is at work on one of them."""
+    wrapped = torch._C._functorch.is_functorch_wrapped_tensor
+    if any(wrapped(tensor) for tensor in tensors):
+        return True
+    if forward_ad._current_level < 0:
+        return False
+    return any(forward_ad.unpack_dual(t).tangent is not None for t in tensors)  # type: ignore[no-untyped-call]
+
+
 def _zeros_for(tensors: Any, tangents: Any) -> list[Tensor]:
     return [
         torch.zeros_like(tensor) if tangent is None else tangent
@@ -202,7 +218,15 @@ class Make(_Function):
     def backward(ctx: Any, *cotangents: Tensor) -> tuple[Tensor | None, ...]:
         """J^T u."""
         numbers = ctx.saved_tensors if ctx.numbers is None else ctx.numbers
-        return (None, None, *Back.apply(ctx.call, *numbers, *cotangents))
+        if any(torch._C._functorch.is_legacy_batchedtensor(u) for u in cotangents):
+            raise RuntimeError(
+                "several cotangents at once (`is_grads_batched`, `vectorize`) cannot go back to "
+                "made weights; give them one by one, or use torch.func's vmap and jacrev"
+            )
+        if ctx.call.transformed or torch.is_grad_enabled() or transformed(cotangents):
+            return (None, None, *Back.apply(ctx.call, *numbers, *cotangents))
+        # Nobody asks for a derivative of it.
+        return (None, None, *ctx.call.brought_back(numbers, cotangents))
 
     @staticmethod
     def jvp(ctx: Any, _call: None, _fingerprint: None, *tangents: Tensor | None) -> Any:
