@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any, TypeGuard
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from qnnw._common.devices import as_device, one_torch_thread
 from qnnw._common.extras import needs
+from qnnw._common.team import Team
 from qnnw.training.behaviour import (
     Behaviour,
     Buffers,
@@ -119,7 +119,7 @@ class Evaluator:
             (inputs[start : start + chunk], labels[start : start + chunk])
             for start in range(0, self._samples, chunk)
         ]
-        self._pool = ThreadPoolExecutor(self._threads) if self._threads > 1 else None
+        self._team = Team(self._threads)
 
     def own_weights(self) -> NDArray[np.float64]:
         """The weights that the network was given with, shape (M,)."""
@@ -160,14 +160,12 @@ class Evaluator:
         for module in self._joined:
             module.refresh()
         with one_torch_thread():
-            mapped = map if self._pool is None or len(self._chunks) == 1 else self._pool.map
-            parts = list(mapped(self._evaluate_chunk, self._chunks))
+            parts = self._team.map(self._evaluate_chunk, self._chunks)
         return self._meter.total(parts, self._samples)
 
     def close(self) -> None:
         """Stop the threads."""
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
+        self._team.close()
 
     def _parts(
         self, parameters: list[nn.Parameter], weights: NDArray[Any]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from qnnw._common.devices import as_device, one_torch_thread
 from qnnw._common.extras import needs
 from qnnw._common.seeds import derived_seed
+from qnnw._common.team import Team
 from qnnw.training.behaviour import (
     Behaviour,
     Buffers,
@@ -88,7 +88,7 @@ class BatchGradient:
         self.behaviour = Behaviour.of(network)
         self._slots = [_Slot(network, self._device, names, self.behaviour.own)]
         self._cuts = self._device.type == "cpu" and self.behaviour.whole is None
-        self._pool = ThreadPoolExecutor(threads) if self._cuts and threads > 1 else None
+        self._team = Team(threads if self._cuts else 1)
 
     def arranged(self, inputs: torch.Tensor) -> torch.Tensor:
         """Inputs on the device, in the dtype and the memory layout that suit the network."""
@@ -166,12 +166,12 @@ class BatchGradient:
             self._slots.append(_Slot(self._network, self._device, self._names, False))
         flat = torch.from_numpy(weights).to(self._slots[0].flat_dtype)
         work = [(slot, flat, *chunk) for slot, chunk in zip(self._slots, chunks, strict=False)]
-        seed = derived_seed(self._seed, NETWORK_DRAWS + step)
-        alone = self.behaviour.whole is None
+        draws: AbstractContextManager[None] = nullcontext()
+        if self.behaviour.whole is not None:
+            draws = seeded(derived_seed(self._seed, NETWORK_DRAWS + step), self._device)
         threads = one_torch_thread() if self._device.type == "cpu" else nullcontext()
-        with nullcontext() if alone else seeded(seed, self._device), threads:
-            mapped = map if self._pool is None or len(work) == 1 else self._pool.map
-            parts = list(mapped(self._one, work))
+        with draws, threads:
+            parts = self._team.map(self._one, work)
         loss = sum(part[0] for part in parts) / len(labels)
         gradient = parts[0][1]
         for part in parts[1:]:
@@ -188,13 +188,12 @@ class BatchGradient:
         gradients = torch.autograd.grad(
             loss, slot.parameters, allow_unused=True, materialize_grads=True
         )
-        parts = [gradient.reshape(-1).to(slot.flat_dtype) for gradient in gradients]
-        return float(loss.detach()), torch.cat(parts)
+        flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
+        return float(loss.detach()), flat.to(slot.flat_dtype)
 
     def close(self) -> None:
         """Stop the threads."""
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
+        self._team.close()
 
 
 class _Slot:
