@@ -31,6 +31,7 @@ import time
 from abc import ABC, abstractmethod
 from importlib import metadata
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -250,26 +251,59 @@ class OwnLoop(Step):
         self.gamma.grad = torch.from_numpy(found["gamma"].reshape(()))
 
 
-class Release:
-    """An earlier release's steps, in a process of its own."""
+# What an earlier release has as well.
+RELEASED = {"module": "qnnw, QuantumTrain", "loop": "qnnw train's loop"}
 
-    def __init__(self, folder: Path) -> None:
-        script = Path(__file__).with_name("release.py")
-        paths = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
+
+class Served:
+    """The steps of a release, or of this one, in a process of its own."""
+
+    def __init__(self, command: list[str], folder: Path | None) -> None:
+        paths = [os.environ.get("PYTHONPATH", "")]
+        if folder is not None:
+            paths.insert(0, str(folder))
         self.process = subprocess.Popen(
-            [sys.executable, str(script)],
+            [sys.executable, *command],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            env={**os.environ, "PYTHONPATH": paths},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
         )  # fmt: skip
 
-    def times(self, kind: str, threads: int, count: int) -> list[float]:
-        """Seconds of ``count`` steps."""
+    def times(self, kind: str, threads: int) -> list[float]:
+        """Seconds of eight steps, after two: what ran before has left the caches to others."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.process.stdin.write(f"{kind} {threads} {count}\n")
+        self.process.stdin.write(f"{kind} {threads} 10\n")
         self.process.stdin.flush()
         found: list[float] = json.loads(self.process.stdout.readline())
-        return found
+        return found[2:]
+
+
+def serve() -> None:
+    """Be asked as :mod:`release` is."""
+    steps = {"module": Module(), "loop": OwnLoop()}
+    for line in sys.stdin:
+        kind, threads, count = line.split()
+        torch.set_num_threads(int(threads))
+        times = []
+        for _ in range(int(count)):
+            start = time.perf_counter()
+            steps[kind]()
+            times.append(time.perf_counter() - start)
+        print(json.dumps(times), flush=True)
+
+
+def beside(folder: Path, rounds: int, threads: int) -> None:
+    """Ours and the release's in turn; round by round, for others may be at work in some of them."""
+    script = Path(__file__)
+    ours = Served([str(script), "--serve"], None)
+    theirs = Served([str(script.with_name("release.py"))], folder)
+    print("| beside the last release | ms | its ms | ratio, median of the rounds |")
+    print("|---|---|---|---|")
+    for kind, name in RELEASED.items():
+        pairs = [(ours.times(kind, threads), theirs.times(kind, threads)) for _ in range(rounds)]
+        best = [1e3 * min(min(pair[side]) for pair in pairs) for side in (0, 1)]
+        ratio = median(median(own) / median(other) for own, other in pairs)
+        print(f"| {name}, {threads} thr. | {best[0]:.1f} | {best[1]:.1f} | {ratio:.2f} |")
 
 
 class Pennylane(Step):
@@ -303,8 +337,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--release", type=Path, help="where an earlier release lies")
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     keep_freed_memory()
+    if given.serve:
+        serve()
+        return
     cores = qnnw.get_num_threads()
     reference = OwnLoop()
     reference.gradients()
@@ -322,7 +360,6 @@ def main() -> None:
     for name, (step, _) in steps.items():
         checked(name, step, expected)
     times: dict[str, list[float]] = {name: [] for name in steps}
-    release = None if given.release is None else Release(given.release)
     reference.circuit_seconds = 0.0
     for _ in range(given.rounds):
         for name, (step, threads) in steps.items():
@@ -331,10 +368,6 @@ def main() -> None:
                 start = time.perf_counter()
                 step()
                 times[name].append(time.perf_counter() - start)
-        if release is not None:
-            for kind, name in (("module", "QuantumTrain"), ("loop", "qnnw train's loop")):
-                label = f"the last release's {name}, {cores} thr."
-                times.setdefault(label, []).extend(release.times(kind, cores, 8))
     best = {name: min(values) for name, values in times.items()}
     ours = min(seconds for name, seconds in best.items() if name.startswith("qnnw"))
     versions = {name: metadata.version(name) for name in ("torch", "qnnw")}
@@ -344,6 +377,8 @@ def main() -> None:
         print(f"| {name} | {1e3 * seconds:.1f} | {seconds / ours:.1f} |")
     share = reference.circuit_seconds / sum(times[f"qnnw train's loop, {cores} thr."])
     print(f"circuit's share of a step of qnnw train's loop: {100 * share:.0f} %")
+    if given.release is not None:
+        beside(given.release, 10 * given.rounds, cores)
     if given.json:
         given.json.write_text(json.dumps(times))
 
