@@ -44,13 +44,15 @@ impl Plan {
         let known = if walks.is_some() { &[] } else { ansatz.entanglers() };
         let entanglers = known.iter();
         let gather = |columns: &Vec<u32>| Gather::new::<R>(&schedule, columns, level);
+        let identity = (0..ansatz.num_qubits()).map(|qubit| 1 << qubit).collect();
         Ok(Self {
             layout,
             split: Split::new(&last, usize::MAX),
             walks,
             forward: entanglers.clone().map(|e| gather(&e.sources)).collect::<Result<_>>()?,
             backward: entanglers.map(|e| gather(&e.targets)).collect::<Result<_>>()?,
-            still: gather(&(0..ansatz.num_qubits()).map(|qubit| 1 << qubit).collect())?,
+            // Not with the first rotations at once: those round otherwise than in place.
+            still: Gather { uniform: false, ..gather(&identity)? },
             products: Schedule::for_two_states(layout)?,
             schedule,
         })

@@ -62,8 +62,8 @@ pub struct Gather {
     pub plain: bool,
     /// Places of the rows.
     pub rows: Rows,
-    /// All bits that `low` has in any line.
-    pub low_mask: u32,
+    /// The largest `low` that sources add up to.
+    pub last_low: u32,
     /// Prepared lane permutations, by lane control.
     pub permutations: [[u32; INDEX_WORDS]; MAX_LANES],
     /// Sources that lanes of one new line come from, relative to the first; and for each, which
@@ -129,7 +129,12 @@ impl Gather {
             });
         let sources = distinct(&lane_sources);
         let all = tiles.iter().chain(&blocks).chain(&lines).chain(sources.iter().map(|(at, _)| at));
-        let low_mask = all.fold(0, |bits, at| bits | at.low);
+        // Alone, lines' places need not be made of bits; where they add up, all bits are one's.
+        let last_low = if lone_block && sources.len() == 1 {
+            lines.iter().map(|line| line.low).max().unwrap_or(0)
+        } else {
+            all.fold(0, |bits, at| bits | at.low)
+        };
         Ok(Self {
             ladder,
             plain,
@@ -140,7 +145,7 @@ impl Gather {
             uniform: uniform && sources.len() == 1,
             lone_block,
             rows: Rows::new(memory::collected(rows)?),
-            low_mask,
+            last_low,
             permutations: permutations::<R>(layout, &lane_sources, level),
             sources,
         })

@@ -1,7 +1,7 @@
 //! The programs of [`Walks`], forward and back: block of layers by block, tile by tile.
 
 use std::ops::Range;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, TryLockError};
 
 use crate::buffer::Buffer;
 use crate::circuit::{Circuit, Plan};
@@ -37,6 +37,21 @@ impl<R: Real> Rooms<R> {
         Ok(Self { rooms: rooms.collect::<Result<_>>()?, length })
     }
 
+    /// A room that nobody is in.
+    fn free(&self) -> MutexGuard<'_, Buffer<R>> {
+        loop {
+            for room in &self.rooms {
+                match room.try_lock() {
+                    Ok(room) => return room,
+                    // Who was in it panicked; nobody reads what is left there.
+                    Err(TryLockError::Poisoned(room)) => return room.into_inner(),
+                    Err(TryLockError::WouldBlock) => {}
+                }
+            }
+            std::thread::yield_now();
+        }
+    }
+
     /// Runs `work(room, tiles, part)` over all tiles of a walk, as many at a time as there are parts.
     fn over_tiles<const N: usize, T: Send>(
         &self,
@@ -49,12 +64,7 @@ impl<R: Real> Rooms<R> {
         let parts = memory::collected(parts.enumerate())?;
         run.team.for_each(parts, |(chunk, part)| {
             run.cancel.check()?;
-            let room = loop {
-                match self.rooms.iter().find_map(|room| room.try_lock().ok()) {
-                    Some(room) => break room,
-                    None => std::thread::yield_now(),
-                }
-            };
+            let room = self.free();
             let tile = |tile| room.view().part(tile * self.length, self.length);
             work(
                 std::array::from_fn(tile),
@@ -315,4 +325,22 @@ fn products<R: Real>(
         sums: View::of(std::slice::from_mut(&mut sums)),
     });
     sums
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    #[test]
+    fn a_room_whose_guest_panicked_is_free() {
+        let rooms = Rooms::<f64> { rooms: vec![Mutex::new(Buffer::empty())], length: 0 };
+        let left = catch_unwind(AssertUnwindSafe(|| {
+            let _room = rooms.free();
+            panic!("a tile that cannot be");
+        }));
+        assert!(left.is_err());
+        drop(rooms.free());
+    }
 }

@@ -105,19 +105,19 @@ impl<'a, R: Copy> View<'a, R> {
         Lines { view: self, stride, last: self.length - span, cpu }
     }
 
-    /// Lines at the places of a table, each so many numbers further as bits of `low_mask` say.
+    /// Lines at the places of a table, each up to `last_low` numbers further.
     #[inline(always)]
     pub fn spread<V: Lanes<Real = R>>(
         self,
         cpu: Cpu<V>,
         rows: &'a Rows,
-        low_mask: u32,
+        last_low: u32,
     ) -> Spread<'a, V> {
-        let span = rows.last.saturating_add(low_mask as usize).saturating_add(2 * V::COUNT);
+        let span = rows.last.saturating_add(last_low as usize).saturating_add(2 * V::COUNT);
         if span > self.length {
             outside(span, self.length);
         }
-        Spread { start: self.start, rows, low_mask, cpu }
+        Spread { start: self.start, rows, last_low, cpu }
     }
 
     /// Vectors anywhere.
@@ -243,7 +243,7 @@ impl Rows {
 pub struct Spread<'a, V: Lanes> {
     start: NonNull<V::Real>,
     rows: &'a Rows,
-    low_mask: u32,
+    last_low: u32,
     cpu: Cpu<V>,
 }
 
@@ -254,27 +254,45 @@ impl<'a, V: Lanes> Spread<'a, V> {
         let place = self.rows.places[row as usize];
         // SAFETY: no row is beyond the last, for which `View::spread` checked.
         let start = unsafe { self.start.add(place) };
-        Row { start: start.as_ptr(), low_mask: self.low_mask, cpu: self.cpu, view: PhantomData }
+        Row { start: start.as_ptr(), last_low: self.last_low, cpu: self.cpu, view: PhantomData }
     }
 }
 
 /// Lines of one row, to read.
 pub struct Row<'a, V: Lanes> {
     start: *const V::Real,
-    low_mask: u32,
+    last_low: u32,
     cpu: Cpu<V>,
     view: PhantomData<&'a V::Real>,
 }
 
-impl<V: Lanes> Row<'_, V> {
-    /// The real (0) or imaginary (1) parts of the line `low` numbers further.
+impl<'a, V: Lanes> Row<'a, V> {
+    /// The lines that lie so many numbers further each.
     #[inline(always)]
-    pub fn get(&self, low: u32, part: usize) -> V {
+    pub fn lines<const J: usize>(self, lows: [u32; J]) -> Scattered<'a, V, J> {
+        debug_assert!(lows.iter().all(|&low| low <= self.last_low), "{lows:?}");
+        // The plan knows none beyond the last; the least of both costs less than a branch.
+        let lows = lows.map(|low| low.min(self.last_low));
+        Scattered { start: self.start, lows, cpu: self.cpu, view: PhantomData }
+    }
+}
+
+/// Lines of one row that do not lie a stride apart, to read.
+pub struct Scattered<'a, V: Lanes, const J: usize> {
+    start: *const V::Real,
+    lows: [u32; J],
+    cpu: Cpu<V>,
+    view: PhantomData<&'a V::Real>,
+}
+
+impl<V: Lanes, const J: usize> Scattered<'_, V, J> {
+    /// The real (0) or imaginary (1) parts of one line.
+    #[inline(always)]
+    pub fn get(&self, line: usize, part: usize) -> V {
         assert!(part < 2);
-        debug_assert_eq!(low & !self.low_mask, 0);
-        let place = (low & self.low_mask) as usize + part * V::COUNT;
-        // SAFETY: `View::spread` checked that a line has room at every row and all of the mask.
-        unsafe { V::load(self.cpu, self.start.add(place)) }
+        // SAFETY: `View::spread` checked that a line has room at every row and up to the last low,
+        // which `Row::lines` has none beyond.
+        unsafe { V::load(self.cpu, self.start.add(self.lows[line] as usize + part * V::COUNT)) }
     }
 }
 

@@ -10,7 +10,7 @@ struct Touch<'a> {
     numbers: &'a mut [f64],
     run: [usize; 4],
     rows: Vec<usize>,
-    low_mask: u32,
+    last_low: u32,
 }
 
 impl Kernel<f64> for Touch<'_> {
@@ -27,19 +27,20 @@ impl Kernel<f64> for Touch<'_> {
             }
         }
         let rows = Rows::new(self.rows);
-        let spread = view.spread(cpu, &rows, self.low_mask);
+        let spread = view.spread(cpu, &rows, self.last_low);
         for row in 0..rows.places.len() {
             let row = spread.row(row as u32);
             let one = V::splat(cpu, 1.0);
-            row.get(self.low_mask, 0).add(row.get(0, 1)).add(one);
+            let lines = row.lines([self.last_low, 0]);
+            lines.get(0, 0).add(lines.get(1, 1)).add(one);
         }
     }
 }
 
 /// Whether that is within so many numbers; nothing is touched beyond them.
-fn fits(level: Level, length: usize, run: [usize; 4], rows: &[usize], low_mask: u32) -> bool {
+fn fits(level: Level, length: usize, run: [usize; 4], rows: &[usize], last_low: u32) -> bool {
     let mut numbers = vec![1.0; length];
-    let touch = Touch { numbers: &mut numbers, run, rows: rows.to_vec(), low_mask };
+    let touch = Touch { numbers: &mut numbers, run, rows: rows.to_vec(), last_low };
     catch_unwind(AssertUnwindSafe(|| level.run(touch))).is_ok()
 }
 
@@ -65,8 +66,8 @@ fn what_reaches_beyond_the_numbers_panics() {
         let last = length - line;
         assert!(fits(level, length, small, &[0, last], 0));
         assert!(fits(level, length, small, &[last - 7], 7));
-        for (rows, low_mask) in [(last + 1, 0), (last, 1), (last - 6, 7), (usize::MAX, 1)] {
-            assert!(!fits(level, length, small, &[0, rows], low_mask), "{rows} {low_mask}");
+        for (rows, last_low) in [(last + 1, 0), (last, 1), (last - 6, 7), (usize::MAX, 1)] {
+            assert!(!fits(level, length, small, &[0, rows], last_low), "{rows} {last_low}");
         }
     }
 }

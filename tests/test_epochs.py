@@ -133,7 +133,8 @@ def test_a_run_that_falls_to_chance_goes_back_to_its_best_epoch(tmp_path, monkey
         return loss
 
     monkeypatch.setattr(EpochTrainer, "_step", step)
-    config = SHORT.changed(epochs=30, lr=0.1)
+    # At 0.1 some runs fall by themselves as well, by the last bits of a sum.
+    config = SHORT.changed(epochs=30, lr=0.03)
     result = start(config, tmp_path)
     history = RunFolder(result["run_dir"]).read_history()
     assert [line["epoch"] for line in history if line.get("collapsed")] == [14]

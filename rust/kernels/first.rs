@@ -6,7 +6,7 @@ use crate::kernels::read::Source;
 use crate::layer::Layer;
 use crate::schedule::Step;
 use crate::simd::{Cpu, Lanes, MAX_LANES};
-use crate::view::{Group, Row, View};
+use crate::view::{Group, Scattered, View};
 
 /// How lanes are permuted: as prepared, as by a ladder of CNOTs without and with a flip, or not.
 const ANY: usize = 0;
@@ -41,8 +41,8 @@ fn butterflies<V: Lanes, const J: usize, const KIND: usize>(
     start: Packed,
     tangents: &Tangents<V>,
 ) {
-    let Gather { lines, lows, rows, low_mask, permutations, .. } = source.gather;
-    let from = source.state.spread(cpu, rows, *low_mask);
+    let Gather { lines, lows, rows, last_low, permutations, .. } = source.gather;
+    let from = source.state.spread(cpu, rows, *last_low);
     let (stride, count) = (2 * V::COUNT, lines.len() / J);
     let to = state.lines::<V, J>(cpu, stride).run(block, stride * J, count);
     let (lows, _) = lows.as_chunks::<J>();
@@ -51,7 +51,7 @@ fn butterflies<V: Lanes, const J: usize, const KIND: usize>(
         let row = from.row(start.row ^ first.row);
         let control = (start.control ^ first.control) as usize;
         let index = V::load_index(cpu, &permutations[control % MAX_LANES]);
-        let old = (row, lows[group].map(|low| low ^ start.low));
+        let old = row.lines(lows[group].map(|low| low ^ start.low));
         let new = to.at(group);
         if KIND != LADDER || control == 0 {
             one_row::<V, J, KIND>(cpu, &old, new, index, tangents);
@@ -65,7 +65,7 @@ fn butterflies<V: Lanes, const J: usize, const KIND: usize>(
 #[inline(always)]
 fn one_row<V: Lanes, const J: usize, const KIND: usize>(
     cpu: Cpu<V>,
-    (row, lows): &(Row<'_, V>, [u32; J]),
+    old: &Scattered<'_, V, J>,
     new: Group<'_, V, J>,
     index: V::Index,
     tangents: &Tangents<V>,
@@ -73,7 +73,7 @@ fn one_row<V: Lanes, const J: usize, const KIND: usize>(
     for part in [0, 1] {
         let mut x = [V::splat(cpu, V::Real::default()); J];
         for line in 0..J {
-            let old = row.get(lows[line], part);
+            let old = old.get(line, part);
             x[line] = match KIND {
                 LADDER => old.permute_ladder::<false>(index),
                 PLAIN => old,

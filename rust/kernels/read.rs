@@ -41,7 +41,7 @@ impl<'a, V: Lanes, const SCATTERED: bool> Reader<'a, V, SCATTERED> {
                 *mask = lane_mask(cpu, lanes);
             }
         }
-        let lines = source.state.spread(cpu, &gather.rows, gather.low_mask);
+        let lines = source.state.spread(cpu, &gather.rows, gather.last_low);
         Self { lines, gather, masks, cpu }
     }
 
@@ -66,8 +66,8 @@ impl<'a, V: Lanes, const SCATTERED: bool> Reader<'a, V, SCATTERED> {
     /// An old line, its lanes in place.
     #[inline(always)]
     fn old(&self, line: Packed) -> [V; 2] {
-        let row = self.lines.row(line.row);
-        [row.get(line.low, 0), row.get(line.low, 1)]
+        let line = self.lines.row(line.row).lines([line.low]);
+        [line.get(0, 0), line.get(0, 1)]
     }
 }
 
