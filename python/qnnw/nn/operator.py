@@ -107,12 +107,7 @@ class Call:
         self, found: dict[str, NDArray[Any]], numbers: tuple[Tensor, ...]
     ) -> tuple[Tensor, ...]:
         """Gradients as tensors like the numbers."""
-        found_here = [torch.from_numpy(found[name]) for name in self.names]
-        if all(number.device.type == "cpu" for number in numbers):
-            pairs = zip(found_here, numbers, strict=True)
-            # Copies: nobody knows who else has what a source has found.
-            return tuple(f.reshape(n.shape).to(n, copy=True) for f, n in pairs)
-        flat = torch.cat([part.reshape(-1) for part in found_here])
+        flat = torch.cat([torch.from_numpy(found[name]).reshape(-1) for name in self.names])
         there = to_device(flat.to(numbers[0].dtype), numbers[0].device)
         parts = torch.split(there, [number.numel() for number in numbers])
         return tuple(p.reshape(n.shape).to(n) for p, n in zip(parts, numbers, strict=True))
