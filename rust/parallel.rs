@@ -14,7 +14,8 @@ use crate::memory;
 /// State vectors of at least this many amplitudes are worth a team of threads.
 pub const TEAM_AMPLITUDES: usize = 1 << 14;
 /// Those of at least this many, but too small for a team, are worth a thread that follows another.
-const FOLLOWED_AMPLITUDES: usize = 1 << 12;
+/// Of half as many they were at their best, and lost in the median where others had the second core.
+const FOLLOWED_AMPLITUDES: usize = 1 << 13;
 /// Amplitudes (or weights, or bins) that one task of a team handles.
 pub const TASK_AMPLITUDES: usize = 1 << 12;
 /// The environment variable that asks for a number of threads.
