@@ -205,7 +205,7 @@ impl<R: Real> Tape<R> {
             }
             relay.results(&work)
         };
-        let found = parallel::with_follower(|| relay.follow(&work), || relay.run(lead))?;
+        let found = parallel::with_follower(|| relay.follow(&work), || relay.lead(lead))?;
         for (index, sums) in (0..=reps).rev().zip(&found) {
             self.write(circuit, index, sums, self.missing(index), gradient);
         }

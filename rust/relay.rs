@@ -64,7 +64,7 @@ impl<T> Relay<T> {
 
     /// Makes all of the row with `make`, which calls [`Relay::pass`] after each; whatever becomes of
     /// it, the follower learns that it has ended.
-    pub fn run<E>(&self, make: impl FnOnce() -> E) -> E {
+    pub fn lead<E>(&self, make: impl FnOnce() -> E) -> E {
         let _ended = Raise(&self.ended);
         make()
     }
@@ -146,13 +146,13 @@ mod tests {
     /// Makes `length` numbers, at most `ahead` of the results, with so many followers.
     fn squares(length: usize, ahead: usize, followers: usize) -> Result<Vec<usize>> {
         let relay = Relay::new(length).unwrap();
-        let numbers = Mutex::new(vec![]);
-        let work = |index: usize| Ok(numbers.lock().unwrap()[index] * 1usize);
+        let numbers = Mutex::new(Vec::<usize>::new());
+        let work = |index: usize| Ok(numbers.lock().unwrap()[index]);
         std::thread::scope(|scope| {
             for _ in 0..followers {
                 scope.spawn(|| relay.follow(&work));
             }
-            relay.run(|| {
+            relay.lead(|| {
                 for index in 0..length {
                     if index >= ahead {
                         relay.wait_for(index - ahead, &work);
@@ -181,7 +181,7 @@ mod tests {
         let work = |index: usize| if index == 1 { Err(Error::Interrupted) } else { Ok(index) };
         std::thread::scope(|scope| {
             scope.spawn(|| relay.follow(&work));
-            let found = relay.run(|| {
+            let found = relay.lead(|| {
                 (0..3).for_each(|_| relay.pass());
                 relay.results(&work)
             });
@@ -211,7 +211,7 @@ mod tests {
         let relay = Relay::<usize>::new(2).unwrap();
         std::thread::scope(|scope| {
             scope.spawn(|| relay.follow(&|index| Ok(index)));
-            let made = catch_unwind(AssertUnwindSafe(|| relay.run(|| panic!("nothing is made"))));
+            let made = catch_unwind(AssertUnwindSafe(|| relay.lead(|| panic!("nothing is made"))));
             assert!(made.is_err());
         });
     }

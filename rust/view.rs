@@ -190,7 +190,7 @@ impl<'a, V: Lanes, const J: usize> Lines<'a, V, J> {
 
     /// The butterflies that start at a place and then every `advance` numbers.
     #[inline(always)]
-    pub fn run(self, place: usize, advance: usize, count: usize) -> Run<'a, V, J> {
+    pub fn groups(self, place: usize, advance: usize, count: usize) -> Groups<'a, V, J> {
         let span = count.saturating_sub(1).saturating_mul(advance);
         if place.saturating_add(span) > self.last {
             outside(place.saturating_add(span), self.last);
@@ -198,12 +198,12 @@ impl<'a, V: Lanes, const J: usize> Lines<'a, V, J> {
         // SAFETY: `last` is within the view, as `View::lines` checked.
         let start = unsafe { self.view.start.add(place) };
         let (stride, cpu) = (self.stride, self.cpu);
-        Run { start: start.as_ptr(), stride, advance, count, cpu, view: PhantomData }
+        Groups { start: start.as_ptr(), stride, advance, count, cpu, view: PhantomData }
     }
 }
 
 /// Butterflies that start `advance` numbers apart.
-pub struct Run<'a, V: Lanes, const J: usize> {
+pub struct Groups<'a, V: Lanes, const J: usize> {
     start: *mut V::Real,
     stride: usize,
     advance: usize,
@@ -212,12 +212,12 @@ pub struct Run<'a, V: Lanes, const J: usize> {
     view: PhantomData<&'a V::Real>,
 }
 
-impl<'a, V: Lanes, const J: usize> Run<'a, V, J> {
+impl<'a, V: Lanes, const J: usize> Groups<'a, V, J> {
     /// The lines of one of them.
     #[inline(always)]
     pub fn at(&self, index: usize) -> Group<'a, V, J> {
         assert!(index < self.count);
-        // SAFETY: `Lines::run` checked that the last of the run has room.
+        // SAFETY: `Lines::groups` checked that the last of them has room.
         let start = unsafe { self.start.add(index * self.advance) };
         Group { start, stride: self.stride, cpu: self.cpu, view: PhantomData }
     }

@@ -19,7 +19,7 @@ impl Kernel<f64> for Touch<'_> {
     fn run<V: Lanes<Real = f64>>(self, cpu: Cpu<V>) {
         let view = View::of(self.numbers);
         let [stride, place, advance, count] = self.run;
-        let run = view.lines::<V, 2>(cpu, stride).run(place, advance, count);
+        let run = view.lines::<V, 2>(cpu, stride).groups(place, advance, count);
         for index in 0..count {
             let group = run.at(index);
             for part in [0, 1] {

@@ -79,7 +79,7 @@ pub fn middle_step<V: Lanes, const J: usize, const LANES: bool>(
     let tangents = Tangents::new(cpu, layer, step);
     let lines = state.lines::<V, J>(cpu, step.stride);
     for &run in &step.runs.places {
-        let groups = lines.run(block + run, step.advance, step.run);
+        let groups = lines.groups(block + run, step.advance, step.run);
         for index in 0..step.run {
             let group = groups.at(index);
             for part in [0, 1] {

@@ -41,7 +41,7 @@ pub fn last_step<V: Lanes, const J: usize, const PHASES: bool, const KEEP: bool>
         let (row_cos, row_sin) = (V::splat(cpu, row_cos), V::splat(cpu, row_sin));
         let [groups, kept] = [lines, kept].map(
             #[inline(always)]
-            |lines| lines.run(block + run, step.advance, step.run),
+            |lines| lines.groups(block + run, step.advance, step.run),
         );
         for index in 0..step.run {
             let group = groups.at(index);

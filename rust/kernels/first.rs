@@ -44,7 +44,7 @@ fn butterflies<V: Lanes, const J: usize, const KIND: usize>(
     let Gather { lines, lows, rows, last_low, permutations, .. } = source.gather;
     let from = source.state.spread(cpu, rows, *last_low);
     let (stride, count) = (2 * V::COUNT, lines.len() / J);
-    let to = state.lines::<V, J>(cpu, stride).run(block, stride * J, count);
+    let to = state.lines::<V, J>(cpu, stride).groups(block, stride * J, count);
     let (lows, _) = lows.as_chunks::<J>();
     for group in 0..count {
         let first = lines[group * J];

@@ -141,15 +141,15 @@ impl<R: Real> Products<'_, R> {
         let mut tree = [MaybeUninit::<V>::uninit(); MAX_BLOCK_LINES];
         let groups = step.run;
         let totals = &mut tree[..groups];
-        let runs = [self.adjoint, self.state].map(
+        let both = [self.adjoint, self.state].map(
             #[inline(always)]
-            |state| state.lines::<V, J>(cpu, 2 * V::COUNT).run(block, J * 2 * V::COUNT, groups),
+            |state| state.lines::<V, J>(cpu, 2 * V::COUNT).groups(block, J * 2 * V::COUNT, groups),
         );
         // All sums at once are more vectors than AVX2 has registers; the block is in the cache.
         for group in 0..groups {
-            let pair = runs.each_ref().map(
+            let pair = both.each_ref().map(
                 #[inline(always)]
-                |run| run.at(group),
+                |groups| groups.at(group),
             );
             for part in [0, 1] {
                 chains.add(pair, part);
@@ -159,9 +159,9 @@ impl<R: Real> Products<'_, R> {
             }
         }
         for (group, total) in totals.iter_mut().enumerate() {
-            let pair = runs.each_ref().map(
+            let pair = both.each_ref().map(
                 #[inline(always)]
-                |run| run.at(group),
+                |groups| groups.at(group),
             );
             total.write(difference_tree(cpu, pair, &mut differences));
         }
@@ -214,14 +214,14 @@ impl<R: Real> Products<'_, R> {
             |state| state.lines::<V, J>(cpu, step.stride),
         );
         for &run in &step.runs.places {
-            let runs = states.map(
+            let both = states.map(
                 #[inline(always)]
-                |lines| lines.run(block + run, step.advance, step.run),
+                |lines| lines.groups(block + run, step.advance, step.run),
             );
             for index in 0..step.run {
-                let pair = runs.each_ref().map(
+                let pair = both.each_ref().map(
                     #[inline(always)]
-                    |run| run.at(index),
+                    |groups| groups.at(index),
                 );
                 for (part, chains) in chains.iter_mut().enumerate() {
                     chains.add(pair, part);

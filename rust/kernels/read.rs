@@ -95,7 +95,7 @@ fn copy<V: Lanes, const SCATTERED: bool>(
 ) {
     let reader = Reader::<V, SCATTERED>::new(cpu, source);
     let lines = &source.gather.lines;
-    let block = state.lines::<V, 1>(cpu, 0).run(block, 2 * V::COUNT, lines.len());
+    let block = state.lines::<V, 1>(cpu, 0).groups(block, 2 * V::COUNT, lines.len());
     for (index, &line) in lines.iter().enumerate() {
         let [re, im] = reader.line(start ^ line);
         let to = block.at(index);

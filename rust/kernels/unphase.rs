@@ -59,7 +59,7 @@ impl<R: Real> Unphase<'_, R> {
         let lines = &self.source.gather.lines;
         let row_lines = lines.len().min(1 << phases.low_bits);
         let reader = Reader::<V, SCATTERED>::new(cpu, &self.source);
-        let to = self.state.lines::<V, 1>(cpu, 0).run(block, 2 * V::COUNT, lines.len());
+        let to = self.state.lines::<V, 1>(cpu, 0).groups(block, 2 * V::COUNT, lines.len());
         for (row, lines) in lines.chunks_exact(row_lines).enumerate() {
             let line = number + row * row_lines;
             let [row_cos, row_sin] = phases.middle[line >> phases.low_bits];
