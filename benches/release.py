@@ -1,14 +1,11 @@
 """A step of an earlier release (0.1), in a process of its own; `benches/step.py --release` asks it.
 
 The release lies in a folder of its own, installed there by `pip install --target DIR .`.
-Reads lines `KIND THREADS COUNT`, answers each with the seconds of so many steps, as JSON.
+Asked as `serving.py` says.
 """
 
 from __future__ import annotations
 
-import json
-import sys
-import time
 from collections.abc import Callable
 
 import torch
@@ -19,6 +16,7 @@ from torch.nn import functional
 
 import qnnw
 from qnnw import networks
+from serving import serve
 
 QUBITS, REPS, BATCH = 13, 26, 128
 
@@ -69,16 +67,7 @@ def loop_step() -> Callable[[], None]:
 
 def main() -> None:
     keep_freed_memory()
-    steps = {"module": module_step(), "loop": loop_step()}
-    for line in sys.stdin:
-        kind, threads, count = line.split()
-        torch.set_num_threads(int(threads))
-        times = []
-        for _ in range(int(count)):
-            start = time.perf_counter()
-            steps[kind]()
-            times.append(time.perf_counter() - start)
-        print(json.dumps(times), flush=True)
+    serve({"module": module_step(), "loop": loop_step()})
 
 
 if __name__ == "__main__":

@@ -44,6 +44,7 @@ from qnnw.data import networks
 from qnnw.nn.layout import one_channel
 from qnnw.training.gradient import BatchGradient
 from qnnw.weights.circuit import CircuitSource
+from serving import serve
 
 QUBITS, REPS, BATCH = 13, 26, 128
 
@@ -278,20 +279,6 @@ class Served:
         return found[2:]
 
 
-def serve() -> None:
-    """Be asked as :mod:`release` is."""
-    steps = {"module": Module(), "loop": OwnLoop()}
-    for line in sys.stdin:
-        kind, threads, count = line.split()
-        torch.set_num_threads(int(threads))
-        times = []
-        for _ in range(int(count)):
-            start = time.perf_counter()
-            steps[kind]()
-            times.append(time.perf_counter() - start)
-        print(json.dumps(times), flush=True)
-
-
 def beside(folder: Path, rounds: int, threads: int) -> None:
     """Ours and the release's in turn; round by round, for others may be at work in some of them."""
     script = Path(__file__)
@@ -341,7 +328,7 @@ def main() -> None:
     given = parser.parse_args()
     keep_freed_memory()
     if given.serve:
-        serve()
+        serve({"module": Module(), "loop": OwnLoop()})
         return
     cores = qnnw.get_num_threads()
     reference = OwnLoop()
