@@ -188,8 +188,8 @@ class BatchGradient:
         gradients = torch.autograd.grad(
             loss, slot.parameters, allow_unused=True, materialize_grads=True
         )
-        flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
-        return float(loss.detach()), flat.to(slot.flat_dtype)
+        joined = torch.cat([gradient.reshape(-1) for gradient in gradients])
+        return float(loss.detach()), joined.to(slot.flat_dtype)
 
     def close(self) -> None:
         """Stop the threads."""
