@@ -60,7 +60,11 @@ pub fn states_needed<R: Real>(circuit: &Circuit, level: Level) -> Result<[u128; 
         return Ok([1, 1]);
     }
     let kept = keeps::<R>(circuit, circuit.plan::<R>(level)?);
-    Ok(if kept { [circuit.reps() as u128 + 1, 3 + AHEAD as u128] } else { [1, 3] })
+    if !kept {
+        return Ok([1, 3]);
+    }
+    let followed = parallel::is_followed(circuit.dimension());
+    Ok([circuit.reps() as u128 + 1, if followed { 3 + AHEAD as u128 } else { 4 }])
 }
 
 impl<R: Real> Tape<R> {

@@ -5,9 +5,9 @@
 //! batches are rows of one contiguous slice; results do not depend on the number of threads.
 //!
 //! Imports go down only: `error`, `rng`, `forks` → `simd`, `ansatz`, `parallel`, `memory`, `view`,
-//! `buffer`, `relay` → `blocking`, `layout`, `schedule`, `gather` → `shares`, `walk` → `circuit`, `layer`,
-//! `state` → `kernels` → `evolve`, `gradient`, `sampling`, `weights` → `generate`, `pullback`,
-//! `words` → `python`.
+//! `buffer`, `relay` → `blocking`, `layout`, `schedule`, `gather` → `shares`, `walk` → `circuit`,
+//! `layer`, `state` → `kernels` → `evolve`, `gradient`, `sampling`, `weights` → `generate`,
+//! `pullback`, `words` → `python`.
 
 pub mod ansatz;
 pub mod binomial;

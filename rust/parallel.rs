@@ -202,7 +202,8 @@ pub fn is_followed(amplitudes: usize) -> bool {
         && rayon::current_thread_index().is_none()
 }
 
-/// Runs `lead` on the calling thread, and `follow` on one of the pool.
+/// Runs `lead` on the calling thread, and `follow` on one of the pool. Waits for one to take it up,
+/// be it to find nothing left to do.
 pub fn with_follower<T>(
     follow: impl FnOnce() + Send,
     lead: impl FnOnce() -> Result<T>,

@@ -2,8 +2,8 @@
 //!
 //! Every place is held against the length before memory is touched: those of a run of butterflies
 //! once, for all of their lines, and those of a table of rows once, for all of the table. What is
-//! checked nowhere is who else is at work: the tiles of a pass have no
-//! line in common (`schedule::tests`, `walk::tests`), and no two threads are dealt the same tile.
+//! checked nowhere is who else is at work: the tiles of a pass have no line in common
+//! (`schedule::tests`, `walk::tests`), and no two threads are dealt the same tile.
 
 use std::marker::PhantomData;
 use std::ptr::NonNull;
@@ -270,9 +270,10 @@ impl<'a, V: Lanes> Row<'a, V> {
     /// The lines that lie so many numbers further each.
     #[inline(always)]
     pub fn lines<const J: usize>(self, lows: [u32; J]) -> Scattered<'a, V, J> {
-        debug_assert!(lows.iter().all(|&low| low <= self.last_low), "{lows:?}");
-        // The plan knows none beyond the last; the least of both costs less than a branch.
-        let lows = lows.map(|low| low.min(self.last_low));
+        let most = lows.iter().fold(0, |most, &low| most.max(low));
+        if most > self.last_low {
+            outside(most as usize, self.last_low as usize);
+        }
         Scattered { start: self.start, lows, cpu: self.cpu, view: PhantomData }
     }
 }
@@ -291,7 +292,7 @@ impl<V: Lanes, const J: usize> Scattered<'_, V, J> {
     pub fn get(&self, line: usize, part: usize) -> V {
         assert!(part < 2);
         // SAFETY: `View::spread` checked that a line has room at every row and up to the last low,
-        // which `Row::lines` has none beyond.
+        // and `Row::lines` that none is beyond.
         unsafe { V::load(self.cpu, self.start.add(self.lows[line] as usize + part * V::COUNT)) }
     }
 }

@@ -11,6 +11,7 @@ struct Touch<'a> {
     run: [usize; 4],
     rows: Vec<usize>,
     last_low: u32,
+    low: u32,
 }
 
 impl Kernel<f64> for Touch<'_> {
@@ -31,7 +32,7 @@ impl Kernel<f64> for Touch<'_> {
         for row in 0..rows.places.len() {
             let row = spread.row(row as u32);
             let one = V::splat(cpu, 1.0);
-            let lines = row.lines([self.last_low, 0]);
+            let lines = row.lines([self.low, 0]);
             lines.get(0, 0).add(lines.get(1, 1)).add(one);
         }
     }
@@ -40,7 +41,7 @@ impl Kernel<f64> for Touch<'_> {
 /// Whether that is within so many numbers; nothing is touched beyond them.
 fn fits(level: Level, length: usize, run: [usize; 4], rows: &[usize], last_low: u32) -> bool {
     let mut numbers = vec![1.0; length];
-    let touch = Touch { numbers: &mut numbers, run, rows: rows.to_vec(), last_low };
+    let touch = Touch { numbers: &mut numbers, run, rows: rows.to_vec(), last_low, low: last_low };
     catch_unwind(AssertUnwindSafe(|| level.run(touch))).is_ok()
 }
 
@@ -69,5 +70,9 @@ fn what_reaches_beyond_the_numbers_panics() {
         for (rows, last_low) in [(last + 1, 0), (last, 1), (last - 6, 7), (usize::MAX, 1)] {
             assert!(!fits(level, length, small, &[0, rows], last_low), "{rows} {last_low}");
         }
+        // A line that the table does not have, though there is room for it.
+        let mut numbers = vec![1.0; length];
+        let touch = Touch { numbers: &mut numbers, run: small, rows: vec![0], last_low: 1, low: 2 };
+        assert!(catch_unwind(AssertUnwindSafe(|| level.run(touch))).is_err());
     }
 }
